@@ -1,0 +1,102 @@
+"""The `local` embedder: static word vectors that ship with a package; no network, no model call.
+
+The vectors (256 dimensions, 32,000 tokens) are those of the package `wordllama`; a text's vector is
+the mean of its tokens' vectors. Only the package's two data files are read: importing it would
+fetch a tokenizer from the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+from tokenizers import Encoding, Tokenizer
+
+from memory_service.errors import StartupError
+from memory_service.records import Matrix, Vector
+
+_PACKAGE = "wordllama"
+_WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
+_TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
+
+
+def package_file(name: str) -> Path:
+    """Return a data file of the vectors' package; raises StartupError if it is not there."""
+    try:
+        path = Path(str(distribution(_PACKAGE).locate_file(name)))
+    except PackageNotFoundError as error:
+        raise StartupError("The package wordllama is missing: reinstall memory_service.") from error
+    if not path.is_file():
+        raise StartupError(f"{path} is missing: reinstall wordllama.")
+    return path
+
+
+class LocalEmbedder:
+    """Mean of static token vectors; about 40,000 short turns a second on two cores."""
+
+    name = "local/wordllama-l2-supercat-256"
+    dimension = 256
+
+    def __init__(self) -> None:
+        self._tokenizer = Tokenizer.from_file(str(package_file(_TOKENIZER)))
+        # The file asks for padding and for cutting at a length: either would change a mean.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        (weights,) = load_file(package_file(_WEIGHTS)).values()
+        self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return the mean vector of each text's tokens, or None where there are none."""
+        encodings = self._encode(texts)
+        counts = np.array([len(encoding.ids) for encoding in encodings])
+        if not counts.any():
+            return [None] * len(texts)
+        filled = counts > 0
+        tokens = np.concatenate([encoding.ids for encoding in encodings]).astype(np.int64)
+        starts = np.concatenate(([0], np.cumsum(counts[filled])[:-1]))
+        sums = np.add.reduceat(self._weights[tokens], starts, axis=0)
+        unit = iter(_unit(sums))
+        return [_or_none(next(unit)) if is_filled else None for is_filled in filled]
+
+    def embed_query(
+        self, text: str, weights: Sequence[tuple[int, int, float]] = ()
+    ) -> Vector | None:
+        """Return the mean of the query's tokens, each weighted by the stretch it lies in."""
+        (encoding,) = self._encode([text])
+        if not encoding.ids:
+            return None
+        vectors = self._weights[np.array(encoding.ids)]
+        if weights:
+            vectors = vectors * _token_weights(encoding, weights)[:, None]
+        return _or_none(_unit(vectors.sum(axis=0, keepdims=True))[0])
+
+    def _encode(self, texts: Sequence[str]) -> list[Encoding]:
+        # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        return self._tokenizer.encode_batch(clean, add_special_tokens=False)
+
+
+def _token_weights(
+    encoding: Encoding, weights: Sequence[tuple[int, int, float]]
+) -> npt.NDArray[np.float32]:
+    """Return one weight a token: the largest of the stretches that it overlaps."""
+    starts, ends = np.array(encoding.offsets).T
+    result = np.zeros(len(starts), dtype=np.float32)
+    for start, end, weight in weights:
+        inside = (starts < end) & (ends > start)
+        result[inside] = np.maximum(result[inside], weight)
+    return result
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Matrix = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return result
+
+
+def _or_none(vector: Vector) -> Vector | None:
+    return vector if vector.any() else None

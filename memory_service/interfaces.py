@@ -1,0 +1,77 @@
+"""What the use cases ask of the outside world, and what each of these promises in return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from memory_service.records import Matrix, Vector
+from memory_service.turn_log.log import Reader, Writer
+
+
+class TurnLog(Protocol):
+    """The truth: transactions over everything that was said."""
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a snapshot; raises Unavailable when the log cannot be read."""
+
+    def write(self) -> AbstractContextManager[Writer]:
+        """Open the writing transaction; durable when the block ends, undone when it raises."""
+
+    def checkpoint(self) -> bool:
+        """Remove deleted text from write-ahead files; return whether nothing was in the way."""
+
+
+class Embedder(Protocol):
+    """Text to vectors. Every vector is finite and of unit length, shape (dimension,)."""
+
+    @property
+    def name(self) -> str:
+        """A name that changes whenever vectors of one text do."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of every vector."""
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return a vector for each text, or None where a text holds nothing to embed."""
+
+    def embed_query(
+        self, text: str, weights: Sequence[tuple[int, int, float]] = ()
+    ) -> Vector | None:
+        """Return the vector of a query.
+
+        `weights` are (start, end, weight) stretches of the text in characters: what lies in one
+        counts by its weight, the rest not at all. Embedders without access to single tokens
+        ignore them.
+        """
+
+
+class VectorIndex(Protocol):
+    """Vectors by internal key, in numbered collections; it can be rebuilt from the log at any time.
+
+    A key is a passage, a group is the conversation it belongs to.
+    """
+
+    def upsert(
+        self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
+    ) -> None:
+        """Add or replace vectors; durable on return."""
+
+    def delete(self, collection: int, keys: Sequence[int]) -> None:
+        """Remove vectors; unknown keys are no error."""
+
+    def drop(self, collection: int) -> None:
+        """Remove a collection; an unknown one is no error."""
+
+    def query(
+        self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
+    ) -> Mapping[int, float]:
+        """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
+
+    def keys(self, collection: int) -> set[int]:
+        """Return all keys of a collection; an unknown one is empty."""
+
+    def close(self) -> None:
+        """Release files and threads."""

@@ -1,0 +1,106 @@
+"""Ranking: word weights, BM25, fusion of the channels, and the neighbourhood of a turn. Pure.
+
+Sources: BM25 is Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond"
+(2009), with the non-negative inverse document frequency of Lucene. The statistics are the scope's
+own: in a chat the speakers' names and their topic are everywhere, and only the scope knows that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memory_service.records import Posting, ScopeStatistics
+
+BM25_K1 = 1.2
+BM25_B = 0.4
+NEIGHBOUR_WEIGHTS = {-1: 0.45, 1: 0.3, -2: 0.2, 2: 0.15}
+"""What the turn at a distance adds to a turn: the answer stands next to the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A turn in the running: its place on the live path, and its raw scores by channel.
+
+    `words` is BM25 (at least 0); `vector` is a cosine (-1 to 1), None where it has no vector.
+    `path` names an uninterrupted stretch of a conversation; `position` counts its turns.
+    """
+
+    turn_key: int
+    path: int
+    position: int
+    created_at: int
+    vector: float | None
+    words: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A turn with its final score and what each channel put into it."""
+
+    turn_key: int
+    score: float
+    channels: Mapping[str, float]
+
+
+def inverse_document_frequency(frequency: int, passages: int) -> float:
+    """Return ln(1 + (N - n + 0.5) / (n + 0.5)), at least 0, for n of N passages."""
+    n = min(frequency, passages)
+    return math.log(1.0 + (passages - n + 0.5) / (n + 0.5))
+
+
+def bm25(
+    postings: Iterable[Posting], weights: Mapping[str, float], statistics: ScopeStatistics
+) -> dict[int, float]:
+    """Return the BM25 score of each passage that holds a weighted term."""
+    mean = statistics.mean_length or 1.0
+    scores: dict[int, float] = {}
+    for posting in postings:
+        norm = BM25_K1 * (1.0 - BM25_B + BM25_B * posting.length / mean)
+        gain = weights[posting.term] * posting.tf * (BM25_K1 + 1.0) / (posting.tf + norm)
+        scores[posting.passage_key] = scores.get(posting.passage_key, 0.0) + gain
+    return scores
+
+
+def top(scores: Mapping[int, float], limit: int) -> list[int]:
+    """Return the keys of the best scores; of equal scores the newer (larger) key comes first."""
+    return sorted(scores, key=lambda key: (-scores[key], -key))[:limit]
+
+
+def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
+    """Return the candidates, best first; ties go to the newer turn, then to the larger key."""
+    if not candidates:
+        return []
+    vector = _standardised([candidate.vector for candidate in candidates])
+    words = _standardised([candidate.words for candidate in candidates])
+    own = {
+        (candidate.path, candidate.position): v + w
+        for candidate, v, w in zip(candidates, vector, words, strict=True)
+    }
+    ranked = []
+    for candidate, v, w in zip(candidates, vector, words, strict=True):
+        near = sum(
+            weight * own.get((candidate.path, candidate.position + step), 0.0)
+            for step, weight in NEIGHBOUR_WEIGHTS.items()
+        )
+        channels = {"vector": v, "words": w, "neighbours": near}
+        ranked.append((candidate, Ranked(candidate.turn_key, v + w + near, channels)))
+    ranked.sort(key=lambda pair: (-pair[1].score, -pair[0].created_at, -pair[0].turn_key))
+    return [result for _, result in ranked]
+
+
+def _standardised(values: Sequence[float | None]) -> list[float]:
+    """Return standard scores, so that channels of different scales can be added up.
+
+    What has no value counts as the mean; where all are equal, every score is 0.
+    """
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if known.size == 0:
+        return [0.0] * len(values)
+    mean, deviation = float(known.mean()), float(known.std())
+    if deviation < 1e-9:
+        return [0.0] * len(values)
+    return [0.0 if value is None else (value - mean) / deviation for value in values]

@@ -1,0 +1,296 @@
+"""The values that travel between layers. Immutable, free of I/O, free of vendor types.
+
+Times are integers: microseconds since the Unix epoch, UTC. `utc_offset_minutes` keeps the offset
+that a caller wrote beside a time, so that an export gives back what was sent and "yesterday" can
+be resolved in the speaker's own day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+MICROSECONDS = 1_000_000
+
+Vector = npt.NDArray[np.float32]
+"""One embedding, shape (dimension,), unit length."""
+
+Matrix = npt.NDArray[np.float32]
+"""Embeddings, shape (count, dimension), each row of unit length."""
+
+Metadata = Mapping[str, str]
+"""OpenAI's metadata: up to 16 pairs, keys of up to 64 and values of up to 512 characters."""
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What may be shown of a key: never the key, never its hash."""
+
+    id: int
+    project: str
+    hint: str
+    created_at: int
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An opaque id inside a project, with what the log knows of it."""
+
+    key: int
+    id: str
+    created_at: int
+    last_seen_at: int
+    conversations: int
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A tree of turns of one user, of which one path, from the root to `head`, is live."""
+
+    key: int
+    id: str
+    user_key: int | None
+    user: str | None
+    title: str | None
+    metadata: Metadata
+    created_at: int
+    head_key: int | None
+    next_seq: int
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A checked item on its way into the log; `raw` is its JSON exactly as it was sent."""
+
+    id: str
+    kind: str
+    role: str
+    name: str | None
+    text: str
+    raw: str
+    metadata: Metadata | None
+    created_at: int | None
+    utc_offset_minutes: int | None
+    content_hash: bytes
+    calls: tuple[str, ...] = ()
+    answers: str | None = None
+    id_given: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message or item of a conversation, as stored."""
+
+    key: int
+    id: str
+    conversation_key: int
+    seq: int
+    parent_key: int | None
+    unit_key: int | None
+    live: bool
+    gap_before: bool
+    kind: str
+    role: str
+    name: str | None
+    text: str
+    raw: str
+    metadata: Metadata | None
+    created_at: int
+    utc_offset_minutes: int | None
+    stored_at: int
+    content_hash: bytes
+
+    @property
+    def speaker(self) -> str:
+        """Who says it: the given name, else the role."""
+        return self.name or self.role
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is embedded: a turn, or a window of a long one; `start` and `end` count characters."""
+
+    ordinal: int
+    start: int
+    end: int
+    terms: tuple[str, ...]
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage's place in the log, without its text: `length` counts terms."""
+
+    key: int
+    turn_key: int
+    conversation_key: int
+    ordinal: int
+    start: int
+    end: int
+    length: int
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One term of one passage, weighed against its scope; all that BM25 needs."""
+
+    term: str
+    passage_key: int
+    tf: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a recall looks: conversations of one project, with the languages they are in."""
+
+    project_key: int
+    conversation_keys: tuple[int, ...]
+    languages: Mapping[int, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeStatistics:
+    """What BM25 needs to know of a scope: its size and its mean passage length, in terms."""
+
+    passages: int
+    mean_length: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedPassage:
+    """A passage that waits to enter the vector index (or to leave it)."""
+
+    queue_key: int
+    action: Literal["upsert", "delete", "drop"]
+    passage_key: int | None
+    conversation_key: int | None
+    collection_key: int | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection of the vector index: shared by small conversations, or of one large one."""
+
+    key: int
+    project_key: int
+    conversation_key: int | None
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that a recall brought back, with its scores by channel; `rank` counts from 1.
+
+    `start` and `end` are the stretch of the turn's text that matched best, in characters: all of a
+    short turn, one passage of a long one.
+    """
+
+    turn: Turn
+    start: int
+    end: int
+    conversation_id: str
+    user_id: str | None
+    score: float
+    channels: Mapping[str, float]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The outcome of a recall. `degraded` names what was down, if anything."""
+
+    hits: Sequence[Hit]
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A turn that was a candidate for a prompt and stayed out, and why."""
+
+    item_id: str
+    reason: Literal["budget", "duplicate", "orphan_tool_result", "unanswered_tool_call"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """Tokens by part; `total` covers the whole prompt and total + reserved_output <= budget."""
+
+    system: int
+    summary: int
+    recent: int
+    recalled: int
+    input: int
+    tools: int
+    total: int
+    reserved_output: int
+    budget: int
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Chat-completions messages that fit, and how they came about."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tokens: PromptTokens
+    recalled: Sequence[Hit]
+    recent_first_seq: int | None
+    recent_last_seq: int | None
+    dropped: Sequence[Dropped] = ()
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that something was forgotten: what kind and how much, never what it said."""
+
+    id: str
+    kind: Literal["item", "conversation", "user"]
+    counts: Mapping[str, int]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing."""
+
+    data: Sequence[Any]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """How far the vector index is behind the log, and what keeps failing."""
+
+    lag: int
+    parked: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement that `verify` found."""
+
+    check: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` compared, and what did not agree."""
+
+    checked: Mapping[str, int]
+    findings: Sequence[Finding] = field(default_factory=tuple)

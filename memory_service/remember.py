@@ -1,0 +1,418 @@
+"""Storing: conversations and turns, with what recall needs of them, in one transaction.
+
+A request may come twice. Three things tell: its Idempotency-Key; the ids its items carry; and, for
+clients that retry without either, a retry header with content that equals the newest turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from memory_service import clock
+from memory_service.analyser import detect_language, terms
+from memory_service.chunking import Window, passage_text, windows
+from memory_service.errors import Conflict, InvalidRequest, NotFound
+from memory_service.interfaces import Embedder, TurnLog
+from memory_service.items import new_id
+from memory_service.records import (
+    MICROSECONDS,
+    Conversation,
+    Metadata,
+    NewTurn,
+    Passage,
+    Turn,
+)
+from memory_service.turn_log.log import Reader, Writer
+
+UNDETERMINED = "und"
+"""The language of a conversation whose first texts told nothing; its words are kept as they are."""
+
+_SAMPLE_CHARS = 2_000
+_SAMPLE_TURNS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How to tell whether a request was made before."""
+
+    key: str | None
+    request_hash: bytes
+    is_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewConversation:
+    """What a caller says of a conversation when it is made."""
+
+    id: str | None
+    user: str | None
+    title: str | None
+    metadata: Metadata
+    created_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A conversation, and the turns that this request is about."""
+
+    conversation: Conversation
+    turns: Sequence[Turn] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How texts are cut, and how long requests are remembered."""
+
+    passage_words: int
+    passage_overlap_words: int
+    retry_window_seconds: int
+    idempotency_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The work done before the transaction: the language, and the passages of each new turn."""
+
+    language: str | None
+    passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict)
+
+
+class Remember:
+    """The use cases that write what was said."""
+
+    def __init__(
+        self, log: TurnLog, embedder: Embedder, limits: Limits, on_stored: Callable[[], None]
+    ) -> None:
+        self._log = log
+        self._embedder = embedder
+        self._limits = limits
+        self._on_stored = on_stored
+
+    def create_conversation(
+        self,
+        project_key: int,
+        new: NewConversation,
+        turns: Sequence[NewTurn],
+        attempt: Attempt,
+    ) -> Stored:
+        """Make a conversation with its first turns; raises Conflict when its id is taken."""
+        _check_ids(turns)
+        plan = self._plan(None, turns, sample="")
+        with self._log.write() as log:
+            done = self._done_before(log, project_key, attempt)
+            if done is None and new.id is not None:
+                done = self._existing(log, project_key, new, turns, attempt)
+            if done is not None:
+                return done
+            conversation = self._create(log, project_key, new)
+            conversation, stored = self._append(
+                log, project_key, conversation, turns, plan, None, gap_before=False
+            )
+            self._remember(log, project_key, attempt, conversation, stored)
+        self._on_stored()
+        return Stored(conversation, stored)
+
+    def append(
+        self,
+        project_key: int,
+        conversation_id: str,
+        turns: Sequence[NewTurn],
+        attempt: Attempt,
+        *,
+        parent_id: str | None = None,
+        gap_before: bool = False,
+    ) -> Stored:
+        """Append turns below the head, or below `parent_id` (a branch, which becomes live).
+
+        Items whose id is known with the same content are returned as they are stored. Raises
+        NotFound for an unknown conversation or parent, Conflict for an id used for other content.
+        """
+        _check_ids(turns)
+        with self._log.read() as log:
+            conversation = _found(log, project_key, conversation_id)
+            sample = _sample(log, conversation)
+        plan = self._plan(conversation.language, turns, sample)
+        with self._log.write() as log:
+            done = self._done_before(log, project_key, attempt)
+            if done is not None:
+                return done
+            conversation = _locked(log, project_key, conversation_id)
+            retried = self._retried(log, conversation, turns, attempt)
+            if retried is not None:
+                return Stored(conversation, retried)
+            parent = _parent(log, project_key, conversation, parent_id)
+            known = _known(log, project_key, conversation, turns)
+            fresh = [turn for turn in turns if turn.id not in known]
+            conversation, stored = self._append(
+                log, project_key, conversation, fresh, plan, parent, gap_before=gap_before
+            )
+            known.update((turn.id, turn) for turn in stored)
+            result = [known[turn.id] for turn in turns]
+            self._remember(log, project_key, attempt, conversation, result)
+        self._on_stored()
+        return Stored(conversation, result)
+
+    def update_conversation(
+        self,
+        project_key: int,
+        conversation_id: str,
+        *,
+        metadata: Metadata | None,
+        title: str | None,
+        head_id: str | None,
+        attempt: Attempt,
+    ) -> Conversation:
+        """Replace metadata or title, or make another branch live, each if given."""
+        with self._log.write() as log:
+            done = self._done_before(log, project_key, attempt)
+            if done is not None:
+                return done.conversation
+            conversation = _locked(log, project_key, conversation_id)
+            log.update_conversation(conversation.key, metadata=metadata, title=title)
+            if head_id is not None:
+                head = log.turn(project_key, conversation.key, head_id)
+                if head is None:
+                    raise NotFound(f"No item {head_id!r} in this conversation.", param="head")
+                log.set_head(conversation.key, head)
+            changed = _found(log, project_key, conversation_id)
+            self._remember(log, project_key, attempt, changed, ())
+        return changed
+
+    def _create(self, log: Writer, project_key: int, new: NewConversation) -> Conversation:
+        now = clock.now()
+        user_key = None if new.user is None else log.ensure_user(project_key, new.user, now)
+        return log.create_conversation(
+            project_key,
+            new.id or new_id("conv"),
+            user_key=user_key,
+            title=new.title,
+            metadata=new.metadata,
+            created_at=now if new.created_at is None else new.created_at,
+            now=now,
+        )
+
+    def _append(
+        self,
+        log: Writer,
+        project_key: int,
+        conversation: Conversation,
+        turns: Sequence[NewTurn],
+        plan: _Plan,
+        parent: Turn | None,
+        *,
+        gap_before: bool,
+    ) -> tuple[Conversation, list[Turn]]:
+        if not turns:
+            return conversation, []
+        now = clock.now()
+        if conversation.language is not None and conversation.language != plan.language:
+            # Another append fixed the language since the plan was made.
+            plan = self._plan(conversation.language, turns, sample="")
+        stored = log.append(
+            project_key, conversation, turns, parent=parent, gap_before=gap_before, now=now
+        )
+        if conversation.language is None and plan.language is not None:
+            log.set_language(conversation.key, plan.language)
+            self._analyse_again(log, conversation, plan.language)
+        log.add_passages(
+            conversation.key, {turn.key: plan.passages.get(turn.id, ()) for turn in stored}
+        )
+        if conversation.user_key is not None:
+            log.mark_seen(conversation.user_key, now)
+        return _found(log, project_key, conversation.id), stored
+
+    def _plan(self, language: str | None, turns: Sequence[NewTurn], sample: str) -> _Plan:
+        if language is None:
+            language = _language_of(sample, turns)
+        cut = [
+            (turn, number, window)
+            for turn in turns
+            for number, window in enumerate(
+                windows(
+                    turn.text,
+                    words=self._limits.passage_words,
+                    overlap=self._limits.passage_overlap_words,
+                )
+            )
+        ]
+        texts = [passage_text(turn.name or turn.role, turn.text, window) for turn, _, window in cut]
+        vectors = self._embedder.embed_documents(texts)
+        passages: dict[str, list[Passage]] = {}
+        for (turn, number, window), text, vector in zip(cut, texts, vectors, strict=True):
+            passages.setdefault(turn.id, []).append(
+                Passage(number, window.start, window.end, tuple(terms(text, language)), vector)
+            )
+        return _Plan(language, passages)
+
+    def _analyse_again(self, log: Writer, conversation: Conversation, language: str) -> None:
+        """Make the terms of the few turns stored before the language was known anew."""
+        before = {turn.key: turn for turn in log.all_turns(conversation.key)}
+        log.replace_terms(
+            conversation.key,
+            {
+                passage.key: terms(
+                    passage_text(turn.speaker, turn.text, Window(passage.start, passage.end)),
+                    language,
+                )
+                for passage in log.passages_of_turns(before)
+                for turn in [before[passage.turn_key]]
+            },
+        )
+
+    def _existing(
+        self,
+        log: Writer,
+        project_key: int,
+        new: NewConversation,
+        turns: Sequence[NewTurn],
+        attempt: Attempt,
+    ) -> Stored | None:
+        """Return what this retry has made before; raises Conflict if the id is taken otherwise."""
+        found = log.conversation(project_key, new.id or "")
+        if found is None:
+            return None
+        stored = log.turns_from(found.key, 1, len(turns))
+        same = (
+            found.user == new.user
+            and found.title == new.title
+            and dict(found.metadata) == dict(new.metadata)
+            and [turn.content_hash for turn in stored] == [turn.content_hash for turn in turns]
+        )
+        fresh = log.conversation_stored_at(found.key) >= self._retry_horizon()
+        if attempt.is_retry and same and fresh:
+            return Stored(found, stored)
+        raise Conflict(f"A conversation {new.id!r} exists already.", param="id", code="id_exists")
+
+    def _retried(
+        self,
+        log: Writer,
+        conversation: Conversation,
+        turns: Sequence[NewTurn],
+        attempt: Attempt,
+    ) -> list[Turn] | None:
+        """Return the newest turns if they are what a retry without a key has stored before."""
+        if not attempt.is_retry or not turns:
+            return None
+        newest = log.recent_turns(conversation.key, len(turns))
+        horizon = self._retry_horizon()
+        same = [turn.content_hash for turn in newest] == [turn.content_hash for turn in turns]
+        return newest if same and all(turn.stored_at >= horizon for turn in newest) else None
+
+    def _retry_horizon(self) -> int:
+        return clock.now() - self._limits.retry_window_seconds * MICROSECONDS
+
+    def _done_before(self, log: Reader, project_key: int, attempt: Attempt) -> Stored | None:
+        """Return what a request with this key has stored; raises Conflict for another request."""
+        if attempt.key is None:
+            return None
+        since = clock.now() - self._limits.idempotency_hours * 3600 * MICROSECONDS
+        before = log.keyed_request(project_key, attempt.key, since)
+        if before is None:
+            return None
+        if before.request_hash != attempt.request_hash:
+            raise Conflict(
+                "This Idempotency-Key was used for another request.", code="idempotency_key_reused"
+            )
+        return _stored_by(log, project_key, before.result)
+
+    def _remember(
+        self,
+        log: Writer,
+        project_key: int,
+        attempt: Attempt,
+        conversation: Conversation,
+        turns: Sequence[Turn],
+    ) -> None:
+        if attempt.key is None:
+            return
+        now = clock.now()
+        seqs = [turn.seq for turn in turns]
+        log.remember_request(
+            project_key,
+            attempt.key,
+            attempt.request_hash,
+            {"conversation": conversation.key, "turns": [turn.key for turn in turns]},
+            conversation_key=conversation.key,
+            seqs=(min(seqs), max(seqs)) if seqs else None,
+            now=now,
+            forget_before=now - self._limits.idempotency_hours * 3600 * MICROSECONDS,
+        )
+
+
+def _stored_by(log: Reader, project_key: int, result: Mapping[str, Any]) -> Stored | None:
+    conversation = log.conversations_by_key(project_key, [result["conversation"]]).get(
+        result["conversation"]
+    )
+    turns = log.turns_by_key(project_key, result["turns"])
+    if conversation is None:
+        return None
+    return Stored(conversation, [turns[key] for key in result["turns"] if key in turns])
+
+
+def _language_of(sample: str, turns: Sequence[NewTurn]) -> str | None:
+    text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARS] for turn in turns[:_SAMPLE_TURNS])])
+    found = detect_language(text[:_SAMPLE_CHARS])
+    return found or (UNDETERMINED if len(text) >= _SAMPLE_CHARS else None)
+
+
+def _sample(log: Reader, conversation: Conversation) -> str:
+    if conversation.language is not None:
+        return ""
+    return "\n".join(turn.text for turn in islice(log.all_turns(conversation.key), _SAMPLE_TURNS))
+
+
+def _check_ids(turns: Sequence[NewTurn]) -> None:
+    seen: set[str] = set()
+    for number, turn in enumerate(turns):
+        if turn.id in seen:
+            raise InvalidRequest(
+                f"The id {turn.id!r} occurs twice in this call.", param=f"items.{number}.id"
+            )
+        seen.add(turn.id)
+
+
+def _known(
+    log: Reader, project_key: int, conversation: Conversation, turns: Sequence[NewTurn]
+) -> dict[str, Turn]:
+    """Return the stored turns of the items that are there already."""
+    known = log.turns_by_id(project_key, [turn.id for turn in turns if turn.id_given])
+    for number, turn in enumerate(turns):
+        stored = known.get(turn.id)
+        if stored is not None and (
+            stored.conversation_key != conversation.key or stored.content_hash != turn.content_hash
+        ):
+            raise Conflict(
+                f"An item {turn.id!r} with other content exists already.",
+                param=f"items.{number}.id",
+                code="id_exists",
+            )
+    return known
+
+
+def _parent(
+    log: Reader, project_key: int, conversation: Conversation, parent_id: str | None
+) -> Turn | None:
+    if parent_id is None:
+        head = conversation.head_key
+        return None if head is None else log.turns_by_key(project_key, [head])[head]
+    parent = log.turn(project_key, conversation.key, parent_id)
+    if parent is None:
+        raise NotFound(f"No item {parent_id!r} in this conversation.", param="parent")
+    return parent
+
+
+def _found(log: Reader, project_key: int, conversation_id: str) -> Conversation:
+    return _or_missing(log.conversation(project_key, conversation_id), conversation_id)
+
+
+def _locked(log: Writer, project_key: int, conversation_id: str) -> Conversation:
+    return _or_missing(log.lock_conversation(project_key, conversation_id), conversation_id)
+
+
+def _or_missing(conversation: Conversation | None, conversation_id: str) -> Conversation:
+    if conversation is None:
+        raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
+    return conversation

@@ -1,0 +1,182 @@
+"""Conversations: making, finding, listing and changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from memory_service.records import Conversation, Metadata, Order, Page, Scope
+from memory_service.turn_log.schema import conversations, users
+from memory_service.turn_log.statements import (
+    Statements,
+    allocate_keys,
+    batches,
+    beyond,
+    metadata_from_text,
+    metadata_to_text,
+    ordered,
+)
+
+_SELECT = sa.select(conversations, users.c.external_id.label("user")).select_from(
+    conversations.outerjoin(users, users.c.id == conversations.c.user_id)
+)
+
+
+def _record(row: Any) -> Conversation:
+    return Conversation(
+        key=row.id,
+        id=row.external_id,
+        user_key=row.user_id,
+        user=row.user,
+        title=row.title,
+        metadata=metadata_from_text(row.metadata) or {},
+        created_at=row.created_at,
+        head_key=row.head_id,
+        next_seq=row.next_seq,
+        language=row.language,
+    )
+
+
+class ConversationReads(Statements):
+    """Finding conversations, always under their project."""
+
+    def conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
+        """Return a conversation of the project by its id."""
+        row = self._connection.execute(
+            _SELECT.where(
+                conversations.c.project_id == project_key,
+                conversations.c.external_id == conversation_id,
+            )
+        ).first()
+        return None if row is None else _record(row)
+
+    def conversations_by_key(
+        self, project_key: int, keys: Iterable[int]
+    ) -> dict[int, Conversation]:
+        """Return those of the keys that are the project's."""
+        found: dict[int, Conversation] = {}
+        for some in batches(keys):
+            rows = self._connection.execute(
+                _SELECT.where(
+                    conversations.c.project_id == project_key, conversations.c.id.in_(some)
+                )
+            )
+            found.update((row.id, _record(row)) for row in rows)
+        return found
+
+    def conversations(
+        self, project_key: int, user_key: int | None, after: int | None, limit: int, order: Order
+    ) -> Page:
+        """Return a page of conversations in the order they were made; of one user, if given."""
+        of_user = sa.true() if user_key is None else conversations.c.user_id == user_key
+        rows = self._connection.execute(
+            _SELECT.where(
+                conversations.c.project_id == project_key,
+                of_user,
+                beyond(conversations.c.id, after, order),
+            )
+            .order_by(ordered(conversations.c.id, order))
+            .limit(limit + 1)
+        ).all()
+        return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    def all_conversations(
+        self, project_key: int, user_key: int | None = None
+    ) -> Iterator[Conversation]:
+        """Yield the project's conversations, oldest first."""
+        after = None
+        while True:
+            page = self.conversations(project_key, user_key, after, 500, "asc")
+            yield from page.data
+            if not page.has_more:
+                return
+            after = page.data[-1].key
+
+    def scope_of_user(self, project_key: int, user_key: int) -> Scope:
+        """Return the scope of all of a user's conversations."""
+        rows = self._connection.execute(
+            sa.select(conversations.c.id, conversations.c.language)
+            .where(conversations.c.project_id == project_key, conversations.c.user_id == user_key)
+            .order_by(conversations.c.id)
+        ).all()
+        return Scope(
+            project_key, tuple(row.id for row in rows), {row.id: row.language for row in rows}
+        )
+
+
+class ConversationWrites(ConversationReads):
+    """Making and changing conversations."""
+
+    def create_conversation(
+        self,
+        project_key: int,
+        conversation_id: str,
+        *,
+        user_key: int | None,
+        title: str | None,
+        metadata: Metadata,
+        created_at: int,
+        now: int,
+    ) -> Conversation:
+        """Add an empty conversation; its id must be new in the project."""
+        key = allocate_keys(self._connection, "conversations", 1)[0]
+        self._connection.execute(
+            sa.insert(conversations).values(
+                id=key,
+                project_id=project_key,
+                external_id=conversation_id,
+                user_id=user_key,
+                title=title,
+                metadata=metadata_to_text(metadata),
+                created_at=created_at,
+                stored_at=now,
+                head_id=None,
+                next_seq=1,
+                language=None,
+            )
+        )
+        made = self._connection.execute(_SELECT.where(conversations.c.id == key)).one()
+        return _record(made)
+
+    def lock_conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
+        """Return a conversation that nobody else changes until this transaction ends."""
+        self._connection.execute(
+            sa.select(conversations.c.id)
+            .where(
+                conversations.c.project_id == project_key,
+                conversations.c.external_id == conversation_id,
+            )
+            .with_for_update()
+        )
+        return self.conversation(project_key, conversation_id)
+
+    def conversation_stored_at(self, conversation_key: int) -> int:
+        """Return when the conversation was made here, whatever time its caller gave it."""
+        return int(
+            self._connection.execute(
+                sa.select(conversations.c.stored_at).where(conversations.c.id == conversation_key)
+            ).scalar_one()
+        )
+
+    def update_conversation(
+        self, conversation_key: int, *, metadata: Metadata | None, title: str | None
+    ) -> None:
+        """Replace the metadata and the title, each if given."""
+        values: dict[str, Any] = {}
+        if metadata is not None:
+            values["metadata"] = metadata_to_text(metadata)
+        if title is not None:
+            values["title"] = title
+        if values:
+            self._update(conversation_key, values)
+
+    def set_language(self, conversation_key: int, language: str) -> None:
+        """Fix the language under which the conversation's terms are made."""
+        self._update(conversation_key, {"language": language})
+
+    def _update(self, conversation_key: int, values: dict[str, Any]) -> None:
+        self._connection.execute(
+            sa.update(conversations).where(conversations.c.id == conversation_key).values(**values)
+        )

@@ -1,0 +1,94 @@
+"""The turn log: transactions on one SQL database, and the statements they offer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from memory_service.errors import Unavailable
+from memory_service.turn_log import sqlite
+from memory_service.turn_log.conversations import ConversationReads, ConversationWrites
+from memory_service.turn_log.erasure import ErasureWrites
+from memory_service.turn_log.index_state import IndexReads
+from memory_service.turn_log.migrate import migrate
+from memory_service.turn_log.retries import RetryReads, RetryWrites
+from memory_service.turn_log.tenants import TenantReads, TenantWrites
+from memory_service.turn_log.terms import TermReads, TermWrites
+from memory_service.turn_log.turns import TurnReads
+
+FILE_NAME = "turn_log.sqlite3"
+
+
+class Reader(TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, RetryReads):
+    """The statements of a transaction that only reads; what it sees does not change under it."""
+
+
+class Writer(ErasureWrites, TermWrites, ConversationWrites, TenantWrites, RetryWrites, Reader):
+    """The statements of the one transaction that writes; all of it is durable, or nothing."""
+
+
+class TurnLog:
+    """Every turn of every project, in one SQL database that is the truth."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        # SQLite lets one connection write. Waiting here is fair and free; waiting in its busy
+        # handler is a lottery that some thread loses.
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path) -> TurnLog:
+        """Open (and make or migrate) the log in a data folder."""
+        engine = sqlite.open_engine(folder / FILE_NAME)
+        try:
+            migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """Open a snapshot; raises Unavailable when the database cannot be read."""
+        with _as_unavailable(), self._engine.connect() as connection, connection.begin():
+            yield Reader(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """Open the writing transaction; it is flushed to disk when the block ends without error."""
+        options = {"writes": True}
+        with (
+            _as_unavailable(),
+            self._writing,
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield Writer(connection)
+
+    def checkpoint(self) -> bool:
+        """Empty the write-ahead file of deleted text; return whether nothing was in the way."""
+        with self._writing:
+            return sqlite.checkpoint(self._engine)
+
+    def check_writable(self) -> None:
+        """Raise Unavailable unless a write can be made durable now."""
+        with self.write() as log:
+            log.set_property("write_check", "ok")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        reason = "is busy" if sqlite.is_lock_timeout(error) else "cannot be used"
+        raise Unavailable(f"The turn log {reason}: {error.orig}.") from error

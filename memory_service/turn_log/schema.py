@@ -1,0 +1,230 @@
+"""The tables of the turn log, as the newest migration leaves them.
+
+Invariants, held by the statements in this folder and re-checked by `verify`:
+
+* `turns.seq` is the number of the append within its conversation: it rises by one, is never reused,
+  and has holes only where a turn was deleted.
+* `turns.live` marks the path from the root to `conversations.head_id`. A child is always appended
+  after its parent, so on the live path the order of `seq` is the order of the conversation.
+* `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
+* `postings` holds, for each passage, the terms of its text under the conversation's language.
+* A passage that is not in the vector index has a row in `index_queue`.
+* No table holds text of a turn but `turns`, and none holds terms of it but `postings`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite gives automatic keys to INTEGER columns only; PostgreSQL wants 64 bits said aloud.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _cascade(column: str) -> ForeignKey:
+    return ForeignKey(column, ondelete="CASCADE")
+
+
+properties = Table(
+    "properties",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What the data was made with: the embedder and its dimension, the analyser's version.",
+)
+
+key_blocks = Table(
+    "key_blocks",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("next_key", Key, nullable=False),
+    comment="Internal keys come in blocks and are never reused: a vector never changes owner.",
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("hint", String(8), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("external_id", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "external_id"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("external_id", String(128), nullable=False),
+    Column("user_id", _cascade("users.id")),
+    Column("title", Text),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
+    Column("head_id", Key),
+    Column("next_seq", Integer, nullable=False),
+    Column("language", String(8)),
+    UniqueConstraint("project_id", "external_id"),
+    Index("conversations_by_user", "user_id", "id"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("conversation_id", _cascade("conversations.id"), nullable=False),
+    Column("external_id", String(128), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("parent_id", Key),
+    Column("unit_id", Key),
+    Column("live", Boolean, nullable=False),
+    Column("gap_before", Boolean, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("name", String(128)),
+    Column("text", Text, nullable=False),
+    Column("raw", Text, nullable=False),
+    Column("metadata", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("utc_offset_minutes", SmallInteger),
+    Column("stored_at", BigInteger, nullable=False),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    UniqueConstraint("project_id", "external_id"),
+    Index("turns_by_path", "conversation_id", "live", "seq"),
+)
+
+tool_calls = Table(
+    "tool_calls",
+    metadata,
+    Column("conversation_id", _cascade("conversations.id"), primary_key=True),
+    Column("call_id", String(256), primary_key=True),
+    Column("turn_id", _cascade("turns.id"), primary_key=True),
+    Index("tool_calls_by_turn", "turn_id"),
+    comment="Which turn made a tool call: a result joins the unit of its call.",
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("conversation_id", _cascade("conversations.id"), nullable=False),
+    Column("turn_id", _cascade("turns.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("vector", LargeBinary),
+    Index("passages_by_turn", "turn_id"),
+    Index("passages_by_conversation", "conversation_id", "length"),
+    comment="start and end count characters of turns.text; length counts terms; vector is float16.",
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("conversation_id", _cascade("conversations.id"), primary_key=True),
+    Column("term", String(64), primary_key=True),
+    Column("passage_id", Key, primary_key=True),
+    Column("tf", Integer, nullable=False),
+    # The passage's length again: with it BM25 reads this table alone, one range per term.
+    Column("length", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("conversation_id", Key),
+    Column("vectors", Integer, nullable=False),
+    comment="Collections of the vector index; one with a conversation_id belongs to it alone.",
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    Column("conversation_id", _cascade("conversations.id"), primary_key=True),
+    Column("collection_id", _cascade("collections.id"), nullable=False),
+    Index("placements_by_collection", "collection_id"),
+)
+
+index_queue = Table(
+    "index_queue",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("action", String(8), nullable=False),
+    Column("passage_id", Key),
+    Column("conversation_id", Key),
+    Column("collection_id", Key),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("parked_at", BigInteger),
+    Index("index_queue_by_conversation", "conversation_id"),
+    Index("index_queue_by_passage", "passage_id"),
+    comment="What the vector index has still to take in (upsert) or to forget (delete, drop).",
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("project_id", _cascade("projects.id"), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("request_hash", LargeBinary(32), nullable=False),
+    Column("conversation_id", Key),
+    Column("first_seq", Integer),
+    Column("last_seq", Integer),
+    Column("result", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("idempotency_by_conversation", "conversation_id"),
+    comment="What a keyed request stored, by reference: the answer is rendered again from the log.",
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", _cascade("projects.id"), nullable=False),
+    Column("external_id", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    comment="What was forgotten, in numbers. Nothing here names or quotes it.",
+)

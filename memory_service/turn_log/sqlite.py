@@ -1,0 +1,97 @@
+"""SQLite as the turn log's engine: every pragma with its reason, and what only SQLite does."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from memory_service.errors import StartupError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_TIMEOUT_MS = 30_000
+_FULL = 2
+
+_PRAGMAS = {
+    # Readers never wait for the writer, nor the writer for them.
+    "journal_mode": "WAL",
+    # An acknowledged turn survives a power cut: the WAL is flushed at every commit.
+    "synchronous": "FULL",
+    # A second process (`keys create` beside a server) waits for its turn instead of failing.
+    "busy_timeout": str(BUSY_TIMEOUT_MS),
+    "foreign_keys": "ON",
+    # Deleted text is overwritten with zeros, not left in free pages.
+    "secure_delete": "ON",
+    # Sorting a page of results must not leave turns in a temporary file.
+    "temp_store": "MEMORY",
+    # 64 MiB of page cache: the postings of a busy conversation stay warm.
+    "cache_size": "-65536",
+    # Reads of vectors come straight from the page cache of the system.
+    "mmap_size": "268435456",
+}
+
+
+def open_engine(path: Path) -> sa.Engine:
+    """Return an engine on the file at `path`; connections are made (and checked) on first use."""
+    engine = sa.create_engine(
+        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        # One connection for each of the API's worker threads, and some for the background.
+        pool_size=16,
+        max_overflow=48,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver's own transactions begin late and end early; `_begin` says BEGIN instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for name, value in _PRAGMAS.items():
+        cursor.execute(f"PRAGMA {name} = {value}")
+    cursor.execute("PRAGMA synchronous")
+    if (row := cursor.fetchone()) is None or row[0] != _FULL:
+        raise StartupError(
+            f"SQLite refused synchronous=FULL (it says {row}); turns would not be safe."
+        )
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for the lock in WAL mode: it
+    # fails at once with "database is locked". So writers take the lock at their beginning.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def checkpoint(engine: sa.Engine) -> bool:
+    """Move the WAL into the database and empty it; return whether no reader was in the way.
+
+    Until then deleted text can still be read in the WAL file.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = cursor.fetchone()
+        cursor.close()
+        return row is not None and row[0] == 0
+    finally:
+        connection.close()
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Return whether another process held the write lock longer than the busy timeout."""
+    original: Any = getattr(error, "orig", None)
+    return (
+        isinstance(original, sqlite3.OperationalError)
+        and original.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    )

@@ -1,0 +1,104 @@
+"""What the statement files share: the connection, and small conversions of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import sqlalchemy as sa
+
+from memory_service.records import Metadata, Order, Vector
+from memory_service.strict_json import dumps
+from memory_service.turn_log.schema import key_blocks, properties
+
+T = TypeVar("T")
+
+MAX_PARAMETERS = 900
+"""Keys in one IN list; SQLite's oldest limit on parameters is 999."""
+
+
+def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
+    """Reserve `count` keys that were never used before; runs inside the caller's transaction."""
+    end = connection.scalar(
+        sa.update(key_blocks)
+        .where(key_blocks.c.name == name)
+        .values(next_key=key_blocks.c.next_key + count)
+        .returning(key_blocks.c.next_key)
+    )
+    if end is None:
+        raise LookupError(f"the turn log has no key block {name!r}")
+    return range(end - count, end)
+
+
+class Statements:
+    """A connection inside a transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def property(self, name: str) -> str | None:
+        """Return what the data was made with, by name."""
+        return self._connection.scalar(
+            sa.select(properties.c.value).where(properties.c.name == name)
+        )
+
+    def set_property(self, name: str, value: str) -> None:
+        """Remember what the data was made with."""
+        changed = self._connection.execute(
+            sa.update(properties).where(properties.c.name == name).values(value=value)
+        )
+        if changed.rowcount == 0:
+            self._connection.execute(sa.insert(properties).values(name=name, value=value))
+
+    def _insert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(sa.insert(table), rows)
+
+
+def batches(values: Iterable[T], size: int = MAX_PARAMETERS) -> Iterable[list[T]]:
+    """Cut values into lists that fit one IN clause."""
+    every = list(values)
+    return (every[start : start + size] for start in range(0, len(every), size))
+
+
+def ordered(column: sa.ColumnElement[Any], order: Order) -> sa.ColumnElement[Any]:
+    """Return the column as an ORDER BY term."""
+    return column.asc() if order == "asc" else column.desc()
+
+
+def beyond(
+    column: sa.ColumnElement[Any], value: int | None, order: Order
+) -> sa.ColumnElement[bool]:
+    """Return the condition of a page that begins after `value`."""
+    if value is None:
+        return sa.true()
+    return column > value if order == "asc" else column < value
+
+
+def inserted_key(result: sa.CursorResult[Any]) -> int:
+    """Return the key that the database gave an inserted row."""
+    if result.inserted_primary_key is None:
+        raise LookupError("the statement inserted no row")
+    return int(result.inserted_primary_key[0])
+
+
+def metadata_to_text(metadata: Metadata | None) -> str | None:
+    """Return metadata as the JSON that is stored."""
+    return None if metadata is None else dumps(dict(metadata))
+
+
+def metadata_from_text(text: str | None) -> dict[str, str] | None:
+    """Return the metadata of a stored JSON text."""
+    return None if text is None else dict(json.loads(text))
+
+
+def vector_to_blob(vector: Vector | None) -> bytes | None:
+    """Return a vector as half floats: 512 bytes for 256 dimensions, 3 decimal digits each."""
+    return None if vector is None else vector.astype(np.float16).tobytes()
+
+
+def vector_from_blob(blob: bytes | None) -> Vector | None:
+    """Return the vector of a stored blob."""
+    return None if blob is None else np.frombuffer(blob, dtype=np.float16).astype(np.float32)

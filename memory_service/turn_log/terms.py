@@ -1,0 +1,214 @@
+"""Passages with their vectors, and the postings that words are found by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from memory_service.records import Passage, Posting, Scope, ScopeStatistics, StoredPassage
+from memory_service.turn_log.schema import index_queue, passages, postings
+from memory_service.turn_log.statements import (
+    Statements,
+    allocate_keys,
+    batches,
+    vector_from_blob,
+    vector_to_blob,
+)
+
+_COLUMNS = (
+    passages.c.id,
+    passages.c.turn_id,
+    passages.c.conversation_id,
+    passages.c.ordinal,
+    passages.c.start,
+    passages.c.end,
+    passages.c.length,
+    passages.c.vector,
+)
+
+
+class TermReads(Statements):
+    """Statistics, postings and vectors of a scope."""
+
+    def scope_statistics(self, scope: Scope) -> ScopeStatistics:
+        """Return how many passages a scope has, and their mean length in terms."""
+        count, terms = 0, 0
+        for some in batches(scope.conversation_keys):
+            row = self._connection.execute(
+                sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(passages.c.length), 0))
+                .select_from(passages)
+                .where(passages.c.conversation_id.in_(some))
+            ).one()
+            count, terms = count + row[0], terms + int(row[1])
+        return ScopeStatistics(count, terms / count if count else 0.0)
+
+    def document_frequencies(
+        self, scope: Scope, terms: Iterable[str], *, at_most: int
+    ) -> dict[str, int]:
+        """Return in how many passages of the scope each term occurs; counting stops at `at_most`.
+
+        A term in more passages than that weighs next to nothing, and counting them all would
+        cost more than the rest of the recall.
+        """
+        counts: Counter[str] = Counter()
+        for term in terms:
+            for some in batches(scope.conversation_keys):
+                capped = (
+                    sa.select(sa.literal(1))
+                    .select_from(postings)
+                    .where(postings.c.conversation_id.in_(some), postings.c.term == term)
+                    .limit(at_most)
+                    .subquery()
+                )
+                counts[term] += (
+                    self._connection.scalar(sa.select(sa.func.count()).select_from(capped)) or 0
+                )
+        return {term: min(count, at_most) for term, count in counts.items()}
+
+    def postings(self, scope: Scope, terms: Iterable[str]) -> list[Posting]:
+        """Return all postings of the terms in the scope."""
+        wanted = list(terms)
+        found: list[Posting] = []
+        for some in batches(scope.conversation_keys):
+            rows = self._connection.execute(
+                sa.select(
+                    postings.c.term, postings.c.passage_id, postings.c.tf, postings.c.length
+                ).where(postings.c.conversation_id.in_(some), postings.c.term.in_(wanted))
+            )
+            found.extend(Posting(*row) for row in rows)
+        return found
+
+    def passages_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
+        """Return passages by their keys; the caller checks whose they are by their turns."""
+        return {
+            passage.key: passage
+            for some in batches(keys)
+            for passage in self._passages(passages.c.id.in_(some))
+        }
+
+    def passages_of_turns(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
+        """Return the passages of turns."""
+        return [
+            passage
+            for some in batches(turn_keys)
+            for passage in self._passages(passages.c.turn_id.in_(some))
+        ]
+
+    def unindexed_passages(self, scope: Scope, limit: int) -> list[StoredPassage]:
+        """Return passages of the scope that are not in the vector index yet, newest first."""
+        found: list[StoredPassage] = []
+        for some in batches(scope.conversation_keys):
+            rows = self._connection.execute(
+                sa.select(*_COLUMNS)
+                .join(index_queue, index_queue.c.passage_id == passages.c.id)
+                .where(index_queue.c.conversation_id.in_(some), index_queue.c.action == "upsert")
+                .order_by(passages.c.id.desc())
+                .limit(limit)
+            )
+            found.extend(_stored(row) for row in rows)
+        return found[:limit]
+
+    def term_counts(self, conversation_key: int) -> dict[int, dict[str, int]]:
+        """Return the terms of each passage of a conversation, for `verify`."""
+        found: dict[int, dict[str, int]] = {}
+        rows = self._connection.execute(
+            sa.select(postings.c.passage_id, postings.c.term, postings.c.tf).where(
+                postings.c.conversation_id == conversation_key
+            )
+        )
+        for row in rows:
+            found.setdefault(row.passage_id, {})[row.term] = row.tf
+        return found
+
+    def _passages(self, condition: sa.ColumnElement[bool]) -> list[StoredPassage]:
+        rows = self._connection.execute(sa.select(*_COLUMNS).where(condition))
+        return [_stored(row) for row in rows]
+
+
+class TermWrites(TermReads):
+    """Filling passages and postings, in the transaction that stores their turns."""
+
+    def add_passages(
+        self, conversation_key: int, by_turn: Mapping[int, Sequence[Passage]]
+    ) -> list[int]:
+        """Store the passages of turns with their postings and queue rows; return their keys."""
+        flat = [(turn_key, passage) for turn_key, some in by_turn.items() for passage in some]
+        if not flat:
+            return []
+        keys = allocate_keys(self._connection, "passages", len(flat))
+        self._insert(
+            passages,
+            [
+                {
+                    "id": key,
+                    "conversation_id": conversation_key,
+                    "turn_id": turn_key,
+                    "ordinal": passage.ordinal,
+                    "start": passage.start,
+                    "end": passage.end,
+                    "length": len(passage.terms),
+                    "vector": vector_to_blob(passage.vector),
+                }
+                for key, (turn_key, passage) in zip(keys, flat, strict=True)
+            ],
+        )
+        self._add_postings(
+            conversation_key,
+            {key: passage.terms for key, (_, passage) in zip(keys, flat, strict=True)},
+        )
+        self._insert(
+            index_queue,
+            [
+                {
+                    "action": "upsert",
+                    "passage_id": key,
+                    "conversation_id": conversation_key,
+                    "attempts": 0,
+                }
+                for key in keys
+            ],
+        )
+        return list(keys)
+
+    def replace_terms(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
+        """Make the postings of all the conversation's passages anew."""
+        self._connection.execute(
+            sa.delete(postings).where(postings.c.conversation_id == conversation_key)
+        )
+        for key, found in terms.items():
+            self._connection.execute(
+                sa.update(passages).where(passages.c.id == key).values(length=len(found))
+            )
+        self._add_postings(conversation_key, terms)
+
+    def _add_postings(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
+        rows: list[dict[str, Any]] = [
+            {
+                "conversation_id": conversation_key,
+                "term": term,
+                "passage_id": key,
+                "tf": tf,
+                "length": len(found),
+            }
+            for key, found in terms.items()
+            for term, tf in Counter(found).items()
+        ]
+        # In the order of the clustered key a batch touches each page once.
+        rows.sort(key=lambda row: row["term"])
+        self._insert(postings, rows)
+
+
+def _stored(row: Any) -> StoredPassage:
+    return StoredPassage(
+        key=row.id,
+        turn_key=row.turn_id,
+        conversation_key=row.conversation_id,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        length=row.length,
+        vector=vector_from_blob(row.vector),
+    )

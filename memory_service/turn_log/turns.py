@@ -1,0 +1,350 @@
+"""Turns: appending them to the tree, and reading along its live path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from memory_service.records import Conversation, NewTurn, Order, Page, Turn
+from memory_service.turn_log.schema import conversations, tool_calls, turns
+from memory_service.turn_log.statements import (
+    Statements,
+    allocate_keys,
+    batches,
+    beyond,
+    metadata_from_text,
+    metadata_to_text,
+    ordered,
+)
+
+
+def _record(row: Any) -> Turn:
+    return Turn(
+        key=row.id,
+        id=row.external_id,
+        conversation_key=row.conversation_id,
+        seq=row.seq,
+        parent_key=row.parent_id,
+        unit_key=row.unit_id,
+        live=row.live,
+        gap_before=row.gap_before,
+        kind=row.kind,
+        role=row.role,
+        name=row.name,
+        text=row.text,
+        raw=row.raw,
+        metadata=metadata_from_text(row.metadata),
+        created_at=row.created_at,
+        utc_offset_minutes=row.utc_offset_minutes,
+        stored_at=row.stored_at,
+        content_hash=row.content_hash,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PathPoint:
+    """A turn's place on the live path, without its text."""
+
+    key: int
+    conversation_key: int
+    seq: int
+    parent_key: int | None
+    created_at: int
+    gap_before: bool
+
+
+class TurnReads(Statements):
+    """Reading turns."""
+
+    def turn(self, project_key: int, conversation_key: int, turn_id: str) -> Turn | None:
+        """Return a turn of the conversation by its id."""
+        found = self.turns_by_id(project_key, [turn_id]).get(turn_id)
+        return found if found and found.conversation_key == conversation_key else None
+
+    def turns_by_id(self, project_key: int, ids: Iterable[str]) -> dict[str, Turn]:
+        """Return those of the ids that the project has, in whatever conversation."""
+        found: dict[str, Turn] = {}
+        for some in batches(ids):
+            rows = self._connection.execute(
+                sa.select(turns).where(
+                    turns.c.project_id == project_key, turns.c.external_id.in_(some)
+                )
+            )
+            found.update((row.external_id, _record(row)) for row in rows)
+        return found
+
+    def turns_by_key(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
+        """Return those of the keys that are the project's."""
+        found: dict[int, Turn] = {}
+        for some in batches(keys):
+            rows = self._connection.execute(
+                sa.select(turns).where(turns.c.project_id == project_key, turns.c.id.in_(some))
+            )
+            found.update((row.id, _record(row)) for row in rows)
+        return found
+
+    def turns_of_keys(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
+        """Return those of the keys that are turns of the conversation; for work in no project."""
+        return [
+            _record(row)
+            for some in batches(keys)
+            for row in self._connection.execute(
+                sa.select(turns).where(
+                    turns.c.conversation_id == conversation_key, turns.c.id.in_(some)
+                )
+            )
+        ]
+
+    def path_page(
+        self, conversation_key: int, after_seq: int | None, limit: int, order: Order
+    ) -> Page:
+        """Return a page of the live path."""
+        rows = self._connection.execute(
+            sa.select(turns)
+            .where(
+                turns.c.conversation_id == conversation_key,
+                turns.c.live,
+                beyond(turns.c.seq, after_seq, order),
+            )
+            .order_by(ordered(turns.c.seq, order))
+            .limit(limit + 1)
+        ).all()
+        return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    def recent_turns(self, conversation_key: int, limit: int) -> list[Turn]:
+        """Return the last turns of the live path, oldest first."""
+        return list(reversed(self.path_page(conversation_key, None, limit, "desc").data))
+
+    def turns_from(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
+        """Return the turns whose `seq` lies in a range, of all branches."""
+        rows = self._connection.execute(
+            sa.select(turns)
+            .where(
+                turns.c.conversation_id == conversation_key,
+                turns.c.seq.between(first_seq, last_seq),
+            )
+            .order_by(turns.c.seq)
+        )
+        return [_record(row) for row in rows]
+
+    def all_turns(self, conversation_key: int) -> Iterator[Turn]:
+        """Yield every turn of every branch by rising `seq`, a bounded number at a time."""
+        after = 0
+        while True:
+            rows = self._connection.execute(
+                sa.select(turns)
+                .where(turns.c.conversation_id == conversation_key, turns.c.seq > after)
+                .order_by(turns.c.seq)
+                .limit(500)
+            ).all()
+            yield from map(_record, rows)
+            if not rows:
+                return
+            after = rows[-1].seq
+
+    def unit(self, turn: Turn) -> list[Turn]:
+        """Return the turns that must stay together with this one, itself among them."""
+        if turn.unit_key is None:
+            return [turn]
+        rows = self._connection.execute(
+            sa.select(turns)
+            .where(
+                turns.c.conversation_id == turn.conversation_key, turns.c.unit_id == turn.unit_key
+            )
+            .order_by(turns.c.seq)
+        )
+        return [_record(row) for row in rows]
+
+    def path_points(self, spans: Mapping[int, Sequence[tuple[int, int]]]) -> list[PathPoint]:
+        """Return the live turns in ranges of `seq` by conversation, without their texts."""
+        columns = (
+            turns.c.id,
+            turns.c.conversation_id,
+            turns.c.seq,
+            turns.c.parent_id,
+            turns.c.created_at,
+            turns.c.gap_before,
+        )
+        found: list[PathPoint] = []
+        for conversation_key, ranges in spans.items():
+            for some in batches(ranges, 100):
+                rows = self._connection.execute(
+                    sa.select(*columns).where(
+                        turns.c.conversation_id == conversation_key,
+                        turns.c.live,
+                        sa.or_(*(turns.c.seq.between(first, last) for first, last in some)),
+                    )
+                )
+                found.extend(PathPoint(*row) for row in rows)
+        return found
+
+
+@dataclass(slots=True)
+class _Append:
+    """What one append has worked out so far: who made which call, and the turn before."""
+
+    parent_key: int | None
+    parent_unit: int | None
+    parent_calls: bool
+    callers: dict[str, int] = field(default_factory=dict)
+
+
+class TurnWrites(TurnReads):
+    """Growing the tree."""
+
+    def append(
+        self,
+        project_key: int,
+        conversation: Conversation,
+        new: Sequence[NewTurn],
+        *,
+        parent: Turn | None,
+        gap_before: bool,
+        now: int,
+    ) -> list[Turn]:
+        """Add turns below `parent` and make the last of them the head.
+
+        A parent that is not the head makes a branch: what followed it is kept and no longer live.
+        """
+        if (parent.key if parent else None) != conversation.head_key:
+            self._make_live(conversation.key, parent)
+        keys = allocate_keys(self._connection, "turns", len(new))
+        state = self._append_state(conversation.key, parent, new)
+        rows = [
+            self._row(project_key, conversation, turn, key, number, state, now)
+            for number, (key, turn) in enumerate(zip(keys, new, strict=True))
+        ]
+        rows[0]["gap_before"] = gap_before
+        self._insert(turns, rows)
+        self._insert(
+            tool_calls,
+            [
+                {"conversation_id": conversation.key, "call_id": call, "turn_id": key}
+                for key, turn in zip(keys, new, strict=True)
+                for call in dict.fromkeys(turn.calls)
+            ],
+        )
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation.key)
+            .values(head_id=keys[-1], next_seq=conversation.next_seq + len(new))
+        )
+        return [_from_row(row) for row in rows]
+
+    def set_head(self, conversation_key: int, head: Turn) -> None:
+        """Make the path that ends in `head` the live one."""
+        self._make_live(conversation_key, head)
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation_key)
+            .values(head_id=head.key)
+        )
+
+    def _row(
+        self,
+        project_key: int,
+        conversation: Conversation,
+        turn: NewTurn,
+        key: int,
+        number: int,
+        state: _Append,
+        now: int,
+    ) -> dict[str, Any]:
+        unit = _unit(turn, key, state)
+        row = {
+            "id": key,
+            "project_id": project_key,
+            "conversation_id": conversation.key,
+            "external_id": turn.id,
+            "seq": conversation.next_seq + number,
+            "parent_id": state.parent_key,
+            "unit_id": unit,
+            "live": True,
+            "gap_before": False,
+            "kind": turn.kind,
+            "role": turn.role,
+            "name": turn.name,
+            "text": turn.text,
+            "raw": turn.raw,
+            "metadata": metadata_to_text(turn.metadata),
+            "created_at": now if turn.created_at is None else turn.created_at,
+            "utc_offset_minutes": turn.utc_offset_minutes,
+            "stored_at": now,
+            "content_hash": turn.content_hash,
+        }
+        state.callers.update(dict.fromkeys(turn.calls, unit or key))
+        state.parent_key, state.parent_unit = key, unit
+        state.parent_calls = bool(turn.calls) and turn.kind != "message"
+        return row
+
+    def _append_state(
+        self, conversation_key: int, parent: Turn | None, new: Sequence[NewTurn]
+    ) -> _Append:
+        state = _Append(
+            parent_key=parent.key if parent else None,
+            parent_unit=parent.unit_key if parent else None,
+            parent_calls=parent is not None
+            and parent.kind != "message"
+            and parent.role == "assistant"
+            and parent.unit_key is not None,
+        )
+        for some in batches({turn.answers for turn in new if turn.answers}):
+            rows = self._connection.execute(
+                sa.select(tool_calls.c.call_id, turns.c.unit_id)
+                .join(turns, turns.c.id == tool_calls.c.turn_id)
+                .where(
+                    tool_calls.c.conversation_id == conversation_key,
+                    tool_calls.c.call_id.in_(some),
+                    turns.c.live,
+                )
+                .order_by(turns.c.seq)
+            )
+            state.callers.update((row.call_id, row.unit_id) for row in rows)
+        return state
+
+    def _make_live(self, conversation_key: int, head: Turn | None) -> None:
+        revived: list[int] = []
+        key, fork_seq = (head.key if head else None), 0
+        while key is not None:
+            row = self._connection.execute(
+                sa.select(turns.c.parent_id, turns.c.live, turns.c.seq).where(turns.c.id == key)
+            ).one()
+            if row.live:
+                fork_seq = row.seq
+                break
+            revived.append(key)
+            key = row.parent_id
+        self._connection.execute(
+            sa.update(turns)
+            .where(
+                turns.c.conversation_id == conversation_key, turns.c.live, turns.c.seq > fork_seq
+            )
+            .values(live=False)
+        )
+        for some in batches(revived):
+            self._connection.execute(sa.update(turns).where(turns.c.id.in_(some)).values(live=True))
+
+
+def _unit(turn: NewTurn, key: int, state: _Append) -> int | None:
+    if turn.answers is not None:
+        return state.callers.get(turn.answers)
+    if not turn.calls:
+        return None
+    if state.parent_calls and turn.kind != "message":
+        return state.parent_unit
+    return key
+
+
+def _from_row(row: dict[str, Any]) -> Turn:
+    values = dict(row)
+    values["key"] = values.pop("id")
+    values["id"] = values.pop("external_id")
+    values["conversation_key"] = values.pop("conversation_id")
+    values["parent_key"] = values.pop("parent_id")
+    values["unit_key"] = values.pop("unit_id")
+    values["metadata"] = metadata_from_text(values["metadata"])
+    del values["project_id"]
+    return Turn(**values)
