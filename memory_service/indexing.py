@@ -61,6 +61,11 @@ class Indexer:
             log.unpark()
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Say that there is something new in the queue."""
         self._wake.set()

@@ -69,6 +69,16 @@ _TEXT_PATHS: dict[str, tuple[str, ...]] = {
 }
 _DEFAULT_PATHS = ("text", "content", "output")
 _PART_TEXT = ("text", "refusal", "transcript", "filename")
+_FUNCTION_TEXT = ("name", "arguments", "input")
+# What OpenAI's client expects in a part and senders may leave out.
+_PART_DEFAULTS: dict[str, dict[str, Any]] = {
+    "output_text": {"annotations": []},
+    "input_image": {"detail": "auto"},
+}
+# Items that a prompt holds only with the other half, which their call id finds.
+_LINKED = frozenset(
+    {"function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+)
 # Fields that say which item this is, not what it says.
 _IDENTITY = frozenset({"id", "created_at", "metadata", "status", "object"})
 _COMPLETED = frozenset(
@@ -79,6 +89,10 @@ _COMPLETED = frozenset(
         "custom_tool_call_output",
         "computer_call_output",
         "local_shell_call_output",
+        "shell_call",
+        "shell_call_output",
+        "tool_search_call",
+        "tool_search_output",
     }
 )
 
@@ -189,12 +203,15 @@ def content_hash(item: Mapping[str, Any], kind: str) -> bytes:
     """Return SHA-256 over what an item says: equal for the spellings of one message.
 
     A string content and one text part are the same; so are the part types `text`, `input_text`
-    and `output_text`. Ids, times, metadata and status do not count.
+    and `output_text`. Ids, times, metadata and status do not count, except that a reference says
+    an id and nothing else.
     """
     said = {key: value for key, value in item.items() if key not in _IDENTITY and value is not None}
     said["type"] = kind
     if kind == "message":
         said["content"] = [_plain_part(part) for part in _parts(item.get("content"))]
+    if kind == "item_reference":
+        said["id"] = item.get("id")
     return hashlib.sha256(canonical(said).encode()).digest()
 
 
@@ -232,13 +249,13 @@ def _kind(item: Mapping[str, Any], param: str) -> str:
 def _role(item: Mapping[str, Any], kind: str, param: str) -> str:
     if kind == "message":
         role = item.get("role")
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise InvalidRequest(
                 f"'{param}.role' must be one of {', '.join(sorted(ROLES))}.",
                 param=f"{param}.role",
                 code="unknown_role",
             )
-        return str(role)
+        return role
     if kind.endswith("_output"):
         return "tool"
     return "user" if kind == "mcp_approval_response" else "assistant"
@@ -251,19 +268,21 @@ def _tool_links(
     if kind != "message":
         call_id = item.get("call_id")
         if call_id is None:
-            if kind in ("function_call", "function_call_output"):
+            if kind in _LINKED:
                 raise InvalidRequest(f"'{param}.call_id' is missing.", param=f"{param}.call_id")
             return (), None
         link = _bounded(call_id, MAX_CALL_ID_CHARS, f"{param}.call_id", "a call id")
         return ((), link) if kind.endswith("_output") else ((link,), None)
+    calls = item.get("tool_calls") or ()
+    if not isinstance(calls, Sequence) or not all(isinstance(call, Mapping) for call in calls):
+        raise InvalidRequest(
+            f"'{param}.tool_calls' must be a list of objects.", param=f"{param}.tool_calls"
+        )
     if item.get("role") == "tool":
         answered = item.get("tool_call_id")
         return (), None if answered is None else _bounded(
             answered, MAX_CALL_ID_CHARS, f"{param}.tool_call_id", "a call id"
         )
-    calls = item.get("tool_calls") or ()
-    if not isinstance(calls, Sequence) or not all(isinstance(call, Mapping) for call in calls):
-        raise InvalidRequest(f"'{param}.tool_calls' must be a list of objects.", param=param)
     return tuple(
         _bounded(call.get("id"), MAX_CALL_ID_CHARS, f"{param}.tool_calls.id", "a call id")
         for call in calls
@@ -274,8 +293,9 @@ def _text(item: Mapping[str, Any], kind: str, param: str) -> str:
     if kind == "message":
         _check_content(item.get("content"), item, param)
         calls = item.get("tool_calls") or ()
-        words = [text_of_parts(item.get("content")), _part_text(item.get("refusal"))]
-        words += [_function_text(call.get("function")) for call in calls]
+        words = [text_of_parts(item.get("content"))]
+        words += [_part_text(item.get(key)) for key in ("refusal", "audio")]
+        words += [_function_text(call.get("function") or call.get("custom")) for call in calls]
         words.append(_function_text(item.get("function_call")))
         return "\n".join(filter(None, words))
     if kind in ("function_call", "custom_tool_call", "mcp_call"):
@@ -285,21 +305,25 @@ def _text(item: Mapping[str, Any], kind: str, param: str) -> str:
 
 
 def _check_content(content: Any, item: Mapping[str, Any], param: str) -> None:
-    if content is None and (
-        item.get("tool_calls") or item.get("function_call") or "refusal" in item
-    ):
-        return
-    if isinstance(content, str):
+    if isinstance(content, str) or (content is None and _needs_no_content(item)):
         return
     if isinstance(content, list) and all(
-        isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in content
+        isinstance(part, Mapping)
+        and isinstance(part.get("type"), str)
+        and isinstance(part.get("text") or "", str)
+        for part in content
     ):
         return
     raise InvalidRequest(
-        f"'{param}.content' must be a string or a list of parts with a type.",
+        f"'{param}.content' must be a string or a list of parts with a type, their text a string.",
         param=f"{param}.content",
         code="invalid_type",
     )
+
+
+def _needs_no_content(item: Mapping[str, Any]) -> bool:
+    said_elsewhere = item.get("tool_calls") or item.get("function_call") or item.get("audio")
+    return bool(said_elsewhere) or "refusal" in item or item.get("role") == "function"
 
 
 def _strings_at(value: Any, path: Sequence[str]) -> Iterable[str]:
@@ -319,11 +343,11 @@ def _strings_at(value: Any, path: Sequence[str]) -> Iterable[str]:
 def _function_text(function: Any) -> str:
     if not isinstance(function, Mapping):
         return ""
-    return "\n".join(str(function[key]) for key in ("name", "arguments") if function.get(key))
+    return "\n".join(str(function[key]) for key in _FUNCTION_TEXT if function.get(key))
 
 
 def _parts(content: Any) -> list[Any]:
-    if content is None or content == "":
+    if content is None:
         return []
     return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
@@ -347,11 +371,12 @@ def _plain_part(part: Any) -> Any:
 
 
 def _shown_part(part: Any, role: str) -> Any:
-    if not isinstance(part, Mapping) or part.get("type") != "text":
+    if not isinstance(part, Mapping):
         return part
-    if role == "assistant":
-        return {"annotations": [], **part, "type": "output_text"}
-    return {**part, "type": "input_text"}
+    kind = part.get("type")
+    if kind == "text":
+        kind = "output_text" if role == "assistant" else "input_text"
+    return {**_PART_DEFAULTS.get(str(kind), {}), **part, "type": kind}
 
 
 def _bounded(value: Any, limit: int, param: str, what: str) -> str:

@@ -21,8 +21,10 @@ _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _ROLES = {"unknown": "user", "critic": "user", "discriminator": "user"}
 _CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
 _OUTPUT_KINDS = frozenset({"function_call_output", "custom_tool_call_output"})
+# Where an assistant's message can say something, calls of tools apart.
+_SAYING = ("content", "refusal", "function_call", "audio")
 # Fields of an item that no chat-completions message has.
-_OURS = frozenset({"id", "type", "status", "created_at", "metadata", "object"})
+_OURS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _with_kept_calls(message: dict[str, Any], kept: set[str]) -> dict[str, Any] 
     calls = [call for call in message.pop("tool_calls") or () if str(call.get("id")) in kept]
     if calls:
         return {**message, "tool_calls": calls}
-    return message if message["content"] else None
+    return message if any(message.get(key) for key in _SAYING) else None
 
 
 def _call(turn: Turn, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,16 +182,29 @@ def _content(content: Any) -> Any:
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
     kind = part["type"]
-    if kind in ("text", "input_text", "output_text"):
-        return {"type": "text", "text": part.get("text") or ""}
-    if kind == "input_image" and part.get("image_url"):
-        url = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
-        return {"type": "image_url", "image_url": url}
-    if kind in ("input_image", "computer_screenshot"):
-        return {"type": "text", "text": "[image]"}
-    if kind == "input_file":
-        fields = ("file_id", "file_data", "filename")
-        return {"type": "file", "file": {key: part[key] for key in fields if part.get(key)}}
     if kind in ("summary_text", "reasoning_text"):
         return None
+    if kind in ("text", "input_text", "output_text"):
+        return {"type": "text", "text": part.get("text") or ""}
+    if kind in ("input_image", "computer_screenshot"):
+        return _image(part)
+    if kind == "input_file":
+        return _file(part)
     return dict(part)
+
+
+def _file(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file part; one that only the Responses API could resolve leaves a marker."""
+    fields = ("file_id", "file_data", "filename")
+    file = {key: part[key] for key in fields if part.get(key)}
+    if "file_id" in file or "file_data" in file:
+        return {"type": "file", "file": file}
+    return {"type": "text", "text": f"[file {part.get('filename') or part.get('file_url')}]"}
+
+
+def _image(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image part; one that only the Responses API could resolve leaves a marker."""
+    url = part.get("image_url")
+    if not url:
+        return {"type": "text", "text": "[image]"}
+    return {"type": "image_url", "image_url": {"url": url, "detail": part.get("detail") or "auto"}}

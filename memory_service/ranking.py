@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from memory_service.records import Posting, ScopeStatistics
 
 BM25_K1 = 1.2
@@ -97,10 +95,12 @@ def _standardised(values: Sequence[float | None]) -> list[float]:
 
     What has no value counts as the mean; where all are equal, every score is 0.
     """
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if known.size == 0:
+    known = [value for value in values if value is not None]
+    if not known:
         return [0.0] * len(values)
-    mean, deviation = float(known.mean()), float(known.std())
+    # Exact sums: those of floats depend on their order, and with them who wins a tie.
+    mean = math.fsum(known) / len(known)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / len(known))
     if deviation < 1e-9:
         return [0.0] * len(values)
     return [0.0 if value is None else (value - mean) / deviation for value in values]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 from typing import Any
 
@@ -54,12 +55,20 @@ class NewConversation:
     created_at: int | None = None
 
 
+class Below(Enum):
+    """Where an append hangs if not below a named item."""
+
+    HEAD = "head"
+    ROOT = "root"
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A conversation, and the turns that this request is about."""
+    """A conversation, the turns that this request is about, and how many of them are new."""
 
     conversation: Conversation
     turns: Sequence[Turn] = ()
+    new: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class Remember:
             )
             self._remember(log, project_key, attempt, conversation, stored)
         self._on_stored()
-        return Stored(conversation, stored)
+        return Stored(conversation, stored, len(stored))
 
     def append(
         self,
@@ -122,10 +131,10 @@ class Remember:
         turns: Sequence[NewTurn],
         attempt: Attempt,
         *,
-        parent_id: str | None = None,
+        below: str | Below = Below.HEAD,
         gap_before: bool = False,
     ) -> Stored:
-        """Append turns below the head, or below `parent_id` (a branch, which becomes live).
+        """Append turns below the head, or below a named item or the root: a branch that is live.
 
         Items whose id is known with the same content are returned as they are stored. Raises
         NotFound for an unknown conversation or parent, Conflict for an id used for other content.
@@ -143,9 +152,11 @@ class Remember:
             retried = self._retried(log, conversation, turns, attempt)
             if retried is not None:
                 return Stored(conversation, retried)
-            parent = _parent(log, project_key, conversation, parent_id)
             known = _known(log, project_key, conversation, turns)
             fresh = [turn for turn in turns if turn.id not in known]
+            parent = _parent(log, project_key, conversation, below)
+            if below is not Below.HEAD and known and fresh:
+                parent = _last_known(turns, known)
             conversation, stored = self._append(
                 log, project_key, conversation, fresh, plan, parent, gap_before=gap_before
             )
@@ -153,7 +164,7 @@ class Remember:
             result = [known[turn.id] for turn in turns]
             self._remember(log, project_key, attempt, conversation, result)
         self._on_stored()
-        return Stored(conversation, result)
+        return Stored(conversation, result, len(fresh))
 
     def update_conversation(
         self,
@@ -393,15 +404,26 @@ def _known(
 
 
 def _parent(
-    log: Reader, project_key: int, conversation: Conversation, parent_id: str | None
+    log: Reader, project_key: int, conversation: Conversation, below: str | Below
 ) -> Turn | None:
-    if parent_id is None:
-        head = conversation.head_key
+    if isinstance(below, Below):
+        head = conversation.head_key if below is Below.HEAD else None
         return None if head is None else log.turns_by_key(project_key, [head])[head]
-    parent = log.turn(project_key, conversation.key, parent_id)
+    parent = log.turn(project_key, conversation.key, below)
     if parent is None:
-        raise NotFound(f"No item {parent_id!r} in this conversation.", param="parent")
+        raise NotFound(f"No item {below!r} in this conversation.", param="parent")
     return parent
+
+
+def _last_known(turns: Sequence[NewTurn], known: Mapping[str, Turn]) -> Turn:
+    """Return the stored turn that the new ones follow; raises Conflict if they are mixed up."""
+    count = len(known)
+    if any(turn.id not in known for turn in turns[:count]):
+        raise Conflict(
+            "Below a named parent, items that are stored already must come before the new ones.",
+            param="items",
+        )
+    return known[turns[count - 1].id]
 
 
 def _found(log: Reader, project_key: int, conversation_id: str) -> Conversation:

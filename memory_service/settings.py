@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory_service.errors import StartupError
@@ -25,6 +26,13 @@ CONTEXT_WINDOWS: dict[str, int] = {
     "o4-mini": 200_000,
 }
 """Context windows in tokens by model name; a name matches its longest prefix in this table."""
+
+
+def context_window(model: str | None) -> int:
+    """Return the context window of a model in tokens, by its longest known prefix."""
+    name = (model or "").rpartition("/")[2]
+    known = [prefix for prefix in CONTEXT_WINDOWS if name.startswith(prefix)]
+    return CONTEXT_WINDOWS[max(known, key=len)] if known else DEFAULT_CONTEXT_WINDOW
 
 
 class Settings(BaseSettings):
@@ -108,9 +116,15 @@ class Settings(BaseSettings):
         default=20, ge=0, le=1_000, description="Most recent turns in a prompt."
     )
     top_k: int = Field(default=10, ge=0, le=100, description="Most recalled turns in a prompt.")
-    tiktoken_cache_dir: Path | None = Field(
-        default=None,
-        description="Folder of tiktoken's vocabularies; else TIKTOKEN_CACHE_DIR or its default.",
+    tiktoken_cache_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
+        validation_alias=AliasChoices(
+            "tiktoken_cache_dir",
+            "MEMORY_TIKTOKEN_CACHE_DIR",
+            "TIKTOKEN_CACHE_DIR",
+            "DATA_GYM_CACHE_DIR",
+        ),
+        description="Folder of tiktoken's vocabularies; tiktoken's own variables work too.",
     )
     tiktoken_download: bool = Field(
         default=False, description="Let tiktoken fetch a vocabulary that is not in its cache."

@@ -35,7 +35,8 @@ def loads(text: str, *, max_nesting: int) -> Any:
         raise InvalidRequest(
             f"The body is not valid JSON: {error}.", code="invalid_json"
         ) from error
-    _check(value, max_nesting, strings=_SUSPICIOUS.search(text) is not None)
+    strings = _SUSPICIOUS.search(text) or _UNSTORABLE.search(text)
+    _check(value, max_nesting, strings=strings is not None)
     return value
 
 
@@ -55,11 +56,9 @@ def raw_elements(text: str, member: str) -> list[str]:
 
     `text` must be a valid JSON object whose last `member` is an array, as `loads` has found.
     """
-    found: list[str] = []
-    for key, start, end in _members(text):
-        if key == member:
-            found = [text[a:b] for a, b in _elements(text, start, end)]
-    return found
+    # Of equal keys the last one counts; an earlier one need not be an array.
+    spans = {key: (start, end) for key, start, end in _members(text)}
+    return [text[a:b] for a, b in _elements(text, *spans[member])] if member in spans else []
 
 
 def dumps(value: Any) -> str:
@@ -98,10 +97,10 @@ def _too_deep(max_nesting: int) -> InvalidRequest:
 def _check(value: Any, max_nesting: int, *, strings: bool) -> None:
     level, depth = [value], 0
     while level:
-        if depth > max_nesting:
-            raise _too_deep(max_nesting)
         below: list[Any] = []
         for node in level:
+            if depth == max_nesting and isinstance(node, (dict, list)):
+                raise _too_deep(max_nesting)
             if isinstance(node, dict):
                 below.extend(node.values())
                 if strings:

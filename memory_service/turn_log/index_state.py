@@ -94,6 +94,16 @@ class IndexReads(Statements):
         )
         return {row.id for row in rows}
 
+    def queued_deletions(self, collection_key: int) -> set[int]:
+        """Return the passages that a collection is still to forget."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.passage_id).where(
+                    index_queue.c.collection_id == collection_key, index_queue.c.action == "delete"
+                )
+            )
+        )
+
     def passage_count(self, conversation_key: int) -> int:
         """Return how many passages a conversation has."""
         return (

@@ -27,6 +27,10 @@ FILE_NAME = "turn_log.sqlite3"
 class Reader(TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, RetryReads):
     """The statements of a transaction that only reads; what it sees does not change under it."""
 
+    def integrity_problems(self) -> list[str]:
+        """Return what the database itself finds wrong with its files and foreign keys."""
+        return sqlite.integrity_problems(self._connection)
+
 
 class Writer(ErasureWrites, TermWrites, ConversationWrites, TenantWrites, RetryWrites, Reader):
     """The statements of the one transaction that writes; all of it is durable, or nothing."""

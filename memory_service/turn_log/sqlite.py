@@ -88,6 +88,15 @@ def checkpoint(engine: sa.Engine) -> bool:
         connection.close()
 
 
+def integrity_problems(connection: sa.Connection) -> list[str]:
+    """Return what SQLite finds wrong with the file, and rows whose parent is gone."""
+    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    return [said for said in found if said != "ok"] + [
+        f"a row of {row[0]} refers to a missing row of {row[2]}" for row in orphans
+    ]
+
+
 def is_lock_timeout(error: Exception) -> bool:
     """Return whether another process held the write lock longer than the busy timeout."""
     original: Any = getattr(error, "orig", None)

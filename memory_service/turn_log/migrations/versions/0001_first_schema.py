@@ -51,7 +51,7 @@ def _create_tenants() -> None:
     op.create_table(
         "api_keys",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False, unique=True),
         sa.Column("hint", sa.String(8), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -60,7 +60,7 @@ def _create_tenants() -> None:
     op.create_table(
         "users",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
         sa.Column("external_id", sa.String(128), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("last_seen_at", sa.BigInteger, nullable=False),
@@ -72,9 +72,9 @@ def _create_conversations() -> None:
     op.create_table(
         "conversations",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
         sa.Column("external_id", sa.String(128), nullable=False),
-        sa.Column("user_id", _cascade("users.id")),
+        sa.Column("user_id", Key, _cascade("users.id")),
         sa.Column("title", sa.Text),
         sa.Column("metadata", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -88,8 +88,8 @@ def _create_conversations() -> None:
     op.create_table(
         "turns",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
-        sa.Column("conversation_id", _cascade("conversations.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
+        sa.Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
         sa.Column("external_id", sa.String(128), nullable=False),
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("parent_id", Key),
@@ -111,9 +111,9 @@ def _create_conversations() -> None:
     op.create_index("turns_by_path", "turns", ["conversation_id", "live", "seq"])
     op.create_table(
         "tool_calls",
-        sa.Column("conversation_id", _cascade("conversations.id"), primary_key=True),
+        sa.Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
         sa.Column("call_id", sa.String(256), primary_key=True),
-        sa.Column("turn_id", _cascade("turns.id"), primary_key=True),
+        sa.Column("turn_id", Key, _cascade("turns.id"), primary_key=True),
     )
     op.create_index("tool_calls_by_turn", "tool_calls", ["turn_id"])
 
@@ -122,8 +122,8 @@ def _create_recall() -> None:
     op.create_table(
         "passages",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("conversation_id", _cascade("conversations.id"), nullable=False),
-        sa.Column("turn_id", _cascade("turns.id"), nullable=False),
+        sa.Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
+        sa.Column("turn_id", Key, _cascade("turns.id"), nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("start", sa.Integer, nullable=False),
         sa.Column("end", sa.Integer, nullable=False),
@@ -134,7 +134,7 @@ def _create_recall() -> None:
     op.create_index("passages_by_conversation", "passages", ["conversation_id", "length"])
     op.create_table(
         "postings",
-        sa.Column("conversation_id", _cascade("conversations.id"), primary_key=True),
+        sa.Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
         sa.Column("term", sa.String(64), primary_key=True),
         sa.Column("passage_id", Key, primary_key=True),
         sa.Column("tf", sa.Integer, nullable=False),
@@ -144,14 +144,14 @@ def _create_recall() -> None:
     op.create_table(
         "collections",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
         sa.Column("conversation_id", Key),
         sa.Column("vectors", sa.Integer, nullable=False),
     )
     op.create_table(
         "placements",
-        sa.Column("conversation_id", _cascade("conversations.id"), primary_key=True),
-        sa.Column("collection_id", _cascade("collections.id"), nullable=False),
+        sa.Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+        sa.Column("collection_id", Key, _cascade("collections.id"), nullable=False),
     )
     op.create_index("placements_by_collection", "placements", ["collection_id"])
     op.create_table(
@@ -172,7 +172,7 @@ def _create_recall() -> None:
 def _create_bookkeeping() -> None:
     op.create_table(
         "idempotency",
-        sa.Column("project_id", _cascade("projects.id"), primary_key=True),
+        sa.Column("project_id", Key, _cascade("projects.id"), primary_key=True),
         sa.Column("key", sa.String(256), primary_key=True),
         sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
         sa.Column("conversation_id", Key),
@@ -185,7 +185,7 @@ def _create_bookkeeping() -> None:
     op.create_table(
         "receipts",
         sa.Column("id", Key, primary_key=True),
-        sa.Column("project_id", _cascade("projects.id"), nullable=False),
+        sa.Column("project_id", Key, _cascade("projects.id"), nullable=False),
         sa.Column("external_id", sa.String(64), nullable=False, unique=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("counts", sa.Text, nullable=False),

@@ -1,0 +1,1 @@
+"""Reading old transcripts into the service."""

@@ -1,0 +1,1 @@
+"""HTTP only: routes, OpenAI's error envelope, authentication and limits."""

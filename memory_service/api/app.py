@@ -1,0 +1,42 @@
+"""The HTTP application: nothing is opened before its lifespan begins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from memory_service import __version__
+from memory_service.api import conversations, errors, health, items, recall, users
+from memory_service.api.middleware import RequestContext
+from memory_service.service import Service
+from memory_service.settings import Settings
+
+_DESCRIPTION = """
+Conversations without end. Shapes are OpenAI's wherever OpenAI has one, so that the official
+client works with its base URL changed.
+"""
+
+
+def create_app(settings: Settings, *, purpose: str = "memory-service serve") -> FastAPI:
+    """Return the application; starting it opens the data folder, stopping it closes it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = await anyio.to_thread.run_sync(lambda: Service.open(settings, purpose=purpose))
+        app.state.service = service
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(service.close)
+
+    app = FastAPI(
+        title="memory_service", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+    )
+    errors.install(app)
+    for room in (conversations, items, recall, users, health):
+        app.include_router(room.router)
+    app.add_middleware(RequestContext)
+    return app

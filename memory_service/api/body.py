@@ -1,0 +1,109 @@
+"""Request bodies: read within the size limit, parsed strictly, checked against a model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Request
+from pydantic import BaseModel, ValidationError
+
+from memory_service import strict_json
+from memory_service.api.errors import invalid
+from memory_service.api.state import ServiceState
+from memory_service.errors import InvalidRequest, RequestTooLarge
+from memory_service.remember import Attempt
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_IDEMPOTENCY_KEY_CHARS = 256
+
+
+async def _read(request: Request, service: ServiceState) -> bytes:
+    limit = service.settings.max_body_bytes
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise RequestTooLarge(
+                f"The body is larger than {limit:,} bytes (MEMORY_MAX_BODY_BYTES)."
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body, as bytes until it is parsed (in the worker thread, not the event loop)."""
+
+    content: bytes
+    max_nesting: int
+
+    def text(self) -> str:
+        """Return the body as text; raises InvalidRequest if it is not UTF-8."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(
+                f"The body is not UTF-8: byte {error.start} is wrong.", code="invalid_json"
+            ) from error
+
+    def value(self, *, optional: bool = False) -> dict[str, Any]:
+        """Return the body's JSON object; an empty body is {} where it is optional."""
+        if optional and not self.content.strip():
+            return {}
+        value = strict_json.loads(self.text(), max_nesting=self.max_nesting)
+        if not isinstance(value, dict):
+            raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
+        return value
+
+    def as_model(self, model: type[M], *, optional: bool = False) -> M:
+        """Return the body as a model; raises InvalidRequest with the field at fault."""
+        try:
+            return model.model_validate(self.value(optional=optional))
+        except ValidationError as error:
+            raise invalid(error) from error
+
+
+def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> Body:
+    return Body(content, service.settings.max_nesting)
+
+
+RequestBody = Annotated[Body, Depends(_body)]
+
+
+def _attempt(
+    request: Request,
+    content: Annotated[bytes, Depends(_read)],
+    idempotency_key: Annotated[
+        str | None, Header(description="Same key and body, same answer; nothing is stored twice.")
+    ] = None,
+    x_stainless_retry_count: Annotated[
+        str | None, Header(description="Sent by OpenAI's clients with a repeated request.")
+    ] = None,
+) -> Attempt:
+    if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY_CHARS:
+        raise InvalidRequest(
+            f"Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.",
+            param="Idempotency-Key",
+        )
+    signature = b"\n".join((request.method.encode(), request.url.path.encode(), content))
+    retries = x_stainless_retry_count or "0"
+    return Attempt(
+        key=idempotency_key,
+        request_hash=hashlib.sha256(signature).digest(),
+        is_retry=retries.isascii() and retries.isdigit() and int(retries[:9]) > 0,
+    )
+
+
+RequestAttempt = Annotated[Attempt, Depends(_attempt)]
+
+
+def documented(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """Return what OpenAPI says about a body that is read by hand, to keep its exact bytes."""
+    schema = model.model_json_schema()
+    return {
+        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
+    }

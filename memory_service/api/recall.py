@@ -1,0 +1,132 @@
+"""POST /v1/search and POST /v1/conversations/{id}/context: turns found, and prompts built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from memory_service.api import render
+from memory_service.api.auth import Project
+from memory_service.api.body import RequestAttempt, RequestBody, documented
+from memory_service.api.schemas import ContextRequest, SearchRequest
+from memory_service.api.state import ServiceState
+from memory_service.build_prompt import PromptRequest
+from memory_service.clock import parse_time
+from memory_service.errors import InvalidRequest
+from memory_service.items import ROLES, new_id, parse_item
+from memory_service.recall import Query
+from memory_service.records import NewTurn
+from memory_service.service import Service
+from memory_service.strict_json import dumps
+
+router = APIRouter(prefix="/v1", tags=["recall"])
+
+
+@router.post("/search", openapi_extra=documented(SearchRequest))
+def search(project: Project, service: ServiceState, body: RequestBody) -> Response:
+    """Find the turns of a conversation, or of a user, that a query is about."""
+    wanted = body.as_model(SearchRequest)
+    query = _query(service, wanted)
+    if (wanted.conversation_id is None) == (wanted.user_id is None):
+        raise InvalidRequest(
+            "Give exactly one of 'conversation_id' and 'user_id'.", param="conversation_id"
+        )
+    if wanted.conversation_id is not None:
+        found = service.recaller.in_conversation(project, wanted.conversation_id, query)
+    else:
+        found = service.recaller.of_user(project, str(wanted.user_id), query)
+    answer: dict[str, Any] = {
+        "object": "list",
+        "data": [render.hit(one) for one in found.hits],
+        "trace_id": new_id("trace"),
+    }
+    if found.degraded is not None:
+        answer["degraded"] = found.degraded
+    return render.respond(answer)
+
+
+@router.post("/conversations/{conversation_id}/context", openapi_extra=documented(ContextRequest))
+def build_context(
+    project: Project,
+    service: ServiceState,
+    conversation_id: str,
+    body: RequestBody,
+    attempt: RequestAttempt,
+) -> Response:
+    """Build a prompt that fits: system, recent turns, recalled turns and the new input."""
+    wanted = body.as_model(ContextRequest)
+    new = _input_messages(wanted.input)
+    turns = [_as_turn(service, message, number) for number, message in enumerate(new)]
+    if wanted.now is not None:
+        parse_time(wanted.now, "now")
+    built = service.prompts.build(
+        project,
+        conversation_id,
+        PromptRequest(
+            input=new,
+            instructions=wanted.instructions,
+            model=wanted.model,
+            token_budget=wanted.token_budget,
+            max_output_tokens=wanted.max_output_tokens,
+            tools=wanted.tools or (),
+            recent_turns=wanted.recent_turns,
+            top_k=wanted.top_k,
+            scope=wanted.scope,
+        ),
+    )
+    if wanted.store:
+        service.remember.append(project, conversation_id, turns, attempt)
+    return render.respond(render.prompt(built, new_id("trace")))
+
+
+def _query(service: Service, wanted: SearchRequest) -> Query:
+    limit = service.settings.max_query_chars
+    if len(wanted.query) > limit:
+        raise InvalidRequest(
+            f"The query has {len(wanted.query):,} characters; {limit:,} are allowed "
+            "(MEMORY_MAX_QUERY_CHARS).",
+            param="query",
+            code="text_too_long",
+        )
+    for number, role in enumerate(wanted.roles or ()):
+        if role not in ROLES:
+            raise InvalidRequest(
+                f"'roles.{number}' must be one of {', '.join(sorted(ROLES))}.",
+                param=f"roles.{number}",
+                code="unknown_role",
+            )
+    times = {
+        name: None if value is None else parse_time(value, name)[0]
+        for name, value in (
+            ("created_after", wanted.created_after),
+            ("created_before", wanted.created_before),
+            ("now", wanted.now),
+        )
+    }
+    return Query(
+        text=wanted.query,
+        top_k=wanted.top_k,
+        roles=frozenset(wanted.roles or ()),
+        created_after=times["created_after"],
+        created_before=times["created_before"],
+    )
+
+
+def _input_messages(new: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    messages = [{"role": "user", "content": new}] if isinstance(new, str) else new
+    if not messages:
+        raise InvalidRequest("'input' is empty.", param="input", code="missing_field")
+    for number, message in enumerate(messages):
+        if "role" not in message:
+            raise InvalidRequest(
+                f"'input.{number}.role' is missing: input is a text or chat messages.",
+                param=f"input.{number}.role",
+                code="missing_field",
+            )
+    return messages
+
+
+def _as_turn(service: Service, message: dict[str, Any], number: int) -> NewTurn:
+    return parse_item(message, dumps(message), {}, service.item_limits, f"input.{number}")

@@ -1,0 +1,51 @@
+"""/v1/users and /v1/receipts: who is known, forgetting a user, and the proof of it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from memory_service.api import render
+from memory_service.api.auth import Project
+from memory_service.api.paging import After, Direction, Limit
+from memory_service.api.state import ServiceState
+from memory_service.errors import NotFound
+
+router = APIRouter(prefix="/v1", tags=["users"])
+
+
+@router.get("/users")
+def list_users(
+    project: Project,
+    service: ServiceState,
+    after: After = None,
+    limit: Limit = 20,
+    order: Direction = "asc",
+) -> Response:
+    """List the project's users with the numbers of their conversations and turns."""
+    with service.log.read() as log:
+        begin = None if after is None else log.user_key(project, after)
+        if after is not None and begin is None:
+            raise NotFound(f"No user {after!r}.", param="after")
+        page = log.users(project, begin, limit, order)
+    data = [render.user(one) for one in page.data]
+    return render.respond(render.listing(data, has_more=page.has_more))
+
+
+@router.delete("/users/{user_id}")
+def delete_user(project: Project, service: ServiceState, user_id: str) -> Response:
+    """Forget a user with all conversations."""
+    receipt = service.forget.user(project, user_id)
+    return render.respond(
+        {"id": user_id, "object": "user.deleted", "deleted": True, "receipt": receipt.id}
+    )
+
+
+@router.get("/receipts/{receipt_id}")
+def get_receipt(project: Project, service: ServiceState, receipt_id: str) -> Response:
+    """Return what a deletion removed, in numbers."""
+    with service.log.read() as log:
+        found = log.receipt(project, receipt_id)
+    if found is None:
+        raise NotFound(f"No receipt {receipt_id!r}.", param="receipt_id")
+    return render.respond(render.receipt(found))

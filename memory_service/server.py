@@ -1,0 +1,111 @@
+"""Running the application under uvicorn: as a command, or beside other work in this process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+
+from memory_service.api.app import create_app
+from memory_service.api.auth import is_loopback
+from memory_service.errors import StartupError
+from memory_service.service import open_log
+from memory_service.settings import Settings
+
+log_line = structlog.get_logger(__name__)
+
+SHUTDOWN_SECONDS = 30
+"""How long requests in progress may go on after a signal to stop."""
+
+_START_SECONDS = 60
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; requests in progress are finished first."""
+    _check_exposure(settings)
+    with _listen(settings) as listener:
+        address = _address(listener)
+        log_line.info("listening", address=address, data_dir=str(settings.data_dir))
+        server = _server(settings, f"memory-service serve on {address}")
+        server.run(sockets=[listener])
+    if not server.started:
+        raise StartupError("The service could not start; the lines above say why.")
+
+
+@contextmanager
+def running(settings: Settings, purpose: str) -> Iterator[str]:
+    """Serve in a thread of this process; yields the base URL, without a slash at its end."""
+    with _listen(settings) as listener:
+        server = _server(settings, purpose)
+        # The signals of the process belong to the command around.
+        thread = threading.Thread(target=server.run, args=([listener],), name="server")
+        thread.start()
+        try:
+            _wait_until_started(server, thread)
+            yield _address(listener)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(settings: Settings, purpose: str) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, purpose=purpose),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            "Choose another with --host and --port; port 0 takes a free one."
+        ) from error
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _check_exposure(settings: Settings) -> None:
+    if is_loopback(settings.host):
+        return
+    log = open_log(settings.data_dir)
+    try:
+        with log.read() as reader:
+            if reader.has_api_keys():
+                return
+    finally:
+        log.close()
+    raise StartupError(
+        f"Without API keys the service listens on this machine only, not on {settings.host}. "
+        "Make a key first: memory-service keys create --project NAME"
+    )
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    pause = threading.Event()
+    for _ in range(_START_SECONDS * 100):
+        if server.started:
+            return
+        if not thread.is_alive():
+            raise StartupError("The service could not start; the lines above say why.")
+        pause.wait(0.01)
+    raise StartupError(f"The service did not start within {_START_SECONDS} seconds.")

@@ -1,0 +1,208 @@
+"""The composition root: opens everything a service needs, and closes it in reverse."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from memory_service import clock
+from memory_service.analyser import ANALYSER_VERSION
+from memory_service.build_prompt import PromptBuilder, PromptDefaults
+from memory_service.chroma_index import ChromaIndex
+from memory_service.embedders.local import LocalEmbedder
+from memory_service.errors import StartupError
+from memory_service.forget import Forget
+from memory_service.indexing import Indexer
+from memory_service.interfaces import Embedder, VectorIndex
+from memory_service.items import ItemLimits
+from memory_service.recall import Recaller
+from memory_service.records import IndexStatus
+from memory_service.remember import Limits, Remember
+from memory_service.settings import Settings, context_window
+from memory_service.tokens import TokenCounter, encoding_name_for_model
+from memory_service.turn_log.log import TurnLog
+from memory_service.vocabularies import open_counter
+
+LOCAL_PROJECT = "local"
+"""The one project of keyless mode."""
+
+_LOCK_NAME = "lock"
+_HOLDER_NAME = "lock.holder"
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make the data folder, readable by its owner only; raises StartupError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {folder} cannot be used: {error.strerror}. "
+            "Choose another with --data-dir or MEMORY_DATA_DIR."
+        ) from error
+    return folder
+
+
+def open_log(folder: Path) -> TurnLog:
+    """Open the turn log alone: safe beside a running server, which owns the vector index."""
+    return TurnLog.open(prepare_folder(folder))
+
+
+@contextmanager
+def own_folder(folder: Path, purpose: str) -> Iterator[None]:
+    """Hold the data folder: two processes writing one Chroma folder lose vectors silently."""
+    prepare_folder(folder)
+    lock, holder = FileLock(folder / _LOCK_NAME), folder / _HOLDER_NAME
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StartupError(_held_message(folder, holder)) from error
+    try:
+        holder.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose}))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _held_message(folder: Path, holder: Path) -> str:
+    try:
+        held = json.loads(holder.read_text())
+        who = f"process {held['pid']} ({held['purpose']})"
+    except (OSError, ValueError, KeyError):
+        who = "another process"
+    return (
+        f"The data folder {folder} is in use by {who}. Stop it, choose another folder with "
+        "--data-dir, or, if it is a server, send your data to it with --url."
+    )
+
+
+class Service:
+    """Everything that is open while the service runs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: TurnLog,
+        index: VectorIndex,
+        embedder: Embedder,
+    ) -> None:
+        self.settings = settings
+        self.log = log
+        self.index = index
+        self.item_limits = ItemLimits(settings.max_text_chars, settings.max_nesting)
+        self.indexer = Indexer(
+            log,
+            index,
+            embedder,
+            batch=settings.index_batch,
+            collection_vectors=settings.collection_vectors,
+        )
+        self.remember = Remember(
+            log,
+            embedder,
+            Limits(
+                passage_words=settings.passage_words,
+                passage_overlap_words=settings.passage_overlap_words,
+                retry_window_seconds=settings.retry_window_seconds,
+                idempotency_hours=settings.idempotency_hours,
+            ),
+            on_stored=self.indexer.wake,
+        )
+        self.forget = Forget(log, on_deleted=self.indexer.wake)
+        self.recaller = Recaller(log, index, embedder, pause_hours=settings.neighbour_pause_hours)
+        self.prompts = PromptBuilder(
+            log,
+            self.recaller,
+            self.counter,
+            PromptDefaults(
+                token_budget=settings.token_budget,
+                reserved_output_tokens=settings.reserved_output_tokens,
+                recent_turns=settings.recent_turns,
+                top_k=settings.top_k,
+                window=lambda model: settings.context_window or context_window(model),
+            ),
+        )
+        self._closing = ExitStack()
+
+    @classmethod
+    def open(cls, settings: Settings, *, purpose: str, embedder: Embedder | None = None) -> Service:
+        """Open the log, the embedder and the index, and start indexing in the background."""
+        with ExitStack() as stack:
+            folder = settings.data_dir
+            stack.enter_context(own_folder(folder, purpose))
+            log = TurnLog.open(folder)
+            stack.callback(log.close)
+            chosen = embedder or LocalEmbedder()
+            _check_made_with(log, chosen)
+            index = ChromaIndex(folder / "chroma", embedder=chosen.name, dimension=chosen.dimension)
+            stack.callback(index.close)
+            service = cls(settings, log=log, index=index, embedder=chosen)
+            stack.callback(service.indexer.stop)
+            service.indexer.start()
+            service._closing = stack.pop_all()
+        return service
+
+    def close(self) -> None:
+        """Finish the batch at hand and close everything in the reverse of its opening."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def counter(self, model: str | None) -> TokenCounter:
+        """Return the token counter for a model."""
+        return open_counter(
+            encoding_name_for_model(model),
+            allow_download=self.settings.tiktoken_download,
+            cache_dir=self.settings.tiktoken_cache_dir,
+        )
+
+    def local_project(self) -> int:
+        """Return the project of keyless mode, making it at first use."""
+        with self.log.read() as log:
+            found = log.project(LOCAL_PROJECT)
+        if found is not None:
+            return found
+        with self.log.write() as log:
+            return log.ensure_project(LOCAL_PROJECT, clock.now())
+
+    def index_status(self) -> IndexStatus:
+        """Return how far the vector index is behind the log."""
+        with self.log.read() as log:
+            return log.index_status()
+
+
+def _check_made_with(log: TurnLog, embedder: Embedder) -> None:
+    """Raise StartupError if the data was made with another embedder or analyser."""
+    running = {
+        "embedder": embedder.name,
+        "dimension": str(embedder.dimension),
+        "analyser_version": str(ANALYSER_VERSION),
+    }
+    with log.write() as writer:
+        for name, value in running.items():
+            made_with = writer.property(name)
+            if made_with is None:
+                writer.set_property(name, value)
+            elif made_with != value:
+                raise StartupError(
+                    f"This data was made with {name} {made_with!r}, the service runs {value!r}. "
+                    "Start it with the former, or export the data, and ingest it into a new folder."
+                )

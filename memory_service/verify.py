@@ -1,0 +1,147 @@
+"""`verify`: derive again what can be derived, and report what does not agree."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from memory_service.analyser import terms
+from memory_service.chunking import Window, passage_text, windows
+from memory_service.errors import InvalidRequest
+from memory_service.interfaces import Embedder, TurnLog, VectorIndex
+from memory_service.items import ItemLimits, parse_item
+from memory_service.records import Conversation, Finding, StoredPassage, Turn, Verification
+from memory_service.turn_log.log import Reader
+
+VECTOR_TOLERANCE = 2e-3
+"""Half floats keep three digits; two ways of adding up the same tokens differ by less."""
+
+_NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000)
+
+
+class Verifier:
+    """Compares the log with itself, and the vector index with the log."""
+
+    def __init__(
+        self,
+        log: TurnLog,
+        embedder: Embedder | None,
+        index: VectorIndex | None,
+        *,
+        passage_words: int,
+        passage_overlap_words: int,
+    ) -> None:
+        self._log = log
+        self._embedder = embedder
+        self._index = index
+        self._words = passage_words
+        self._overlap = passage_overlap_words
+
+    def run(self, on_conversation: Callable[[], None] = lambda: None) -> Verification:
+        """Check every conversation of every project, then every collection."""
+        checked: Counter[str] = Counter()
+        findings: list[Finding] = []
+        with self._log.read() as log:
+            findings += [Finding("database", "file", said) for said in log.integrity_problems()]
+            for project_key in log.projects():
+                for conversation in log.all_conversations(project_key):
+                    turns = list(log.all_turns(conversation.key))
+                    passages = log.passages_of_turns(turn.key for turn in turns)
+                    checked.update(conversations=1, turns=len(turns), passages=len(passages))
+                    findings += self._conversation(log, conversation, turns, passages)
+                    on_conversation()
+            if self._index is not None:
+                for collection in log.all_collections():
+                    checked["collections"] += 1
+                    findings += self._collection(log, self._index, collection.key)
+        return Verification(checked, findings)
+
+    def _conversation(
+        self,
+        log: Reader,
+        conversation: Conversation,
+        turns: Sequence[Turn],
+        passages: Sequence[StoredPassage],
+    ) -> Iterator[Finding]:
+        yield from _tree(conversation, turns)
+        by_key = {turn.key: turn for turn in turns}
+        for turn in turns:
+            yield from _derived(turn)
+            yield from self._cut(turn, [one for one in passages if one.turn_key == turn.key])
+        texts = {
+            passage.key: passage_text(
+                by_key[passage.turn_key].speaker,
+                by_key[passage.turn_key].text,
+                Window(passage.start, passage.end),
+            )
+            for passage in passages
+        }
+        stored_terms = log.term_counts(conversation.key)
+        for passage in passages:
+            derived = Counter(terms(texts[passage.key], conversation.language))
+            if derived != stored_terms.pop(passage.key, {}) or derived.total() != passage.length:
+                yield Finding("postings", by_key[passage.turn_key].id, "terms differ from the text")
+        for key in stored_terms:
+            yield Finding("postings", f"passage {key}", "terms of a passage that does not exist")
+        yield from self._vectors(passages, texts, by_key)
+
+    def _cut(self, turn: Turn, passages: Sequence[StoredPassage]) -> Iterator[Finding]:
+        expected = windows(turn.text, words=self._words, overlap=self._overlap)
+        stored = sorted(passages, key=lambda one: one.ordinal)
+        if [(one.start, one.end) for one in stored] != [(one.start, one.end) for one in expected]:
+            yield Finding("passages", turn.id, "passages differ from the text's windows")
+
+    def _vectors(
+        self,
+        passages: Sequence[StoredPassage],
+        texts: dict[int, str],
+        turns: dict[int, Turn],
+    ) -> Iterator[Finding]:
+        if self._embedder is None or not passages:
+            return
+        derived = self._embedder.embed_documents([texts[passage.key] for passage in passages])
+        for passage, vector in zip(passages, derived, strict=True):
+            if (vector is None) != (passage.vector is None) or (
+                vector is not None
+                and passage.vector is not None
+                and not np.allclose(vector, passage.vector, atol=VECTOR_TOLERANCE)
+            ):
+                yield Finding("vectors", turns[passage.turn_key].id, "vector differs from the text")
+
+    def _collection(self, log: Reader, index: VectorIndex, collection: int) -> Iterator[Finding]:
+        expected, stored = log.indexed_keys(collection), index.keys(collection)
+        missing, extra = expected - stored, stored - expected - log.queued_deletions(collection)
+        if missing:
+            yield Finding("index", f"collection {collection}", f"{len(missing)} vectors missing")
+        if extra:
+            yield Finding("index", f"collection {collection}", f"{len(extra)} vectors too many")
+
+
+def _tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding]:
+    by_key = {turn.key: turn for turn in turns}
+    path: set[int] = set()
+    key = conversation.head_key
+    while key is not None and key in by_key and key not in path:
+        path.add(key)
+        key = by_key[key].parent_key
+    if key is not None:
+        yield Finding("tree", conversation.id, "the live path does not lead to the root")
+    if {turn.key for turn in turns if turn.live} != path:
+        yield Finding("tree", conversation.id, "live turns differ from the path of the head")
+    if turns and turns[-1].seq >= conversation.next_seq:
+        yield Finding("tree", conversation.id, "a seq would be given twice")
+
+
+def _derived(turn: Turn) -> Iterator[Finding]:
+    try:
+        again = parse_item(json.loads(turn.raw), turn.raw, {"id": turn.id}, _NO_LIMITS, turn.id)
+    except (ValueError, InvalidRequest) as error:
+        yield Finding("turns", turn.id, f"its JSON cannot be read: {type(error).__name__}")
+        return
+    if (again.text, again.role, again.kind) != (turn.text, turn.role, turn.kind):
+        yield Finding("turns", turn.id, "text, role or kind differ from its JSON")
+    if again.content_hash != turn.content_hash:
+        yield Finding("turns", turn.id, "the content hash differs from its JSON")

@@ -1,0 +1,74 @@
+"""Fixtures: a sterile environment, a real service in a temporary folder, the official client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import openai
+import pytest
+from hypothesis import HealthCheck, settings as hypothesis_settings
+from memory_service.server import running
+from memory_service.service import Service
+from memory_service.settings import Settings
+
+# `.ci/long` asks for the full counts; the gate has twenty minutes for everything.
+hypothesis_settings.register_profile(
+    "gate", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.register_profile(
+    "long", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+LONG = os.environ.get("MEMORY_SERVICE_TESTS") == "long"
+hypothesis_settings.load_profile("long" if LONG else "gate")
+
+
+@pytest.fixture(autouse=True)
+def sterile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine, and no vocabulary of its user, reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("MEMORY_") and name != "MEMORY_SERVICE_TESTS":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "no-vocabularies"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return the settings of a service in a folder of its own, on a free port."""
+    return Settings(data_dir=tmp_path / "data", port=0, log_level="warning")
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
+    """Return an open service without HTTP around it."""
+    with Service.open(settings, purpose="tests") as opened:
+        yield opened
+
+
+@pytest.fixture
+def project(service: Service) -> int:
+    """Return the key of the local project."""
+    return service.local_project()
+
+
+@pytest.fixture
+def address(settings: Settings) -> Iterator[str]:
+    """Return the address of a running server, such as http://127.0.0.1:41234."""
+    with running(settings, "tests") as base:
+        yield base
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[openai.OpenAI]:
+    """Return the official client of the running server; it never retries by itself."""
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+@contextmanager
+def connected(address: str, key: str) -> Iterator[openai.OpenAI]:
+    """Return an official client with a key."""
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as opened:
+        yield opened
