@@ -9,7 +9,9 @@ from pathlib import Path
 
 import openai
 import pytest
-from hypothesis import HealthCheck, settings as hypothesis_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
 from memory_service.server import running
 from memory_service.service import Service
 from memory_service.settings import Settings

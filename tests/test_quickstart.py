@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from memory_service.cli import app
 from typer.testing import CliRunner
+
+from memory_service.cli import app
 
 
 @pytest.fixture
