@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from memory_service.chunking import windows
@@ -42,7 +42,7 @@ def message(content: Any = "hello", role: str = "user", **fields: Any) -> dict[s
     return {"role": role, "content": content, **fields}
 
 
-def function_call(call_id: str = "call_1", **fields: Any) -> dict[str, Any]:
+def function_call(call_id: Any = "call_1", **fields: Any) -> dict[str, Any]:
     """Return a function call of the Responses API."""
     return {
         "type": "function_call",
@@ -53,7 +53,7 @@ def function_call(call_id: str = "call_1", **fields: Any) -> dict[str, Any]:
     }
 
 
-def function_output(call_id: str = "call_1", output: Any = "4 degrees") -> dict[str, Any]:
+def function_output(call_id: Any = "call_1", output: Any = "4 degrees") -> dict[str, Any]:
     """Return the result of a function call of the Responses API."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
@@ -100,6 +100,26 @@ def make_turn(item: Mapping[str, Any] | None = None, *, key: int = 1, **fields: 
         "content_hash": new.content_hash,
     }
     return Turn(**{**values, **fields})
+
+
+def make_path(items: Iterable[Mapping[str, Any]]) -> list[Turn]:
+    """Return the turns of a conversation, in units as the log makes them.
+
+    A call and its results are a unit, and so are calls that follow each other directly.
+    """
+    path: list[Turn] = []
+    units: dict[str, int | None] = {}
+    after_call: int | None = None
+    for key, item in enumerate(items, start=1):
+        new = new_turn(item)
+        unit = key if new.calls else units.get(new.answers or "")
+        if new.calls and new.kind != "message":
+            unit = after_call = after_call or key
+        else:
+            after_call = None
+        units.update(dict.fromkeys(new.calls, unit))
+        path.append(make_turn(item, key=key, unit_key=unit))
+    return path
 
 
 def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:

@@ -1,0 +1,24 @@
+"""`python -m eval COMMAND`: one file of this package for each command."""
+
+from __future__ import annotations
+
+import typer
+
+from eval import speed
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog="Example: python -m eval speed --turns 1000 --json-out speed.json")(speed.speed)
+
+
+@app.callback()
+def common() -> None:
+    """Measure the service. Run from a checkout; every number comes with what it was taken on."""
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m eval")

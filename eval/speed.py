@@ -1,0 +1,691 @@
+"""`python -m eval speed`: how fast the service is, over HTTP on loopback, beside bare SQLite.
+
+The service runs as its command does, in a process and a folder of its own, without keys. Requests
+go through httpx2 with connections kept alive, so the official client's own overhead is not in
+the numbers; httpx2's is, and the time of a request that does nothing is reported beside them.
+TMPDIR chooses the disk that is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import platform
+import random
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from eval import workloads
+from memory_service.settings import load_settings
+from memory_service.terminal import harmless, stderr, stdout
+
+BATCH = 1_000
+SMALL_CONVERSATION = 500
+"""Turns of each conversation where the turns are spread over many."""
+PAGE = 100
+TOKEN_BUDGET = 2_000
+WARM_UPS = 20
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+_INDEX_SECONDS = 3_600.0
+_POLL_SECONDS = 0.05
+_BASELINE_ROWS = 20_000
+_EXTRA_TURNS = 5_000
+_LOG_TAIL = 40
+_PACKAGES = ("chromadb", "sqlalchemy", "fastapi", "uvicorn", "httpx2", "numpy", "tokenizers")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured and for how long; a loop ends at `samples` or `seconds`, what comes first.
+
+    `starts` is how often the service is started for each start time.
+    """
+
+    turns: Sequence[int]
+    writers: int
+    samples: int
+    seconds: float
+    starts: int
+    seed: int
+    docs: Sequence[str]
+
+
+class MeasurementError(Exception):
+    """The service did not do what is measured; the message says what."""
+
+
+def speed(
+    turns: Annotated[
+        list[int] | None, typer.Option(min=1, help="Turns stored; may be repeated.")
+    ] = None,
+    writers: Annotated[int, typer.Option(min=1, help="Threads that append at once.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Requests of a timing loop.")] = 500,
+    seconds: Annotated[float, typer.Option(help="Longest time of a timing loop.")] = 30.0,
+    starts: Annotated[int, typer.Option(min=1, help="Starts for each start time.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the texts and queries.")] = 0,
+    docs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="JSON lines with a `text`, instead of made texts."
+        ),
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option(help="File for all numbers, as JSON.")] = None,
+) -> None:
+    """Measure start, append, list, search and context over HTTP, beside bare SQLite."""
+    sizes = turns or [1_000, 100_000]
+    plan = Plan(sizes, writers, samples, seconds, starts, seed, [str(path) for path in docs or ()])
+    result: Json = {"provenance": provenance(plan), "sizes": []}
+    with _progress() as progress, tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        for size in sizes:
+            run = _Run(plan, size, Path(folder), progress)
+            try:
+                result["sizes"].append(run.measure())
+            except (MeasurementError, httpx2.HTTPError, OSError) as error:
+                progress.stop()
+                _show_failure(error, run.log)
+                raise typer.Exit(1) from error
+    if json_out is not None:
+        json_out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    stdout().print(table(result))
+
+
+def provenance(plan: Plan) -> Json:
+    """Return what the numbers were taken on: code, machine, packages, settings."""
+    settings = load_settings().model_dump(mode="json", exclude={"data_dir", "tiktoken_cache_dir"})
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if (changed := _git("status", "--porcelain")) is None else bool(changed),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "client": "httpx2 with keep-alive, from one process on the same machine",
+        "plan": asdict(plan) | {"warm_ups": WARM_UPS, "batch": BATCH, "token_budget": TOKEN_BUDGET},
+        "settings": settings,
+    }
+
+
+class _Run:
+    """The measurements of one size."""
+
+    def __init__(self, plan: Plan, size: int, folder: Path, progress: Progress) -> None:
+        self._plan = plan
+        self._size = size
+        self._folder = folder / str(size)
+        self._folder.mkdir()
+        self._progress = progress
+        self._rng = random.Random(plan.seed)
+        self._texts = (
+            workloads.document_texts([Path(path) for path in plan.docs], self._rng)
+            if plan.docs
+            else workloads.made_texts(self._rng)
+        )
+        self._stored: list[str] = []
+        self.log = self._folder / "server.log"
+
+    def measure(self) -> Json:
+        """Return all numbers: the baseline, one large conversation, many small ones."""
+        self._stored = list(itertools.islice(self._texts, self._size))
+        characters = sum(map(len, self._stored)) / self._size
+        found: Json = {
+            "turns": self._size,
+            "mean_characters": round(characters, 1),
+            "baseline": self._baseline(),
+            "one_conversation": self._one_conversation(),
+        }
+        if self._size >= 2 * SMALL_CONVERSATION:
+            found["many_conversations"] = self._many_conversations()
+        found["ratios"] = _ratios(found)
+        return found
+
+    def _baseline(self) -> Json:
+        rows = self._stored[:_BASELINE_ROWS]
+        database = sqlite3.connect(self._folder / "baseline.sqlite3", isolation_level=None)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("CREATE TABLE turns (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+            single = self._loop(
+                "bare SQLite: one row, one commit",
+                lambda n: database.execute(
+                    "INSERT INTO turns (text) VALUES (?)", (rows[n % len(rows)],)
+                ),
+            )
+            began = time.perf_counter()
+            for some in _batches(rows, BATCH):
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany("INSERT INTO turns (text) VALUES (?)", [(one,) for one in some])
+                database.execute("COMMIT")
+            bulk = len(rows) / (time.perf_counter() - began)
+        finally:
+            database.close()
+        return {
+            "insert": single,
+            "bulk_rows": len(rows),
+            "bulk_turns_per_s": round(bulk, 1),
+            "fsync_4kb": self._fsync(),
+        }
+
+    def _fsync(self) -> Json:
+        with (self._folder / "fsync").open("wb", buffering=0) as file:
+
+            def flush(_number: int) -> None:
+                file.write(b"x" * 4096)
+                os.fsync(file.fileno())
+
+            return self._loop("fsync of 4 kB", flush)
+
+    def _one_conversation(self) -> Json:
+        folder = self._folder / "one"
+        found: Json = {"start": {"empty": self._starts(folder, "empty")}}
+        with self._serving(folder) as server:
+            found["bulk"] = self._bulk(server, {"one": self._stored})
+        found["start"]["stored"] = self._starts(folder, "stored")
+        with self._serving(folder) as server:
+            found["memory_after_start"] = server.memory()
+            found["nothing"] = self._loop("a request that does nothing", server.get("/healthz"))
+            found["append"] = {
+                "alone": self._loop("append one turn, alone", self._append(server, "one")),
+                "writers": self._with_writers(server),
+            }
+            self._wait_for_index(server)
+            pages = {"limit": str(PAGE), "order": "desc"}
+            found["list"] = self._loop(
+                f"list {PAGE} items", server.get("/v1/conversations/one/items", pages)
+            )
+            found |= self._recall(server, ["one"])
+            found["while_indexing"] = self._while_indexing(server)
+            found["memory"] = server.memory()
+            found["disk_bytes"] = _disk_use(folder)
+        return found
+
+    def _many_conversations(self) -> Json:
+        ids = [f"many-{number}" for number in range(self._size // SMALL_CONVERSATION)]
+        folder = self._folder / "many"
+        with self._serving(folder) as server:
+            texts = dict(zip(ids, _batches(self._stored, SMALL_CONVERSATION), strict=False))
+            found: Json = {"conversations": len(ids), "bulk": self._bulk(server, texts)}
+            found |= self._recall(server, ids)
+            found["memory"] = server.memory()
+            found["disk_bytes"] = _disk_use(folder)
+        return found
+
+    def _bulk(self, server: _Server, by_conversation: Mapping[str, Sequence[str]]) -> Json:
+        total = sum(map(len, by_conversation.values()))
+        for conversation in by_conversation:
+            server.post("/v1/conversations", {"id": conversation})
+        task = self._progress.add_task("append in bulk", total=total)
+        began = time.perf_counter()
+        for conversation, texts in by_conversation.items():
+            for some in _batches(texts, BATCH):
+                server.append(conversation, some)
+                self._progress.advance(task, len(some))
+        stored = time.perf_counter() - began
+        self._progress.remove_task(task)
+        self._wait_for_index(server)
+        searchable = time.perf_counter() - began
+        return {
+            "turns": total,
+            "batch": min(BATCH, max(map(len, by_conversation.values()))),
+            "stored_turns_per_s": round(total / stored, 1),
+            "searchable_turns_per_s": round(total / searchable, 1),
+        }
+
+    def _append(self, server: _Server, conversation: str) -> Callable[[int], object]:
+        return lambda _number: server.append(conversation, [next(self._texts)])
+
+    def _with_writers(self, server: _Server) -> Json:
+        """Append from several threads at once, each to a conversation and by a connection of its
+        own.
+        """
+        each = max(1, self._plan.samples // self._plan.writers)
+        texts = [list(itertools.islice(self._texts, each + 1)) for _ in range(self._plan.writers)]
+        stop = threading.Event()
+        barrier = threading.Barrier(self._plan.writers + 1)
+
+        def write(number: int) -> list[float]:
+            conversation, found = f"writer-{number}", []
+            with server.another() as mine:
+                mine.post("/v1/conversations", {"id": conversation})
+                mine.append(conversation, texts[number][:1])
+                barrier.wait()
+                deadline = time.perf_counter() + self._plan.seconds
+                for text in texts[number][1:]:
+                    if stop.is_set() or time.perf_counter() > deadline:
+                        break
+                    began = time.perf_counter()
+                    mine.append(conversation, [text])
+                    found.append(time.perf_counter() - began)
+            return found
+
+        task = self._progress.add_task(f"append, {self._plan.writers} writers", total=None)
+        with ThreadPoolExecutor(self._plan.writers) as threads:
+            try:
+                running = [threads.submit(write, number) for number in range(self._plan.writers)]
+                barrier.wait(_START_SECONDS)
+                began = time.perf_counter()
+                times = [one for future in running for one in future.result()]
+                elapsed = time.perf_counter() - began
+            finally:
+                stop.set()
+                barrier.abort()
+        self._progress.remove_task(task)
+        return {
+            **summary(times),
+            "writers": self._plan.writers,
+            "turns_per_s": round(len(times) / elapsed, 1),
+        }
+
+    def _recall(self, server: _Server, conversations: Sequence[str]) -> Json:
+        """Measure search and context in conversations that are drawn at random."""
+        queries = [workloads.query(self._stored, self._rng) for _ in range(WARM_UPS)]
+        queries += [workloads.query(self._stored, self._rng) for _ in range(self._plan.samples)]
+        where = [self._rng.choice(conversations) for _ in queries]
+        first = server.search(where[0], queries[0]).json()
+        if not first["data"] or "degraded" in first:
+            raise MeasurementError(f"a search found nothing, or not with all its means: {first}")
+        counter = server.context(where[0], queries[0]).json()["tokens"]["counter"]
+        return {
+            "search": self._loop("search", lambda n: server.search(where[n], queries[n])),
+            "context": {
+                **self._loop("build a context", lambda n: server.context(where[n], queries[n])),
+                "counter": counter,
+            },
+        }
+
+    def _while_indexing(self, server: _Server) -> Json:
+        """Measure appends and searches while the indexer works off a backlog."""
+        more = list(itertools.islice(self._texts, min(self._size, _EXTRA_TURNS)))
+        for some in _batches(more, BATCH):
+            server.append("one", some)
+        appends: list[float] = []
+        searches: list[float] = []
+        deadline = time.perf_counter() + self._plan.seconds
+        while server.lag > self._plan.writers and time.perf_counter() < deadline:
+            text, asked = next(self._texts), workloads.query(self._stored, self._rng)
+            began = time.perf_counter()
+            server.append("one", [text])
+            between = time.perf_counter()
+            server.search("one", asked)
+            searches.append(time.perf_counter() - between)
+            appends.append(between - began)
+        self._wait_for_index(server)
+        return {"backlog": len(more), "append": summary(appends), "search": summary(searches)}
+
+    def _starts(self, folder: Path, label: str) -> Json:
+        """Return the seconds from the start of the process until it is ready."""
+        found: list[float] = []
+        for number in range(self._plan.starts):
+            # An empty start is one of a folder that is not there yet.
+            place = folder.with_name(f"start-{number}") if label == "empty" else folder
+            with self._serving(place) as server:
+                found.append(round(server.start_seconds, 3))
+        return {"seconds": found, "median_seconds": statistics.median(found)}
+
+    def _wait_for_index(self, server: _Server) -> None:
+        deadline = time.perf_counter() + _INDEX_SECONDS
+        waiting = server.read_lag()
+        task = self._progress.add_task("wait for the index", total=waiting)
+        while (lag := server.read_lag()) > 0:
+            if time.perf_counter() > deadline:
+                raise MeasurementError(f"the index is {lag} passages behind and does not catch up")
+            self._progress.update(task, completed=waiting - lag)
+            time.sleep(_POLL_SECONDS)
+        self._progress.remove_task(task)
+
+    @contextmanager
+    def _serving(self, folder: Path) -> Iterator[_Server]:
+        with serving(folder, self.log) as server:
+            yield server
+
+    def _loop(self, label: str, action: Callable[[int], object]) -> Json:
+        """Return the times of `action(number)`, first called some times without a clock."""
+        warm_ups = min(WARM_UPS, self._plan.samples)
+        for number in range(warm_ups):
+            action(number)
+        task = self._progress.add_task(label, total=self._plan.samples)
+        times: list[float] = []
+        deadline = time.perf_counter() + self._plan.seconds
+        for number in range(warm_ups, warm_ups + self._plan.samples):
+            began = time.perf_counter()
+            action(number)
+            ended = time.perf_counter()
+            times.append(ended - began)
+            self._progress.advance(task)
+            if ended > deadline:
+                break
+        self._progress.remove_task(task)
+        return summary(times)
+
+
+class _Server:
+    """A running service, and one connection to it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], address: str, start_seconds: float
+    ) -> None:
+        self._process = process
+        self._address = address
+        self._client = httpx2.Client(base_url=address, timeout=120.0, trust_env=False)
+        self.start_seconds = start_seconds
+        self.lag = 0
+
+    @contextmanager
+    def another(self) -> Iterator[_Server]:
+        """Open one more connection to the same service."""
+        other = _Server(self._process, self._address, self.start_seconds)
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """Close the connection; the service goes on."""
+        self._client.close()
+
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> Callable[[int], httpx2.Response]:
+        """Return a request to be timed."""
+        return lambda _number: _checked(self._client.get(path, params=params))
+
+    def post(self, path: str, body: Json) -> httpx2.Response:
+        """Send a JSON body."""
+        return _checked(self._client.post(path, json=body))
+
+    def append(self, conversation: str, texts: Sequence[str]) -> None:
+        """Append turns, user and assistant by turns, and note how far the index is behind."""
+        items = [
+            {"role": "assistant" if number % 2 else "user", "content": text}
+            for number, text in enumerate(texts)
+        ]
+        answer = self.post(f"/v1/conversations/{conversation}/items", {"items": items})
+        self.lag = int(answer.headers["x-memory-index-lag"])
+
+    def search(self, conversation: str, query: str) -> httpx2.Response:
+        """Search one conversation."""
+        return self.post("/v1/search", {"query": query, "conversation_id": conversation})
+
+    def context(self, conversation: str, text: str) -> httpx2.Response:
+        """Build a prompt."""
+        body = {"input": text, "token_budget": TOKEN_BUDGET}
+        return self.post(f"/v1/conversations/{conversation}/context", body)
+
+    def read_lag(self) -> int:
+        """Return how many passages the index is behind."""
+        return int(_checked(self._client.get("/readyz")).json()["lag"])
+
+    def memory(self) -> Json | None:
+        """Return the service's memory now and at its highest, in bytes; None where unknown."""
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return None
+        fields = dict(line.split(":", 1) for line in lines.splitlines() if ":" in line)
+        return {
+            name: int(fields[field].split()[0]) * 1024
+            for name, field in (("rss_bytes", "VmRSS"), ("highest_rss_bytes", "VmHWM"))
+            if field in fields
+        }
+
+
+@contextmanager
+def serving(folder: Path, log: Path) -> Iterator[_Server]:
+    """Run `memory-service serve` on a folder; stops it at the end, whatever happens."""
+    command = [sys.executable, "-m", "memory_service", "serve", "--host", "127.0.0.1"]
+    command += ["--port", "0", "--log-format", "json", "--data-dir", str(folder)]
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C comes here, and the service is then stopped below.
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=_environment(), start_new_session=True
+        )
+    try:
+        address = _address(process, log, began)
+        _wait_until_ready(process, address, began)
+        server = _Server(process, address, time.perf_counter() - began)
+        try:
+            yield server
+        finally:
+            server.close()
+    finally:
+        _stop(process)
+
+
+def summary(times: Sequence[float]) -> Json:
+    """Return percentiles of times in seconds, as milliseconds (nearest rank)."""
+    if not times:
+        return {"samples": 0, "p50_ms": None, "p99_ms": None, "max_ms": None}
+    ordered = sorted(times)
+    p50, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.99))
+    return {
+        "samples": len(ordered),
+        "p50_ms": round(p50 * 1000, 3),
+        "p99_ms": round(p99 * 1000, 3),
+        "max_ms": round(ordered[-1] * 1000, 3),
+    }
+
+
+_ROWS = (
+    ("bare SQLite: insert, p50 / p99 ms", "baseline.insert.p50_ms", "baseline.insert.p99_ms"),
+    ("bare SQLite: bulk, turns/s", "baseline.bulk_turns_per_s"),
+    ("fsync of 4 kB, p50 ms", "baseline.fsync_4kb.p50_ms"),
+    ("start to ready, empty, s", "one_conversation.start.empty.median_seconds"),
+    ("start to ready, stored, s", "one_conversation.start.stored.median_seconds"),
+    ("a request that does nothing, p50 ms", "one_conversation.nothing.p50_ms"),
+    ("bulk stored, turns/s", "one_conversation.bulk.stored_turns_per_s"),
+    ("bulk searchable, turns/s", "one_conversation.bulk.searchable_turns_per_s"),
+    (
+        "append alone, p50 / p99 ms",
+        "one_conversation.append.alone.p50_ms",
+        "one_conversation.append.alone.p99_ms",
+    ),
+    (
+        "append with writers, p50 / p99 ms",
+        "one_conversation.append.writers.p50_ms",
+        "one_conversation.append.writers.p99_ms",
+    ),
+    ("append with writers, turns/s", "one_conversation.append.writers.turns_per_s"),
+    (f"list {PAGE}, p50 / p99 ms", "one_conversation.list.p50_ms", "one_conversation.list.p99_ms"),
+    ("search, p50 / p99 ms", "one_conversation.search.p50_ms", "one_conversation.search.p99_ms"),
+    ("context, p50 / p99 ms", "one_conversation.context.p50_ms", "one_conversation.context.p99_ms"),
+    (
+        "append while indexing, p50 / p99 ms",
+        "one_conversation.while_indexing.append.p50_ms",
+        "one_conversation.while_indexing.append.p99_ms",
+    ),
+    (
+        "search while indexing, p50 / p99 ms",
+        "one_conversation.while_indexing.search.p50_ms",
+        "one_conversation.while_indexing.search.p99_ms",
+    ),
+    ("RSS highest, MB", "one_conversation.memory.highest_rss_bytes"),
+    (
+        "disk: turn log / Chroma, MB",
+        "one_conversation.disk_bytes.turn_log",
+        "one_conversation.disk_bytes.chroma",
+    ),
+    ("many: bulk stored, turns/s", "many_conversations.bulk.stored_turns_per_s"),
+    ("many: bulk searchable, turns/s", "many_conversations.bulk.searchable_turns_per_s"),
+    (
+        "many: search, p50 / p99 ms",
+        "many_conversations.search.p50_ms",
+        "many_conversations.search.p99_ms",
+    ),
+    (
+        "many: context, p50 / p99 ms",
+        "many_conversations.context.p50_ms",
+        "many_conversations.context.p99_ms",
+    ),
+    ("append alone / SQLite insert, p50", "ratios.append_alone_p50"),
+    ("bulk stored / SQLite bulk, turns/s", "ratios.bulk_stored_turns_per_s"),
+)
+
+
+def table(result: Json) -> Table:
+    """Return the numbers as a table, one column a size."""
+    shown = Table("measure", title="Speed")
+    for size in result["sizes"]:
+        shown.add_column(f"{size['turns']:,} turns", justify="right")
+    for label, *paths in _ROWS:
+        cells = [[_number(_at(size, path), path) for path in paths] for size in result["sizes"]]
+        shown.add_row(label, *(" / ".join(cell) for cell in cells))
+    return shown
+
+
+def _ratios(found: Json) -> Json:
+    """Return the service's numbers over those of bare SQLite."""
+    one, baseline = found["one_conversation"], found["baseline"]
+    return {
+        "append_alone_p50": round(
+            one["append"]["alone"]["p50_ms"] / baseline["insert"]["p50_ms"], 2
+        ),
+        "append_alone_p99": round(
+            one["append"]["alone"]["p99_ms"] / baseline["insert"]["p99_ms"], 2
+        ),
+        "bulk_stored_turns_per_s": round(
+            one["bulk"]["stored_turns_per_s"] / baseline["bulk_turns_per_s"], 4
+        ),
+    }
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _number(value: float | None, path: str) -> str:
+    if value is None:
+        return "–"
+    if "_bytes" in path:
+        return f"{value / 1_000_000:,.1f}"
+    return f"{value:,.0f}" if path.endswith("turns_per_s") and value >= 10 else f"{value:,.2f}"
+
+
+def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _disk_use(folder: Path) -> Json:
+    """Return the bytes in a data folder by part."""
+    sizes = {
+        path.relative_to(folder): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    chroma = sum(size for path, size in sizes.items() if path.parts[0] == "chroma")
+    log = sum(size for path, size in sizes.items() if path.name.startswith("turn_log"))
+    return {"turn_log": log, "chroma": chroma, "total": sum(sizes.values())}
+
+
+def _checked(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    raise MeasurementError(f"{response.request.url.path}: {response.status_code} {response.text}")
+
+
+def _environment() -> dict[str, str]:
+    # Where the folder is and how it is served is not for the caller's environment to say here.
+    ours = {"MEMORY_DATA_DIR", "MEMORY_HOST", "MEMORY_PORT", "MEMORY_LOG_FORMAT"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def _address(process: subprocess.Popen[bytes], log: Path, began: float) -> str:
+    """Return the address that the service logs when it listens."""
+    while time.perf_counter() - began < _START_SECONDS:
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("{") and '"listening"' in line and line.endswith("}"):
+                return str(json.loads(line)["address"])
+        _check_alive(process)
+        time.sleep(0.01)
+    raise MeasurementError(f"the service did not listen within {_START_SECONDS:.0f} s")
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], address: str, began: float) -> None:
+    with httpx2.Client(base_url=address, trust_env=False, timeout=_START_SECONDS) as client:
+        while time.perf_counter() - began < _START_SECONDS:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                _check_alive(process)
+            time.sleep(0.01)
+    raise MeasurementError(f"the service was not ready within {_START_SECONDS:.0f} s")
+
+
+def _check_alive(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        raise MeasurementError(f"the service ended with exit code {process.returncode}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _show_failure(error: Exception, log: Path) -> None:
+    console = stderr()
+    if log.exists():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        console.print(harmless("\n".join(["The service's last words:", *lines[-_LOG_TAIL:]])))
+    console.print(harmless(f"speed: {error}", style="red"))
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=stderr(), transient=True)
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says, or None outside a checkout."""
+    try:
+        said = subprocess.run(
+            ["git", *arguments],  # noqa: S607 - whichever git the caller uses
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

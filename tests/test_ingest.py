@@ -1,0 +1,206 @@
+"""Transcripts in: what is stored, what is found again, and what is said about the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai._types import RequestOptions
+from typer.testing import CliRunner, Result
+
+from ingest.cli import app
+from ingest.runs import runs
+from ingest.transcripts import Item
+from memory_service.cli import app as service_app
+from memory_service.server import running
+from memory_service.settings import Settings
+
+JSON_BODY: RequestOptions = {"headers": {"content-type": "application/json"}}
+
+
+def ingest(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def report(result: Result) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def export(folder: Path) -> str:
+    result = CliRunner().invoke(service_app, ["export", "--data-dir", str(folder)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    path = tmp_path / "history.jsonl"
+    talks = [
+        [("system", "Be brief."), ("user", "My cat is called Pixel."), ("assistant", "Noted.")],
+        [("user", "Which wine goes with carp?"), ("assistant", "A Riesling.")],
+    ]
+    path.write_text(
+        "".join(
+            json.dumps({"messages": [{"role": role, "content": said} for role, said in talk]})
+            + "\n"
+            for talk in talks
+        )
+    )
+    return path
+
+
+def test_a_messages_file_is_recognised_and_stored(history: Path, tmp_path: Path) -> None:
+    result = ingest(history, "--data-dir", tmp_path / "data", "--json")
+    assert result.exit_code == 0, result.output
+    assert report(result)["conversations"]["stored"] == 2
+    assert report(result)["turns"]["stored"] == 5
+
+
+def test_running_twice_stores_nothing_new(history: Path, tmp_path: Path) -> None:
+    ingest(history, "--data-dir", tmp_path / "data")
+    before = export(tmp_path / "data")
+    result = ingest(history, "--data-dir", tmp_path / "data", "--json")
+    assert report(result)["conversations"] == {"read": 2, "stored": 0, "grown": 0, "unchanged": 2}
+    assert export(tmp_path / "data") == before
+
+
+def test_a_conversation_that_grew_gets_its_new_turns_only(history: Path, tmp_path: Path) -> None:
+    ingest(history, "--data-dir", tmp_path / "data")
+    first, second = history.read_text().splitlines()
+    grown = json.loads(second)
+    grown["messages"].append({"role": "user", "content": "And with cheese?"})
+    history.write_text(f"{first}\n{json.dumps(grown)}\n")
+    result = ingest(history, "--data-dir", tmp_path / "data", "--json")
+    assert report(result)["conversations"]["grown"] == 1
+    assert report(result)["turns"]["stored"] == 1
+
+
+def test_a_bad_record_is_reported_and_the_rest_is_stored(history: Path, tmp_path: Path) -> None:
+    history.write_text("{broken\n" + history.read_text() + '{"messages": 3}\n')
+    result = ingest(history, "--format", "messages", "--data-dir", tmp_path / "data", "--json")
+    assert result.exit_code == 1
+    assert [one["record"] for one in json.loads(result.stdout.splitlines()[-1])["warnings"]] == [
+        1,
+        4,
+    ]
+    assert report(result)["conversations"]["stored"] == 2
+
+
+def test_an_invalid_message_is_counted_as_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    said = [{"role": "user", "content": "Hello"}, {"role": "wizard", "content": "Abracadabra"}]
+    path.write_text(json.dumps({"messages": said}))
+    result = ingest(path, "--data-dir", tmp_path / "data", "--json")
+    assert report(result)["turns"] == {
+        "read": 2,
+        "stored": 1,
+        "already_there": 0,
+        "skipped": {"invalid": 1},
+    }
+
+
+@pytest.mark.parametrize("content", ["", "just some words\n", "\x00\xff", '{"a": 1}\n'])
+def test_what_is_no_known_format_exits_2_and_names_them(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "what.txt"
+    path.write_text(content, encoding="latin-1")
+    result = ingest(path, "--data-dir", tmp_path / "data")
+    assert result.exit_code != 0
+    assert "messages" in str(result.exception)
+
+
+def test_a_line_that_is_not_utf8_spoils_only_itself(history: Path, tmp_path: Path) -> None:
+    bad = b'{"messages": [{"role": "user", "content": "\xff"}]}\n'
+    history.write_bytes(history.read_bytes() + bad)
+    result = ingest(history, "--data-dir", tmp_path / "data", "--json")
+    assert result.exit_code == 1
+    assert report(result)["conversations"]["stored"] == 2
+
+
+def test_a_server_that_holds_the_folder_is_named(
+    history: Path, tmp_path: Path, address: str
+) -> None:
+    assert address
+    result = ingest(history, "--data-dir", tmp_path / "data")
+    assert "--url" in str(result.exception)
+
+
+def test_ingesting_into_a_server_stores_the_same(
+    history: Path, client: openai.OpenAI, address: str
+) -> None:
+    result = ingest(history, "--url", address, "--user", "mara", "--json")
+    assert result.exit_code == 0, result.output
+    again = ingest(history, "--url", address, "--user", "mara", "--json")
+    assert report(again)["conversations"]["unchanged"] == 2
+    found = client.get("/conversations", cast_to=dict[str, object], options={"params": {}})
+    assert len(found["data"]) == 2  # type: ignore[arg-type]
+
+
+def _two_branches(client: openai.OpenAI) -> None:
+    """Store a conversation with odd spellings, times, a deletion and two branches."""
+    path = "/conversations/tree/items"
+    client.conversations.create(extra_body={"id": "tree", "user": "mara", "title": "Tree"})
+    for raw in (
+        """{"items": [ {"role":"user" , "content":"caf\\u00e9 \\n", "id":"a",
+          "created_at":"2024-05-06T07:08:09.25+05:30"},
+          {"role":"assistant","content":"b","id":"b"}]}""",
+        """{"items": [{"role":"user","content":"c","id":"c","metadata":{"k":"v"},"name":"Ann"}]}""",
+        """{"items": [{"role":"user","content":"d","id":"d"}], "parent": "a"}""",
+        """{"items": [{"role":"user","content":"e","id":"e"}], "parent": null}""",
+    ):
+        client.post(path, cast_to=dict[str, object], content=raw.encode(), options=JSON_BODY)
+    client.post("/conversations/tree", cast_to=dict[str, object], body={"head": "c"})
+    client.conversations.items.delete("b", conversation_id="tree")
+
+
+@pytest.fixture(params=["folder", "server"])
+def ingest_elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Path], str]:
+    def into_folder(path: Path) -> str:
+        assert ingest(path, "--data-dir", tmp_path / "other").exit_code == 0
+        return export(tmp_path / "other")
+
+    def into_server(path: Path) -> str:
+        from_settings = Settings(data_dir=tmp_path / "other", port=0, log_level="warning")
+        with running(from_settings, "tests") as other:
+            result = ingest(path, "--url", other)
+            assert result.exit_code == 0, result.output
+        return export(tmp_path / "other")
+
+    return into_folder if request.param == "folder" else into_server
+
+
+def test_export_ingest_export_is_identical(
+    client: openai.OpenAI, tmp_path: Path, ingest_elsewhere: Callable[[Path], str]
+) -> None:
+    _two_branches(client)
+    before = export(tmp_path / "data")
+    assert "caf\\\\u00e9 \\\\n" in before
+    path = tmp_path / "export.jsonl"
+    path.write_text(before)
+    assert ingest_elsewhere(path) == before
+
+
+@given(st.data())
+def test_runs_hold_every_item_once_with_its_parent_stored_before(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 30))
+    items = [
+        Item(
+            id=str(number),
+            parent=data.draw(st.sampled_from([None, *map(str, range(number))])),
+            raw="{}",
+            gap_before=data.draw(st.booleans()),
+        )
+        for number in range(count)
+    ]
+    cut = list(runs(items))
+    assert [item for run in cut for item in run.items] == items
+    for run in cut:
+        assert run.parent == run.items[0].parent
+        for before, after in zip(run.items, run.items[1:], strict=False):
+            assert after.parent == before.id
+            assert not after.gap_before
