@@ -50,12 +50,14 @@ class ChromaIndex:
             )
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
-        """Remove vectors; unknown keys are no error."""
+        """Remove vectors; unknown keys and repeated ones are no error."""
         opened = self._open(collection, create=False)
         if opened is None:
             return
-        for start in range(0, len(keys), MAX_BATCH):
-            opened.delete(ids=[str(key) for key in keys[start : start + MAX_BATCH]])
+        # Chroma refuses a call that names an id twice.
+        ids = [str(key) for key in dict.fromkeys(keys)]
+        for start in range(0, len(ids), MAX_BATCH):
+            opened.delete(ids=ids[start : start + MAX_BATCH])
 
     def drop(self, collection: int) -> None:
         """Remove a collection; an unknown one is no error."""

@@ -147,8 +147,9 @@ class Indexer:
         with self._log.write() as log:
             # A turn deleted meanwhile has left the queue; its vector must leave the index again.
             alive = log.passages_by_key(passage.key for _, passage, _ in ready)
-            gone = [passage.key for _, passage, _ in ready if passage.key not in alive]
-            log.queue_deletion(collection_key, gone)
+            gone = {passage.key for _, passage, _ in ready if passage.key not in alive}
+            # Whoever deleted it has queued that already if the conversation had its place by then.
+            log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))
             log.finish([change.queue_key for change in changes])
             log.count_vectors(collection_key, len(ready))
 

@@ -149,12 +149,12 @@ class Remember:
             if done is not None:
                 return done
             conversation = _locked(log, project_key, conversation_id)
+            parent = _parent(log, project_key, conversation, below)
             retried = self._retried(log, conversation, turns, attempt)
-            if retried is not None:
+            if retried is not None and _is_below(retried[0], below, parent):
                 return Stored(conversation, retried)
             known = _known(log, project_key, conversation, turns)
             fresh = [turn for turn in turns if turn.id not in known]
-            parent = _parent(log, project_key, conversation, below)
             if below is not Below.HEAD and known and fresh:
                 parent = _last_known(turns, known)
             conversation, stored = self._append(
@@ -309,7 +309,7 @@ class Remember:
             return None
         newest = log.recent_turns(conversation.key, len(turns))
         horizon = self._retry_horizon()
-        same = [turn.content_hash for turn in newest] == [turn.content_hash for turn in turns]
+        same = len(newest) == len(turns) and all(map(_says_the_same, turns, newest))
         return newest if same and all(turn.stored_at >= horizon for turn in newest) else None
 
     def _retry_horizon(self) -> int:
@@ -413,6 +413,20 @@ def _parent(
     if parent is None:
         raise NotFound(f"No item {below!r} in this conversation.", param="parent")
     return parent
+
+
+def _is_below(turn: Turn, below: str | Below, parent: Turn | None) -> bool:
+    """Return whether a stored turn hangs where an append wants its first; the head has moved on."""
+    return below is Below.HEAD or turn.parent_key == (parent.key if parent else None)
+
+
+def _says_the_same(new: NewTurn, stored: Turn) -> bool:
+    """Return whether a stored turn can be what a request without a key has stored before."""
+    return (
+        new.content_hash == stored.content_hash
+        and (not new.id_given or new.id == stored.id)
+        and new.created_at in (None, stored.created_at)
+    )
 
 
 def _last_known(turns: Sequence[NewTurn], known: Mapping[str, Turn]) -> Turn:

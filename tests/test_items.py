@@ -490,10 +490,8 @@ def test_whatever_is_accepted_can_be_shown_and_put_in_a_prompt(
     except InvalidRequest:
         return
     assert show_item(turn, LIMITS.max_nesting)["id"] == turn.id
-    assert {said["role"] for block in blocks([turn]) for said in block.messages} <= {
-        role,
-        "assistant",
-    }
+    roles = {said["role"] for block in blocks([turn]) for said in block.messages}
+    assert roles <= {turn.role, "assistant"}
 
 
 def test_a_text_over_the_limit_is_refused() -> None:

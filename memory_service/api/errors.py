@@ -44,8 +44,11 @@ def render(error: ServiceError) -> JSONResponse:
 def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
     """Return the first problem that validation found, with the path of the field."""
     problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"] if part not in ("query", "path", "body")]
-    param = ".".join(path) or None
+    # FastAPI puts where the parameter is in front ("query", "path"); a body's model does not.
+    place = problem["loc"][1:] if isinstance(error, RequestValidationError) else problem["loc"]
+    # After the field only numbers are places: of a union, pydantic also names the member it tried.
+    path = [*place[:1], *(part for part in place[1:] if isinstance(part, int))]
+    param = ".".join(map(str, path)) or None
     if problem["type"] == "extra_forbidden":
         return InvalidRequest(f"Unknown field '{param}'.", param=param, code="unknown_field")
     if problem["type"] == "missing":
