@@ -90,7 +90,8 @@ def recent_window(
     """Return the index of the first block of the recent window; len(blocks) leaves it empty.
 
     The window begins at the first block of a stretch of max_turns / 2 places on the path, so that
-    it keeps its beginning for that many turns and is then cut by that many at once.
+    it keeps its beginning for that many turns and is then cut by that many at once; where this would
+    leave less than half of what fits, at the first block that fits.
     """
     fits = len(blocks)
     turns = used = 0
@@ -103,7 +104,7 @@ def recent_window(
     if fits == 0:
         return 0
     step = max(1, max_turns // 2)
-    for number in range(fits, len(blocks)):
+    for number in range(fits, (fits + len(blocks) + 1) // 2):
         if blocks[number].first_seq // step != blocks[number - 1].first_seq // step:
             return number
     return fits

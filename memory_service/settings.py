@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory_service.errors import StartupError
@@ -130,6 +130,14 @@ class Settings(BaseSettings):
         default=False, description="Let tiktoken fetch a vocabulary that is not in its cache."
     )
 
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Self:
+        if self.passage_overlap_words >= self.passage_words:
+            raise ValueError(
+                "MEMORY_PASSAGE_OVERLAP_WORDS must be smaller than MEMORY_PASSAGE_WORDS"
+            )
+        return self
+
 
 def load_settings(**overrides: object) -> Settings:
     """Return the settings of this process; raises StartupError naming each variable at fault."""
@@ -138,7 +146,9 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # validated by the model itself
     except ValidationError as error:
         lines = [
-            f"  MEMORY_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"  MEMORY_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else f"  {problem['msg']}"
             for problem in error.errors()
         ]
         raise StartupError("These settings are not usable:\n" + "\n".join(lines)) from error

@@ -1,0 +1,67 @@
+"""What the README says is what the code does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from ingest.cli import app as ingest_app
+from memory_service.api.app import create_app
+from memory_service.cli import app
+from memory_service.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def command(name: str) -> str:
+    found = re.search(rf"<!-- command: {name} -->\n```sh\n(.+)\n```", README)
+    assert found is not None
+    return found[1]
+
+
+def test_every_route_is_in_the_readme_and_every_one_there_exists(settings: Settings) -> None:
+    served = {
+        f"{method.upper()} {path}"
+        for path, methods in create_app(settings).openapi()["paths"].items()
+        for method in methods
+    }
+    documented = set(re.findall(r"^\| `((?:GET|POST|DELETE) /\S+)` \|", README, re.MULTILINE))
+    assert documented == served
+
+
+def test_the_python_of_the_readme_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = re.search(r"<!-- run: python -->\n```python\n(.+?)```", README, re.DOTALL)
+    assert found is not None
+    source = found[1].replace("http://127.0.0.1:8000", address)
+    exec(compile(source, "README.md", "exec"), {})  # noqa: S102 - the README's own lines
+    assert "Which locker is mine?" in capsys.readouterr().out
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    commands = get_command(app)
+    programs = r"^(?:\S+ )*?(memory-service|memory-ingest) ?(.*?)(?:#.*)?$"
+    lines = re.findall(programs, README, re.MULTILINE)
+    assert len(lines) >= 8
+    for program, arguments in lines:
+        words = [word for word in shlex.split(arguments) if not word.startswith("`")]
+        known = commands if program == "memory-service" else get_command(ingest_app)
+        for word in words:
+            known = getattr(known, "commands", {}).get(word, known)
+        options = {flag for parameter in known.params for flag in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, arguments
+
+
+def test_the_gate_runs_the_test_command_of_the_readme() -> None:
+    assert command("test").endswith(".venv/bin/pytest")
+    assert "<!-- command: test -->" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
