@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from memory_service.errors import InvalidRequest, NotFound
+from memory_service.errors import ContextLengthExceeded, InvalidRequest, NotFound
 from memory_service.interfaces import TurnLog
 from memory_service.items import text_of_parts
 from memory_service.messages import Block, Message, blocks, call_ids
@@ -94,12 +94,22 @@ class PromptBuilder:
             system = _system(log, conversation, request.instructions)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
         path = [turn for turn in path if turn.role not in _SYSTEM_ROLES]
-        found = blocks(path, call_ids(request.input))
+        answered = call_ids(request.input)
+        found = blocks(path, answered)
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
+        held = _first_answered(found, answered)
+        if sum(costs[held:]) > free:
+            raise ContextLengthExceeded(
+                f"The tool calls that the input answers take {sum(costs[held:])} tokens with what "
+                f"follows them, and the budget of {budget.total} leaves {free}. Raise "
+                "'token_budget'.",
+                param="input",
+            )
         start = recent_window(
             found, costs, max_turns=max_turns, max_tokens=int(free * RECENT_SHARE)
         )
+        start = min(start, held)
         recall = self._recall(project_key, conversation, request, path, found[start:])
         chosen, dropped = choose_recalled(recall.hits, free - sum(costs[start:]), counter)
         while self._recalled_tokens(fixed, chosen, counter) > free - sum(costs[start:]):
@@ -205,6 +215,21 @@ def _system(log: Reader, conversation: Conversation, instructions: str | None) -
             break
         found.extend(blocks([turn])[0].messages)
     return found
+
+
+def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
+    """Return where the calls begin that the input answers, the newest of each id; else the end."""
+    first, open_calls = len(found), set(answered)
+    for number in range(len(found) - 1, -1, -1):
+        made = {
+            call["id"]
+            for message in found[number].messages
+            for call in message.get("tool_calls", ())
+        }
+        if made & open_calls:
+            first = number
+            open_calls -= made
+    return first
 
 
 def _query_text(new: Sequence[Message], path: Sequence[Turn]) -> str:

@@ -6,15 +6,16 @@ the log. Ids are made from internal keys, so they name nobody and need no look-u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import chromadb
 from chromadb.config import Settings as ChromaSettings
-from chromadb.errors import NotFoundError
+from chromadb.errors import ChromaError, NotFoundError
 
-from memory_service.errors import StartupError
+from memory_service.errors import StartupError, VectorIndexDown
 from memory_service.records import Matrix, Vector
 
 MAX_BATCH = 5_000
@@ -30,9 +31,10 @@ class ChromaIndex:
     """Collections of an embedded Chroma, owned by this process alone."""
 
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
-        self._client: Any = chromadb.PersistentClient(
-            path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
-        )
+        with _as_down():
+            self._client: Any = chromadb.PersistentClient(
+                path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
+            )
         self._metadata = {"embedder": embedder, "dimension": dimension}
         self._collections: dict[int, Any] = {}
 
@@ -40,43 +42,47 @@ class ChromaIndex:
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
     ) -> None:
         """Add or replace vectors (`add` would silently ignore an id that exists)."""
-        opened = self._open(collection, create=True)
-        for start in range(0, len(keys), MAX_BATCH):
-            part = slice(start, start + MAX_BATCH)
-            opened.upsert(
-                ids=[str(key) for key in keys[part]],
-                embeddings=vectors[part],
-                metadatas=[{_GROUP: group} for group in groups[part]],
-            )
+        with _as_down():
+            opened = self._open(collection, create=True)
+            for start in range(0, len(keys), MAX_BATCH):
+                part = slice(start, start + MAX_BATCH)
+                opened.upsert(
+                    ids=[str(key) for key in keys[part]],
+                    embeddings=vectors[part],
+                    metadatas=[{_GROUP: group} for group in groups[part]],
+                )
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
         """Remove vectors; unknown keys and repeated ones are no error."""
-        opened = self._open(collection, create=False)
-        if opened is None:
-            return
         # Chroma refuses a call that names an id twice.
         ids = [str(key) for key in dict.fromkeys(keys)]
-        for start in range(0, len(ids), MAX_BATCH):
-            opened.delete(ids=ids[start : start + MAX_BATCH])
+        with _as_down():
+            opened = self._open(collection, create=False)
+            if opened is None:
+                return
+            for start in range(0, len(ids), MAX_BATCH):
+                opened.delete(ids=ids[start : start + MAX_BATCH])
 
     def drop(self, collection: int) -> None:
         """Remove a collection; an unknown one is no error."""
         self._collections.pop(collection, None)
-        try:
+        with _as_down(), suppress(NotFoundError):
             self._client.delete_collection(_name(collection))
-        except NotFoundError:
-            return
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
         """Return the cosine similarity of the nearest keys of some groups, or of all."""
-        opened = self._open(collection, create=False)
-        if opened is None:
-            return {}
-        found = opened.query(
-            query_embeddings=[vector], n_results=limit, where=_where(groups), include=["distances"]
-        )
+        with _as_down():
+            opened = self._open(collection, create=False)
+            if opened is None:
+                return {}
+            found = opened.query(
+                query_embeddings=[vector],
+                n_results=limit,
+                where=_where(groups),
+                include=["distances"],
+            )
         return {
             int(key): 1.0 - float(distance)
             for key, distance in zip(found["ids"][0], found["distances"][0], strict=True)
@@ -84,8 +90,9 @@ class ChromaIndex:
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
-        opened = self._open(collection, create=False)
-        return set() if opened is None else {int(key) for key in opened.get(include=[])["ids"]}
+        with _as_down():
+            opened = self._open(collection, create=False)
+            return set() if opened is None else {int(key) for key in opened.get(include=[])["ids"]}
 
     def close(self) -> None:
         """Release Chroma's files and threads."""
@@ -125,6 +132,15 @@ class ChromaIndex:
                 f"{self._metadata['embedder']} ({self._metadata['dimension']}). Start it with the "
                 "first, or delete the folder 'chroma' in the data folder to build a new index."
             )
+
+
+@contextmanager
+def _as_down() -> Iterator[None]:
+    """Raise VectorIndexDown for whatever Chroma raises; what its files lack is in the log."""
+    try:
+        yield
+    except ChromaError as error:
+        raise VectorIndexDown(f"The vector index cannot be used: {error}.") from error
 
 
 def _name(collection: int) -> str:

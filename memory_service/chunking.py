@@ -25,6 +25,10 @@ def windows(text: str, *, words: int, overlap: int) -> list[Window]:
     """
     if overlap >= words:
         raise ValueError(f"overlap ({overlap}) must be smaller than words ({words})")
+    if len(text) // _MAX_WORD_CHARS + len(text.split()) <= words:
+        # Most turns are short: what need not be cut need not be taken apart.
+        end = len(text.rstrip())
+        return [Window(end - len(text.strip()), end)] if end else []
     spans = _spans(text)
     if not spans:
         return []

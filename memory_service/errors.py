@@ -10,6 +10,8 @@
     ├── Conflict                 409 (never retried: the caller must change something)
     ├── Unavailable              503 (the turn log cannot be read or written)
     ├── VectorIndexDown          503 (never served: recall goes on, degraded)
+    ├── EmbedderDown             503 (never served: asked again later, it may well answer)
+    ├── EmbedderRefused          503 (never served: it will not pass by itself)
     └── StartupError             not served: what stops a command, with what to do about it
 
 One handler (`memory_service.api.errors`) renders all of them in OpenAI's error envelope.
@@ -18,6 +20,7 @@ Anything else that escapes a request is a bug: it stays a 500 and is logged with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -102,6 +105,43 @@ class VectorIndexDown(ServiceError):
 
     status = 503
     default_code = "vector_index_unavailable"
+
+
+class EmbedderDown(ServiceError):
+    """The embedder failed in a way that may pass: no answer, too many requests, unusable vectors.
+
+    `positions` are the texts it is about, counted in the list that was asked for; empty means all
+    of them. `retry_after_seconds` is what the embedder itself asks for, if it does.
+    """
+
+    status = 503
+    default_code = "embedder_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        positions: Sequence[int] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.positions = tuple(positions)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EmbedderRefused(ServiceError):
+    """The embedder will say no until something is changed: a text too long, a key, a model.
+
+    `positions` are the texts it is about, counted in the list that was asked for; empty means all
+    of them, or that the embedder does not say.
+    """
+
+    status = 503
+    default_code = "embedder_refused"
+
+    def __init__(self, message: str, *, positions: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.positions = tuple(positions)
 
 
 class StartupError(ServiceError):

@@ -18,6 +18,7 @@ from memory_service.turn_log.log import Writer
 log_line = structlog.get_logger(__name__)
 
 _CHECKPOINT_TRIES = 50
+"""A reader that is in the way longer than this is worth a line in the log."""
 _CHECKPOINT_PAUSE_SECONDS = 0.1
 
 
@@ -27,6 +28,15 @@ class Forget:
     def __init__(self, log: TurnLog, on_deleted: Callable[[], None]) -> None:
         self._log = log
         self._on_deleted = on_deleted
+        self._closing = threading.Event()
+        self._guard = threading.Lock()
+        self._cleaner: threading.Thread | None = None
+
+    def close(self) -> None:
+        """Stop waiting for readers; the log empties its write-ahead file when it is closed."""
+        self._closing.set()
+        if (cleaner := self._cleaner) is not None:
+            cleaner.join()
 
     def item(
         self, project_key: int, conversation_id: str, item_id: str
@@ -69,19 +79,28 @@ class Forget:
     def _clean_up(self) -> None:
         """Take the deleted text out of the write-ahead file, as soon as no reader needs it."""
         self._on_deleted()
-        if not self._log.checkpoint():
-            threading.Thread(target=self._checkpoint_later, name="checkpoint", daemon=True).start()
+        if self._log.checkpoint():
+            return
+        with self._guard:
+            if self._cleaner is None:
+                self._cleaner = threading.Thread(
+                    target=self._checkpoint_later, name="checkpoint", daemon=True
+                )
+                self._cleaner.start()
 
     def _checkpoint_later(self) -> None:
-        pause = threading.Event()
-        for _ in range(_CHECKPOINT_TRIES):
-            pause.wait(_CHECKPOINT_PAUSE_SECONDS)
-            if self._log.checkpoint():
-                return
-        log_line.warning(
-            "deleted text is still in the write-ahead file: a reader was always in the way",
-            tries=_CHECKPOINT_TRIES,
-        )
+        tries = 1
+        while not self._closing.wait(_CHECKPOINT_PAUSE_SECONDS):
+            with self._guard:
+                if self._log.checkpoint():
+                    self._cleaner = None
+                    return
+            tries += 1
+            if tries == _CHECKPOINT_TRIES:
+                log_line.warning(
+                    "deleted text is still in the write-ahead file: a reader is in the way",
+                    tries=tries,
+                )
 
 
 def _conversation(log: Writer, project_key: int, conversation_id: str) -> Conversation:

@@ -7,6 +7,7 @@ share collections while they are small; one that outgrows its share gets a colle
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -32,6 +33,11 @@ MAX_ATTEMPTS = 5
 
 _IDLE_SECONDS = 1.0
 _BACK_OFF_SECONDS = 0.5
+# Chroma holds the interpreter while it writes (10 ms for one vector, 60 ms for 256), and all
+# requests stand still. So what comes in gathers for a moment, and while more is coming the index
+# gets a fifth of the time; what it does not have yet, a recall scans in the log.
+_GATHER_SECONDS = 0.2
+_REST_PER_WORK = 4.0
 
 
 class Indexer:
@@ -99,6 +105,7 @@ class Indexer:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
+            began = time.monotonic()
             try:
                 worked = self.step()
             except ServiceError as error:
@@ -106,8 +113,12 @@ class Indexer:
                 log_line.warning("indexing is waiting", error=error.message)
                 worked = False
                 self._stopping.wait(_BACK_OFF_SECONDS)
+                began = time.monotonic()
+            rest = _REST_PER_WORK * (time.monotonic() - began)
             if not worked:
                 self._wake.wait(_IDLE_SECONDS)
+            if self._wake.is_set():
+                self._stopping.wait(max(_GATHER_SECONDS, rest))
 
     def _upsert(self, changes: Sequence[QueuedPassage]) -> None:
         by_conversation: dict[int, list[QueuedPassage]] = {}
@@ -151,7 +162,7 @@ class Indexer:
             # Whoever deleted it has queued that already if the conversation had its place by then.
             log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))
             log.finish([change.queue_key for change in changes])
-            log.count_vectors(collection_key, len(ready))
+            log.count_vectors(collection_key, len(ready) - len(gone))
 
     def _vectors(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, Vector]:
         """Return the passages' vectors: stored ones, and new ones for what has none yet."""
@@ -222,7 +233,6 @@ class Indexer:
                 continue
             with self._log.write() as log:
                 log.finish([change.queue_key for change in some])
-                log.count_vectors(collection_key, -len(some))
 
     def _drop(self, changes: Sequence[QueuedPassage]) -> None:
         for change in changes:

@@ -24,7 +24,11 @@ class TurnLog(Protocol):
 
 
 class Embedder(Protocol):
-    """Text to vectors. Every vector is finite and of unit length, shape (dimension,)."""
+    """Text to vectors. Every vector is finite and of unit length, shape (dimension,).
+
+    Raises EmbedderDown for what may pass, EmbedderRefused for what will not; both may name the
+    texts they are about, and the others can then be asked for without them. No text is cut.
+    """
 
     @property
     def name(self) -> str:
@@ -33,6 +37,10 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int:
         """The length of every vector."""
+
+    @property
+    def embeds_with_write(self) -> bool:
+        """Whether it is in this process, never fails and is fast enough to embed with the write."""
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return a vector for each text, or None where a text holds nothing to embed."""
@@ -46,6 +54,9 @@ class Embedder(Protocol):
         counts by its weight, the rest not at all. Embedders without access to single tokens
         ignore them.
         """
+
+    def close(self) -> None:
+        """Release connections; calls that wait elsewhere end with EmbedderDown."""
 
 
 class VectorIndex(Protocol):

@@ -23,7 +23,11 @@ def configure(style: Literal["console", "json"], level: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default one shows local variables, and so the turns that were being stored.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -44,7 +48,8 @@ def configure(style: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpx2", "chromadb", "alembic"):
+    # At debug, openai's client writes whole requests: the text of turns.
+    for noisy in ("httpx", "httpx2", "openai", "chromadb", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

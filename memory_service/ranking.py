@@ -7,6 +7,7 @@ own: in a chat the speakers' names and their topic are everywhere, and only the 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def bm25(
 
 def top(scores: Mapping[int, float], limit: int) -> list[int]:
     """Return the keys of the best scores; of equal scores the newer (larger) key comes first."""
-    return sorted(scores, key=lambda key: (-scores[key], -key))[:limit]
+    best = heapq.nlargest(limit, zip(scores.values(), scores, strict=True))
+    return [key for _, key in best]
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Ranked]:

@@ -37,6 +37,8 @@ MAX_POSTINGS = 20_000
 """Postings read for one query; the rarest terms come first, so what is left out says little."""
 MAX_QUERY_TERMS = 32
 MAX_UNINDEXED = 5_000
+_HITS_READ_AT_ONCE = 32
+"""Turns read with their texts at a time, until enough of them pass the filters."""
 _REACH = max(ranking.NEIGHBOUR_WEIGHTS)
 
 
@@ -246,17 +248,10 @@ class Recaller:
     def _hits(self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]) -> list[Hit]:
         """Read the best turns again under the caller's project, filtered, and number them."""
         project_key = search.scope.project_key
-        turns = search.log.turns_by_key(project_key, [one.turn_key for one in ranked])
+        admitted = self._admitted(search, query, ranked)
         conversations = search.log.conversations_by_key(
-            project_key, {turn.conversation_key for turn in turns.values()}
+            project_key, {turn.conversation_key for _, turn in admitted}
         )
-        admitted = [
-            (one, turns[one.turn_key])
-            for one in ranked
-            if one.turn_key in turns
-            and turns[one.turn_key].text
-            and query.admits(turns[one.turn_key])
-        ]
         return [
             Hit(
                 turn=turn,
@@ -268,8 +263,29 @@ class Recaller:
                 channels=one.channels,
                 rank=number,
             )
-            for number, (one, turn) in enumerate(admitted[: query.top_k], start=1)
+            for number, (one, turn) in enumerate(admitted, start=1)
         ]
+
+    def _admitted(
+        self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]
+    ) -> list[tuple[ranking.Ranked, Turn]]:
+        """Return the best turns that the filters let through, reading no more than it takes."""
+        found: list[tuple[ranking.Ranked, Turn]] = []
+        for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
+            some = ranked[start : start + _HITS_READ_AT_ONCE]
+            turns = search.log.turns_by_key(
+                search.scope.project_key, [one.turn_key for one in some]
+            )
+            found += [
+                (one, turn)
+                for one in some
+                if (turn := turns.get(one.turn_key)) is not None
+                and turn.text
+                and query.admits(turn)
+            ]
+            if len(found) >= query.top_k:
+                break
+        return found[: query.top_k]
 
 
 def _query_terms(text: str, scope: Scope) -> list[str]:

@@ -7,7 +7,7 @@ clients that retry without either, a retry header with content that equals the n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from typing import Any
@@ -116,6 +116,7 @@ class Remember:
                 done = self._existing(log, project_key, new, turns, attempt)
             if done is not None:
                 return done
+            _known(log, project_key, None, turns)
             conversation = self._create(log, project_key, new)
             conversation, stored = self._append(
                 log, project_key, conversation, turns, plan, None, gap_before=False
@@ -233,7 +234,13 @@ class Remember:
         )
         if conversation.user_key is not None:
             log.mark_seen(conversation.user_key, now)
-        return _found(log, project_key, conversation.id), stored
+        grown = replace(
+            conversation,
+            head_key=stored[-1].key,
+            next_seq=stored[-1].seq + 1,
+            language=conversation.language or plan.language,
+        )
+        return grown, stored
 
     def _plan(self, language: str | None, turns: Sequence[NewTurn], sample: str) -> _Plan:
         if language is None:
@@ -386,20 +393,28 @@ def _check_ids(turns: Sequence[NewTurn]) -> None:
 
 
 def _known(
-    log: Reader, project_key: int, conversation: Conversation, turns: Sequence[NewTurn]
+    log: Reader, project_key: int, conversation: Conversation | None, turns: Sequence[NewTurn]
 ) -> dict[str, Turn]:
-    """Return the stored turns of the items that are there already."""
+    """Return the stored turns of the items that are there already; raises Conflict for others.
+
+    `conversation` is None where a new one is to be made: no item can be there already.
+    """
     known = log.turns_by_id(project_key, [turn.id for turn in turns if turn.id_given])
     for number, turn in enumerate(turns):
         stored = known.get(turn.id)
-        if stored is not None and (
-            stored.conversation_key != conversation.key or stored.content_hash != turn.content_hash
-        ):
-            raise Conflict(
-                f"An item {turn.id!r} with other content exists already.",
-                param=f"items.{number}.id",
-                code="id_exists",
-            )
+        if stored is None:
+            continue
+        if conversation is None or stored.conversation_key != conversation.key:
+            where = "in another conversation"
+        elif stored.content_hash != turn.content_hash:
+            where = "with other content"
+        else:
+            continue
+        raise Conflict(
+            f"An item {turn.id!r} exists already {where}.",
+            param=f"items.{number}.id",
+            code="id_exists",
+        )
     return known
 
 

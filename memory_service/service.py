@@ -146,6 +146,7 @@ class Service:
             index = ChromaIndex(folder / "chroma", embedder=chosen.name, dimension=chosen.dimension)
             stack.callback(index.close)
             service = cls(settings, log=log, index=index, embedder=chosen)
+            stack.callback(service.forget.close)
             stack.callback(service.indexer.stop)
             service.indexer.start()
             service._closing = stack.pop_all()
@@ -182,6 +183,11 @@ class Service:
             return found
         with self.log.write() as log:
             return log.ensure_project(LOCAL_PROJECT, clock.now())
+
+    def index_lag(self) -> int:
+        """Return how many changes the vector index has not taken in yet."""
+        with self.log.read() as log:
+            return log.lag()
 
     def index_status(self) -> IndexStatus:
         """Return how far the vector index is behind the log."""

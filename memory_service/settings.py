@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, Json, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory_service.errors import StartupError
@@ -78,6 +78,57 @@ class Settings(BaseSettings):
         default=24, ge=1, description="How long an Idempotency-Key is remembered, in hours."
     )
 
+    embedder: str = Field(
+        default="local",
+        pattern=r"^(local|openai|chroma:.+)$",
+        description="What makes the vectors: local, openai (any server that speaks OpenAI's"
+        " /v1/embeddings), or chroma:NAME (a function of Chroma's registry).",
+    )
+    embedder_model: str | None = Field(
+        default=None, min_length=1, description="Model of the openai embedder."
+    )
+    embedder_base_url: str | None = Field(
+        default=None,
+        description="Where the openai embedder asks, up to and with /v1; else OpenAI.",
+    )
+    embedder_api_key: SecretStr | None = Field(
+        default=None, description="Key of the openai embedder; servers without keys need none."
+    )
+    embedder_dimension: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Numbers in a vector, asked of the openai embedder in each request (models of"
+        " several sizes shorten theirs, others refuse); else the model's own.",
+    )
+    embedder_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the vectors of one batch of passages, in seconds.",
+    )
+    embedder_query_timeout_seconds: float = Field(
+        default=3.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the vector of a query, in seconds; recall then goes on"
+        " without it.",
+    )
+    embedder_batch: int = Field(
+        default=32, ge=1, le=2_048, description="Most passages in one request to an embedder."
+    )
+    embedder_max_input_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Longest text the embedder takes, in tokens; else 8,191 for OpenAI's models,"
+        " what a function of Chroma's registry says of itself, and 512 for others.",
+    )
+    embedder_config: Json[dict[str, Any]] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description="Configuration of a function of Chroma's registry, as a JSON object.",
+    )
+
     passage_words: int = Field(
         default=120, ge=20, le=1_000, description="Longest passage that is embedded, in words."
     )
@@ -87,6 +138,7 @@ class Settings(BaseSettings):
     neighbour_pause_hours: float = Field(
         default=6.0,
         gt=0,
+        allow_inf_nan=False,
         description="A longer pause between two turns ends their neighbourhood, in hours.",
     )
     collection_vectors: int = Field(
@@ -137,6 +189,23 @@ class Settings(BaseSettings):
                 "MEMORY_PASSAGE_OVERLAP_WORDS must be smaller than MEMORY_PASSAGE_WORDS"
             )
         return self
+
+
+_SHOWN_DEFAULTS = {
+    "data_dir": "`~/.memory_service`",
+    "tiktoken_cache_dir": "`data-gym-cache` in the folder for temporary files",
+}
+"""Defaults that differ from machine to machine, as the README shows them."""
+
+
+def settings_table() -> str:
+    """Return the README's table of all settings, a row each: variable, default, description."""
+    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        default = _SHOWN_DEFAULTS.get(name, "none" if value is None else f"`{value}`")
+        rows.append(f"| `MEMORY_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
 
 
 def load_settings(**overrides: object) -> Settings:

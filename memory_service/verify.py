@@ -54,7 +54,10 @@ class Verifier:
                     findings += self._conversation(log, conversation, turns, passages)
                     on_conversation()
             if self._index is not None:
+                dropped = log.queued_drops()
                 for collection in log.all_collections():
+                    if collection.key in dropped:
+                        continue
                     checked["collections"] += 1
                     findings += self._collection(log, self._index, collection.key)
         return Verification(checked, findings)
@@ -79,6 +82,9 @@ class Verifier:
             )
             for passage in passages
         }
+        totals = len(passages), sum(passage.length for passage in passages)
+        if totals != log.passage_totals(conversation.key):
+            yield Finding("passages", conversation.id, "the totals differ from the passages")
         stored_terms = log.term_counts(conversation.key)
         for passage in passages:
             derived = Counter(terms(texts[passage.key], conversation.language))
@@ -113,7 +119,9 @@ class Verifier:
 
     def _collection(self, log: Reader, index: VectorIndex, collection: int) -> Iterator[Finding]:
         expected, stored = log.indexed_keys(collection), index.keys(collection)
-        missing, extra = expected - stored, stored - expected - log.queued_deletions(collection)
+        # What is queued may be in the index already: the service can stop between the two.
+        queued = log.queued_deletions(collection) | log.queued_upserts(collection)
+        missing, extra = expected - stored, stored - expected - queued
         if missing:
             yield Finding("index", f"collection {collection}", f"{len(missing)} vectors missing")
         if extra:

@@ -113,8 +113,8 @@ def kind_of(model: type[BaseModel]) -> str:
 def test_every_item_type_of_the_client_is_kept_and_shown(
     server: Server, openai_client: openai.OpenAI, model: type[BaseModel]
 ) -> None:
-    item = example(model)
-    item["id"] = f"id-{item['type']}"
+    links = {"call_id": "c1"} if "call_id" in model.model_fields else {}
+    item = {**example(model), **links, "id": f"id-{kind_of(model)}"}
     conversation = server.new()
     server.append(conversation, item).raise_for_status()
     (shown,) = openai_client.conversations.items.list(conversation)

@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from memory_service.api.state import ServiceState
 from memory_service.errors import Forbidden, Unauthenticated
+from memory_service.service import LOCAL_PROJECT
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -31,12 +32,13 @@ def project_of(
     """Return the caller's project; raises Unauthenticated, or Forbidden in keyless mode."""
     with service.log.read() as log:
         keyless = not log.has_api_keys()
-        found = (
-            None if keyless or credentials is None else log.project_of_key(credentials.credentials)
-        )
+        if keyless:
+            found = log.project(LOCAL_PROJECT)
+        else:
+            found = None if credentials is None else log.project_of_key(credentials.credentials)
     if keyless:
         check_local(request)
-        return service.local_project()
+        return service.local_project() if found is None else found
     if credentials is None:
         raise Unauthenticated("No API key: send 'Authorization: Bearer <key>'.")
     if found is None:

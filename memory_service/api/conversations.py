@@ -69,7 +69,9 @@ def list_conversations(
 def get_conversation(project: Project, service: ServiceState, conversation_id: str) -> Response:
     """Return a conversation."""
     with service.log.read() as log:
-        return render.respond(render.conversation(found(log, project, conversation_id)))
+        return render.respond(
+            render.conversation(found(log, project, conversation_id, "conversation_id"))
+        )
 
 
 @router.post("/{conversation_id}", openapi_extra=documented(ConversationUpdate))

@@ -50,7 +50,7 @@ def create_items(
         gap_before=wanted.gap_before,
     )
     data = [render.item(turn) for turn in stored.turns]
-    lag = service.index_status().lag
+    lag = service.index_lag()
     headers = {LAG_HEADER: str(lag), NEW_HEADER: str(stored.new)}
     return render.respond(render.listing(data, has_more=False), headers)
 

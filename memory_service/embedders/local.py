@@ -40,6 +40,7 @@ class LocalEmbedder:
 
     name = "local/wordllama-l2-supercat-256"
     dimension = 256
+    embeds_with_write = True
 
     def __init__(self) -> None:
         self._tokenizer = Tokenizer.from_file(str(package_file(_TOKENIZER)))
@@ -73,6 +74,9 @@ class LocalEmbedder:
         if weights:
             vectors = vectors * _token_weights(encoding, weights)[:, None]
         return _or_none(_unit(vectors.sum(axis=0, keepdims=True))[0])
+
+    def close(self) -> None:
+        """Do nothing: there are no connections."""
 
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.

@@ -142,15 +142,13 @@ class ConversationWrites(ConversationReads):
 
     def lock_conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
         """Return a conversation that nobody else changes until this transaction ends."""
-        self._connection.execute(
-            sa.select(conversations.c.id)
-            .where(
+        row = self._connection.execute(
+            _SELECT.where(
                 conversations.c.project_id == project_key,
                 conversations.c.external_id == conversation_id,
-            )
-            .with_for_update()
-        )
-        return self.conversation(project_key, conversation_id)
+            ).with_for_update(of=conversations)
+        ).first()
+        return None if row is None else _record(row)
 
     def conversation_stored_at(self, conversation_key: int) -> int:
         """Return when the conversation was made here, whatever time its caller gave it."""

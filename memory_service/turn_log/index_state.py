@@ -31,6 +31,10 @@ class IndexReads(Statements):
         ).one()
         return IndexStatus(lag=row[0], parked=row[1], error=row[2])
 
+    def lag(self) -> int:
+        """Return how many changes the index has not taken in yet: each append says it."""
+        return self._connection.scalar(sa.select(sa.func.count()).select_from(index_queue)) or 0
+
     def queued(self, limit: int) -> list[QueuedPassage]:
         """Return the oldest changes that are not parked."""
         rows = self._connection.execute(
@@ -101,6 +105,26 @@ class IndexReads(Statements):
                 sa.select(index_queue.c.passage_id).where(
                     index_queue.c.collection_id == collection_key, index_queue.c.action == "delete"
                 )
+            )
+        )
+
+    def queued_upserts(self, collection_key: int) -> set[int]:
+        """Return the passages that a collection is still to take in, as far as it is known."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.passage_id)
+                .join(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+                .where(
+                    placements.c.collection_id == collection_key, index_queue.c.action == "upsert"
+                )
+            )
+        )
+
+    def queued_drops(self) -> set[int]:
+        """Return the collections that are still to be dropped."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.collection_id).where(index_queue.c.action == "drop")
             )
         )
 
@@ -190,6 +214,7 @@ class IndexWrites(IndexReads):
         ).all()
         self.place(conversation_key, new.key)
         self.queue_deletion(old.key, moved)
+        self.count_vectors(old.key, -len(moved))
         self._insert(
             index_queue,
             [
@@ -204,7 +229,7 @@ class IndexWrites(IndexReads):
         )
 
     def queue_deletion(self, collection_key: int, passage_keys: Iterable[int]) -> None:
-        """Queue vectors to be taken out of a collection."""
+        """Queue vectors to be taken out of a collection, whether it has taken them in or not."""
         self._insert(
             index_queue,
             [
@@ -248,7 +273,10 @@ class IndexWrites(IndexReads):
         return int(changed.rowcount)
 
     def count_vectors(self, collection_key: int, change: int) -> None:
-        """Note how many vectors a collection gained or lost."""
+        """Note how many vectors of passages that exist a collection gained or lost.
+
+        What is queued out of it no longer counts; what is queued into it does not count yet.
+        """
         self._connection.execute(
             sa.update(collections)
             .where(collections.c.id == collection_key)

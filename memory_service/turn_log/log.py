@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,8 @@ class TurnLog:
     def check_writable(self) -> None:
         """Raise Unavailable unless a write can be made durable now."""
         with self.write() as log:
-            log.set_property("write_check", "ok")
+            # Another value each time: what does not change, SQLite does not write.
+            log.set_property("write_check", uuid.uuid4().hex)
 
     def close(self) -> None:
         """Close all connections."""

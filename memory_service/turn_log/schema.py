@@ -8,6 +8,7 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
   after its parent, so on the live path the order of `seq` is the order of the conversation.
 * `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
 * `postings` holds, for each passage, the terms of its text under the conversation's language.
+* `conversations.passages` and `.terms` are the number and the summed length of its passages.
 * A passage that is not in the vector index has a row in `index_queue`.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`.
 """
@@ -100,6 +101,9 @@ conversations = Table(
     Column("head_id", Key),
     Column("next_seq", Integer, nullable=False),
     Column("language", String(8)),
+    # Totals over its passages: counting 100,000 of them took 6 ms of every recall.
+    Column("passages", Integer, nullable=False, server_default="0"),
+    Column("terms", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "external_id"),
     Index("conversations_by_user", "user_id", "id"),
 )
@@ -152,7 +156,7 @@ passages = Table(
     Column("length", Integer, nullable=False),
     Column("vector", LargeBinary),
     Index("passages_by_turn", "turn_id"),
-    Index("passages_by_conversation", "conversation_id", "length"),
+    Index("passages_by_conversation", "conversation_id"),
     comment="start and end count characters of turns.text; length counts terms; vector is float16.",
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,15 @@ from sqlalchemy import event
 from memory_service.errors import StartupError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
     from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS = 30_000
+_CHECKPOINT_TIMEOUT_MS = 100
+_RETRY_SECONDS = 0.01
 _FULL = 2
 
 _PRAGMAS = {
-    # Readers never wait for the writer, nor the writer for them.
-    "journal_mode": "WAL",
     # An acknowledged turn survives a power cut: the WAL is flushed at every commit.
     "synchronous": "FULL",
     # A second process (`keys create` beside a server) waits for its turn instead of failing.
@@ -44,6 +46,8 @@ def open_engine(path: Path) -> sa.Engine:
         # One connection for each of the API's worker threads, and some for the background.
         pool_size=16,
         max_overflow=48,
+        # The parameters of a statement are what people said: no error message may show them.
+        hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare)
@@ -55,6 +59,7 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # The driver's own transactions begin late and end early; `_begin` says BEGIN instead.
     connection.isolation_level = None
     cursor = connection.cursor()
+    _use_write_ahead_log(cursor)
     for name, value in _PRAGMAS.items():
         cursor.execute(f"PRAGMA {name} = {value}")
     cursor.execute("PRAGMA synchronous")
@@ -63,6 +68,24 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
             f"SQLite refused synchronous=FULL (it says {row}); turns would not be safe."
         )
     cursor.close()
+
+
+def _use_write_ahead_log(cursor: DBAPICursor) -> None:
+    """Make readers never wait for the writer, nor the writer for them.
+
+    Processes that switch a new file at the same moment are not made to wait for each other: all
+    but one are told at once that it is locked.
+    """
+    deadline, pause = time.monotonic() + BUSY_TIMEOUT_MS / 1000, threading.Event()
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            pause.wait(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: sa.Connection) -> None:
@@ -80,9 +103,14 @@ def checkpoint(engine: sa.Engine) -> bool:
     connection = engine.raw_connection()
     try:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        row = cursor.fetchone()
-        cursor.close()
+        # A checkpoint that waits for a reader holds up every writer: better to come back later.
+        cursor.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            row = cursor.fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            cursor.close()
         return row is not None and row[0] == 0
     finally:
         connection.close()

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory_service.records import Passage, Posting, Scope, ScopeStatistics, StoredPassage
-from memory_service.turn_log.schema import index_queue, passages, postings
+from memory_service.turn_log.schema import conversations, index_queue, passages, postings
 from memory_service.turn_log.statements import (
     Statements,
     allocate_keys,
@@ -38,11 +38,12 @@ class TermReads(Statements):
         count, terms = 0, 0
         for some in batches(scope.conversation_keys):
             row = self._connection.execute(
-                sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(passages.c.length), 0))
-                .select_from(passages)
-                .where(passages.c.conversation_id.in_(some))
+                sa.select(
+                    sa.func.coalesce(sa.func.sum(conversations.c.passages), 0),
+                    sa.func.coalesce(sa.func.sum(conversations.c.terms), 0),
+                ).where(conversations.c.id.in_(some))
             ).one()
-            count, terms = count + row[0], terms + int(row[1])
+            count, terms = count + int(row[0]), terms + int(row[1])
         return ScopeStatistics(count, terms / count if count else 0.0)
 
     def document_frequencies(
@@ -77,8 +78,8 @@ class TermReads(Statements):
                 sa.select(
                     postings.c.term, postings.c.passage_id, postings.c.tf, postings.c.length
                 ).where(postings.c.conversation_id.in_(some), postings.c.term.in_(wanted))
-            )
-            found.extend(Posting(*row) for row in rows)
+            ).all()
+            found.extend(map(Posting._make, rows))
         return found
 
     def passages_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
@@ -111,6 +112,15 @@ class TermReads(Statements):
             found.extend(_stored(row) for row in rows)
         return found[:limit]
 
+    def passage_totals(self, conversation_key: int) -> tuple[int, int]:
+        """Return the number of a conversation's passages and of their terms, as it is kept."""
+        row = self._connection.execute(
+            sa.select(conversations.c.passages, conversations.c.terms).where(
+                conversations.c.id == conversation_key
+            )
+        ).one()
+        return row.passages, row.terms
+
     def term_counts(self, conversation_key: int) -> dict[int, dict[str, int]]:
         """Return the terms of each passage of a conversation, for `verify`."""
         found: dict[int, dict[str, int]] = {}
@@ -124,7 +134,7 @@ class TermReads(Statements):
         return found
 
     def _passages(self, condition: sa.ColumnElement[bool]) -> list[StoredPassage]:
-        rows = self._connection.execute(sa.select(*_COLUMNS).where(condition))
+        rows = self._connection.execute(sa.select(*_COLUMNS).where(condition)).all()
         return [_stored(row) for row in rows]
 
 
@@ -159,17 +169,18 @@ class TermWrites(TermReads):
             conversation_key,
             {key: passage.terms for key, (_, passage) in zip(keys, flat, strict=True)},
         )
-        self._insert(
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation_key)
+            .values(
+                passages=conversations.c.passages + len(flat),
+                terms=conversations.c.terms + sum(len(passage.terms) for _, passage in flat),
+            )
+        )
+        self._insert_plain(
             index_queue,
-            [
-                {
-                    "action": "upsert",
-                    "passage_id": key,
-                    "conversation_id": conversation_key,
-                    "attempts": 0,
-                }
-                for key in keys
-            ],
+            ("action", "passage_id", "conversation_id", "attempts"),
+            [("upsert", key, conversation_key, 0) for key in keys],
         )
         return list(keys)
 
@@ -183,22 +194,23 @@ class TermWrites(TermReads):
                 sa.update(passages).where(passages.c.id == key).values(length=len(found))
             )
         self._add_postings(conversation_key, terms)
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation_key)
+            .values(passages=len(terms), terms=sum(map(len, terms.values())))
+        )
 
     def _add_postings(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
-        rows: list[dict[str, Any]] = [
-            {
-                "conversation_id": conversation_key,
-                "term": term,
-                "passage_id": key,
-                "tf": tf,
-                "length": len(found),
-            }
+        rows = [
+            (conversation_key, term, key, tf, len(found))
             for key, found in terms.items()
             for term, tf in Counter(found).items()
         ]
         # In the order of the clustered key a batch touches each page once.
-        rows.sort(key=lambda row: row["term"])
-        self._insert(postings, rows)
+        rows.sort()
+        self._insert_plain(
+            postings, ("conversation_id", "term", "passage_id", "tf", "length"), rows
+        )
 
 
 def _stored(row: Any) -> StoredPassage:

@@ -78,13 +78,14 @@ class TurnReads(Statements):
 
     def turns_by_key(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
         """Return those of the keys that are the project's."""
-        found: dict[int, Turn] = {}
-        for some in batches(keys):
-            rows = self._connection.execute(
-                sa.select(turns).where(turns.c.project_id == project_key, turns.c.id.in_(some))
-            )
-            found.update((row.id, _record(row)) for row in rows)
-        return found
+        # The project is compared here: in the statement SQLite would look the keys up by it, which
+        # reads an index entry of each turn the project has (33 ms of 100,000, not 2).
+        return {
+            row.id: _record(row)
+            for some in batches(keys)
+            for row in self._connection.execute(sa.select(turns).where(turns.c.id.in_(some))).all()
+            if row.project_id == project_key
+        }
 
     def turns_of_keys(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
         """Return those of the keys that are turns of the conversation; for work in no project."""
@@ -170,14 +171,17 @@ class TurnReads(Statements):
         )
         found: list[PathPoint] = []
         for conversation_key, ranges in spans.items():
-            for some in batches(ranges, 100):
+            # Single numbers: SQLite seeks each in the index, but for ranges joined by OR it walks
+            # the whole path (62 ms of 100,000 turns, not 2).
+            seqs = {seq for first, last in ranges for seq in range(first, last + 1)}
+            for some in batches(sorted(seqs)):
                 rows = self._connection.execute(
                     sa.select(*columns).where(
                         turns.c.conversation_id == conversation_key,
                         turns.c.live,
-                        sa.or_(*(turns.c.seq.between(first, last) for first, last in some)),
+                        turns.c.seq.in_(some),
                     )
-                )
+                ).all()
                 found.extend(PathPoint(*row) for row in rows)
         return found
 

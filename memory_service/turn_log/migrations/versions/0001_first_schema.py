@@ -82,6 +82,8 @@ def _create_conversations() -> None:
         sa.Column("head_id", Key),
         sa.Column("next_seq", sa.Integer, nullable=False),
         sa.Column("language", sa.String(8)),
+        sa.Column("passages", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("terms", sa.BigInteger, nullable=False, server_default="0"),
         sa.UniqueConstraint("project_id", "external_id"),
     )
     op.create_index("conversations_by_user", "conversations", ["user_id", "id"])
@@ -131,7 +133,7 @@ def _create_recall() -> None:
         sa.Column("vector", sa.LargeBinary),
     )
     op.create_index("passages_by_turn", "passages", ["turn_id"])
-    op.create_index("passages_by_conversation", "passages", ["conversation_id", "length"])
+    op.create_index("passages_by_conversation", "passages", ["conversation_id"])
     op.create_table(
         "postings",
         sa.Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),

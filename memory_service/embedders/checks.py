@@ -1,0 +1,117 @@
+"""What every embedder outside this process is held to: no text too long, no vector unusable.
+
+Texts are known by their position in the list that was asked for, so that an error can name those
+it is about and the others need not wait for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_service.errors import EmbedderDown, EmbedderRefused
+from memory_service.records import Vector
+from memory_service.tokens import TokenCounter, well_formed
+
+PROBE = "How long is a vector?"
+"""Asked once at the start by embedders whose dimension nobody has told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much an embedder is asked for at once, and how long the answer may take.
+
+    Without `max_input_tokens` the embedder's own limit holds, or a low one if it has none.
+    """
+
+    counter: TokenCounter
+    max_input_tokens: int | None = None
+    batch: int = 32
+    timeout_seconds: float = 60.0
+    query_timeout_seconds: float = 3.0
+
+
+def filled(texts: Sequence[str]) -> dict[int, str]:
+    """Return the texts which hold something to embed, as UTF-8 can carry them, by position."""
+    return {position: well_formed(text) for position, text in enumerate(texts) if text.strip()}
+
+
+def token_counts(texts: Mapping[int, str], counter: TokenCounter, limit: int) -> dict[int, int]:
+    """Return the tokens of each text; raises EmbedderRefused naming those over the limit.
+
+    Servers and libraries cut what is too long without a word, and the rest is never found again.
+    """
+    counts = {position: counter.count(text) for position, text in texts.items()}
+    too_long = [position for position, count in counts.items() if count > limit]
+    if too_long:
+        longest = max(counts.values())
+        raise EmbedderRefused(
+            f"{len(too_long)} of {len(texts)} texts are too long to embed: up to {longest} tokens, "
+            f"and the limit is {limit} (MEMORY_EMBEDDER_MAX_INPUT_TOKENS). "
+            "Shorter passages (MEMORY_PASSAGE_WORDS) fit.",
+            positions=too_long,
+        )
+    return counts
+
+
+def batches(
+    counts: Mapping[int, int], max_texts: int, max_tokens: float = math.inf
+) -> Iterator[list[int]]:
+    """Yield the positions in their order, at most so many texts and tokens at a time.
+
+    A text of more tokens than that is a batch by itself.
+    """
+    batch: list[int] = []
+    tokens = 0
+    for position, count in counts.items():
+        if batch and (len(batch) == max_texts or tokens + count > max_tokens):
+            yield batch
+            batch, tokens = [], 0
+        batch.append(position)
+        tokens += count
+    if batch:
+        yield batch
+
+
+def unit_vectors(
+    rows: Sequence[npt.ArrayLike], positions: Sequence[int], dimension: int | None
+) -> dict[int, Vector]:
+    """Return the rows as vectors of unit length, by the positions of their texts.
+
+    Raises EmbedderDown for another number of rows, for rows of several lengths, and for rows
+    with NaN, infinity or nothing but zeros; EmbedderRefused for another dimension.
+    """
+    if len(rows) != len(positions):
+        raise EmbedderDown(f"{len(rows)} vectors came for {len(positions)} texts.")
+    matrix = _matrix(rows)
+    if dimension is not None and matrix.shape[1] != dimension:
+        raise EmbedderRefused(
+            f"Vectors of {matrix.shape[1]} numbers came where {dimension} are expected: "
+            "the embedder runs another model than the one the data was made with."
+        )
+    # By their largest number first: squares of very large or small ones leave what a float holds.
+    peaks = np.abs(matrix).max(axis=1, keepdims=True)
+    usable = np.isfinite(peaks[:, 0]) & (peaks[:, 0] > 0)
+    if not usable.all():
+        bad = [position for position, good in zip(positions, usable, strict=True) if not good]
+        raise EmbedderDown(
+            f"{len(bad)} of {len(rows)} vectors hold NaN, infinity or nothing but zeros.",
+            positions=bad,
+        )
+    scaled = matrix / peaks
+    unit = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
+    return dict(zip(positions, unit, strict=True))
+
+
+def _matrix(rows: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
+    try:
+        matrix = np.array([np.asarray(row, dtype=np.float64) for row in rows])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EmbedderDown("Something else than vectors of one length came.") from error
+    if matrix.ndim != 2 or not matrix.size:
+        raise EmbedderDown("Something else than vectors of numbers came.")
+    return matrix

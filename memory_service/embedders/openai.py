@@ -1,0 +1,342 @@
+"""The `openai` embedder: any server that speaks OpenAI's `/v1/embeddings`, by the official client.
+
+No message of the server is passed on: some repeat the texts they were sent, and errors are logged.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI, omit
+from pydantic import BaseModel, ValidationError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_any,
+    stop_before_delay,
+    stop_when_event_set,
+)
+
+from memory_service.embedders.checks import (
+    PROBE,
+    Limits,
+    batches,
+    filled,
+    token_counts,
+    unit_vectors,
+)
+from memory_service.errors import EmbedderDown, EmbedderRefused, StartupError
+from memory_service.records import Vector
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+MAX_INPUT_TOKENS = {"text-embedding-": 8_191}
+"""The longest text in tokens, by the beginning of a model's name."""
+
+DEFAULT_MAX_INPUT_TOKENS = 512
+"""For other models: the least of those in wide use. Too low is an error that says so; too high
+would let a server cut texts silently."""
+
+MAX_BATCH_TOKENS = 200_000
+"""Tokens of one request; OpenAI takes 300,000."""
+
+_TRIES = 5
+_QUERY_TRIES = 2
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 10.0
+"""A server that asks for more is down: the caller has other things to do meanwhile."""
+_LONGEST_REMEMBERED_SECONDS = 120.0
+"""A server's request not to be asked is honoured for so long, however long it says."""
+
+_SHORTEST_SECONDS = 0.001
+
+_PASSING = frozenset({408, 409, 425, 429})
+_HINTS = {
+    401: " Check MEMORY_EMBEDDER_API_KEY.",
+    403: " Check MEMORY_EMBEDDER_API_KEY.",
+    404: " Check MEMORY_EMBEDDER_MODEL and MEMORY_EMBEDDER_BASE_URL.",
+}
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+Pause = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How long to go on asking: `seconds` for one try, `total_seconds` for all of them."""
+
+    tries: int
+    seconds: float
+    total_seconds: float
+
+
+class _Row(BaseModel):
+    index: int
+    embedding: str | list[float]
+
+
+class _Answer(BaseModel):
+    data: list[_Row]
+
+
+class OpenAIEmbedder:
+    """One model behind one base URL; safe for several threads."""
+
+    embeds_with_write = False
+
+    def __init__(
+        self,
+        model: str,
+        limits: Limits,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        dimension: int | None = None,
+        known_dimension: int | None = None,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
+        pause: Pause | None = None,
+    ) -> None:
+        """Open the embedder, with one request if nobody knows its dimension.
+
+        `dimension` is asked of the server in each request: models of several sizes shorten their
+        vectors to it, others refuse. `known_dimension` is only expected. `pause` waits between
+        two tries.
+        """
+        self._url = base_url or DEFAULT_BASE_URL
+        self._where = _where(self._url)
+        self._model = model
+        self._asked_dimension = dimension
+        self._client = _client(self._url, api_key)
+        self._documents = _Patience(_TRIES, limits.timeout_seconds, math.inf)
+        self._query = _Patience(
+            _QUERY_TRIES, limits.query_timeout_seconds, limits.query_timeout_seconds
+        )
+        self._batch = limits.batch
+        self._max_batch_tokens = max_batch_tokens
+        self._counter = limits.counter
+        self._max_input_tokens = limits.max_input_tokens or _max_input_tokens(model)
+        self._closing = threading.Event()
+        self._pause: Pause = pause or sleep_using_event(self._closing)
+        self._not_before = 0.0
+        self._expected_dimension = dimension or known_dimension
+        self._expected_dimension = self.dimension = self._expected_dimension or self._probe()
+        self.name = f"{name_of(model)}@{self.dimension}"
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return a vector for each text, or None for a blank one."""
+        asked = filled(texts)
+        counts = token_counts(asked, self._counter, self._max_input_tokens)
+        found: dict[int, Vector] = {}
+        for batch in batches(counts, self._batch, self._max_batch_tokens):
+            found |= self._embed({position: asked[position] for position in batch}, self._documents)
+        return [found.get(position) for position in range(len(texts))]
+
+    def embed_query(
+        self,
+        text: str,
+        weights: Sequence[tuple[int, int, float]] = (),  # noqa: ARG002  # no access to tokens
+    ) -> Vector | None:
+        """Return the vector of a query, or None for a blank one; gives up early."""
+        asked = filled([text])
+        token_counts(asked, self._counter, self._max_input_tokens)
+        return self._embed(asked, self._query)[0] if asked else None
+
+    def close(self) -> None:
+        """End waits between tries with EmbedderDown and release connections."""
+        self._closing.set()
+        self._client.close()
+
+    def _probe(self) -> int:
+        """Return the length of a vector; a failed start closes what it opened."""
+        seconds = self._documents.seconds
+        try:
+            return len(self._embed({0: PROBE}, _Patience(_TRIES, seconds, seconds))[0])
+        except (EmbedderDown, EmbedderRefused):
+            self.close()
+            raise
+
+    def _embed(self, texts: Mapping[int, str], patience: _Patience) -> dict[int, Vector]:
+        """Ask for the vectors of some texts until they come, or patience ends."""
+        self._wait_as_told(patience)
+        retrying = Retrying(
+            retry=retry_if_exception_type(EmbedderDown),
+            wait=_wait_seconds,
+            stop=self._stop(patience),
+            sleep=self._pause,
+            reraise=True,
+        )
+        give_up_at = time.monotonic() + patience.total_seconds
+
+        def ask() -> dict[int, Vector]:
+            left = give_up_at - time.monotonic()
+            rows = self._rows(texts, min(patience.seconds, max(left, _SHORTEST_SECONDS)))
+            return unit_vectors(rows, list(texts), self._expected_dimension)
+
+        return retrying(ask)
+
+    def _stop(self, patience: _Patience) -> Callable[[RetryCallState], bool]:
+        """Return whether to give up, asked after each failed try."""
+        out_of_patience = stop_any(
+            stop_after_attempt(patience.tries),
+            stop_before_delay(patience.total_seconds),
+            stop_when_event_set(self._closing),
+        )
+        return lambda state: state.upcoming_sleep > _LONGEST_WAIT_SECONDS or out_of_patience(state)
+
+    def _wait_as_told(self, patience: _Patience) -> None:
+        """Wait until the server wants to be asked again, or raise EmbedderDown if that is long."""
+        left = self._not_before - time.monotonic()
+        if left <= 0:
+            return
+        if patience is self._query or left > _LONGEST_WAIT_SECONDS:
+            raise EmbedderDown(
+                f"{self._where} wants not to be asked for another {left:.0f} s.",
+                retry_after_seconds=left,
+            )
+        self._pause(left)
+
+    def _rows(self, texts: Mapping[int, str], seconds: float) -> list[npt.ArrayLike]:
+        """Send one request; return its vectors in the order of the texts."""
+        try:
+            answer = self._client.embeddings.with_raw_response.create(
+                input=list(texts.values()),
+                model=self._model,
+                dimensions=self._asked_dimension or omit,
+                timeout=seconds,
+            )
+        except APIStatusError as error:
+            raise self._failure(error, list(texts)) from error
+        except APITimeoutError as error:
+            raise EmbedderDown(f"{self._where} did not answer within {seconds:.3g} s.") from error
+        except APIConnectionError as error:
+            raise EmbedderDown(f"{self._where} cannot be reached.") from error
+        except RuntimeError as error:
+            # The HTTP client's word for having been closed, here by another thread.
+            raise EmbedderDown("The embedder is closed.") from error
+        self._not_before = 0.0
+        return _read(answer.content, len(texts))
+
+    def _failure(
+        self, error: APIStatusError, positions: Sequence[int]
+    ) -> EmbedderDown | EmbedderRefused:
+        """Return what an error status means: something that passes, or something that does not."""
+        status = error.status_code
+        said = f"{self._where} answered {status}{_codes(error)}."
+        if status in _PASSING or status >= 500:
+            wait = _retry_after(error.response.headers)
+            if wait is not None:
+                self._not_before = time.monotonic() + min(wait, _LONGEST_REMEMBERED_SECONDS)
+            return EmbedderDown(said, retry_after_seconds=wait)
+        if status in _HINTS:
+            return EmbedderRefused(said + _HINTS[status])
+        # Among several texts the server does not say which one it is.
+        return EmbedderRefused(said, positions=positions if len(positions) == 1 else ())
+
+
+def name_of(model: str) -> str:
+    """Return the embedder's name without its dimension."""
+    return f"openai/{model}"
+
+
+def _client(url: str, api_key: str | None) -> OpenAI:
+    # Tries are counted here. A server without keys takes any.
+    client = OpenAI(base_url=url, api_key=api_key or "none", max_retries=0)
+    # Left None, these come from variables of the environment which were meant for something else.
+    client.organization = client.project = client.admin_api_key = None
+    return client
+
+
+def _where(url: str) -> str:
+    """Return a server's name for messages: its address without a path or a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _bad_url() from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise _bad_url()
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _bad_url() -> StartupError:
+    return StartupError("MEMORY_EMBEDDER_BASE_URL is not a URL such as http://127.0.0.1:11434/v1.")
+
+
+def _max_input_tokens(model: str) -> int:
+    known = [MAX_INPUT_TOKENS[prefix] for prefix in MAX_INPUT_TOKENS if model.startswith(prefix)]
+    return known[0] if known else DEFAULT_MAX_INPUT_TOKENS
+
+
+def _read(content: bytes, count: int) -> list[npt.ArrayLike]:
+    """Return the vectors of an answer by their `index`."""
+    try:
+        data = _Answer.model_validate_json(content).data
+        rows = {row.index: _numbers(row.embedding) for row in data}
+    except (ValidationError, ValueError) as error:
+        raise EmbedderDown("Something else than a list of vectors came.") from error
+    if len(data) != count or rows.keys() != set(range(count)):
+        raise EmbedderDown(f"{len(data)} vectors came for {count} texts, or not one for each.")
+    return [rows[index] for index in range(count)]
+
+
+def _numbers(embedding: str | list[float]) -> npt.ArrayLike:
+    """Return a vector that came as numbers or, as the client asks, as base64 of its bytes."""
+    if isinstance(embedding, str):
+        return np.frombuffer(b64decode(embedding, validate=True), dtype="<f4")
+    return embedding
+
+
+def _codes(error: APIStatusError) -> str:
+    """Return an error's code and parameter where they are plain words."""
+    plain = [part for part in (error.code, error.param) if part and _CODE.fullmatch(str(part))]
+    return f" ({', '.join(plain)})" if plain else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a server wants not to be asked; None if it does not say."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1_000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    return _until(value) if seconds is None else seconds
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _until(date: str | None) -> float | None:
+    try:
+        then = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    # A date without a zone is in UTC, as HTTP's are.
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(0.0, (then - datetime.now(UTC)).total_seconds())
+
+
+def _wait_seconds(state: RetryCallState) -> float:
+    """Return the wait before the next try: what the server asks for, else twice as long each."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, EmbedderDown) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1))

@@ -1,0 +1,125 @@
+"""Doubles for tests of programs that build on this package: small, exact, without files or models.
+
+Both fit `memory_service.interfaces` and pass the contract suite that the real ones pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from memory_service.errors import VectorIndexDown
+from memory_service.records import Matrix, Vector
+
+_WORD = re.compile(r"\w+")
+
+
+class MemoryIndex:
+    """A vector index in memory that compares every vector.
+
+    The next `failures` calls raise VectorIndexDown and change nothing; a negative number means
+    every call until it is set again.
+    """
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self._collections: dict[int, dict[int, tuple[int, Vector]]] = {}
+        self._lock = threading.Lock()
+
+    def upsert(
+        self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
+    ) -> None:
+        """Add or replace vectors."""
+        with self._lock:
+            self._fail_if_told()
+            held = self._collections.setdefault(collection, {})
+            for key, group, vector in zip(keys, groups, vectors, strict=True):
+                held[key] = (group, np.array(vector, dtype=np.float32))
+
+    def delete(self, collection: int, keys: Sequence[int]) -> None:
+        """Remove vectors; unknown keys are no error."""
+        with self._lock:
+            self._fail_if_told()
+            held = self._collections.get(collection, {})
+            for key in keys:
+                held.pop(key, None)
+
+    def drop(self, collection: int) -> None:
+        """Remove a collection; an unknown one is no error."""
+        with self._lock:
+            self._fail_if_told()
+            self._collections.pop(collection, None)
+
+    def query(
+        self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
+    ) -> Mapping[int, float]:
+        """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
+        with self._lock:
+            self._fail_if_told()
+            scores = {
+                key: float(stored @ vector)
+                for key, (group, stored) in self._collections.get(collection, {}).items()
+                if groups is None or group in groups
+            }
+        nearest = sorted(scores, key=lambda key: (-scores[key], key))[:limit]
+        return {key: scores[key] for key in nearest}
+
+    def keys(self, collection: int) -> set[int]:
+        """Return all keys of a collection; an unknown one is empty."""
+        with self._lock:
+            self._fail_if_told()
+            return set(self._collections.get(collection, {}))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._collections.clear()
+
+    def _fail_if_told(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise VectorIndexDown("The vector index was told to fail.")
+
+
+class HashingEmbedder:
+    """Each word is a pseudo-random direction made from its hash; a text is the sum of its words."""
+
+    name = "testing/hashing"
+    embeds_with_write = True
+
+    def __init__(self, dimension: int = 64) -> None:
+        self.dimension = dimension
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return a vector for each text, or None where a text has no word."""
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(
+        self, text: str, weights: Sequence[tuple[int, int, float]] = ()
+    ) -> Vector | None:
+        """Return the weighted sum of the words' directions, of unit length."""
+        total = np.zeros(self.dimension, dtype=np.float32)
+        for match in _WORD.finditer(text):
+            total += _weight(match, weights) * self._direction(match[0].casefold())
+        length = np.linalg.norm(total)
+        return np.asarray(total / length, dtype=np.float32) if length else None
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+    def _direction(self, word: str) -> Vector:
+        digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
+        random = np.random.default_rng(int.from_bytes(digest))
+        return random.standard_normal(self.dimension, dtype=np.float32)
+
+
+def _weight(word: re.Match[str], weights: Sequence[tuple[int, int, float]]) -> float:
+    if not weights:
+        return 1.0
+    overlapping = [
+        weight for start, end, weight in weights if word.start() < end and word.end() > start
+    ]
+    return max(overlapping, default=0.0)
