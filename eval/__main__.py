@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import speed
+from eval import prompts, recall, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +13,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog="Example: python -m eval speed --turns 1000 --json-out speed.json")(speed.speed)
+app.command(
+    epilog="Example: python -m eval recall --dataset jsonl --docs set.docs.jsonl "
+    "--queries set.queries.jsonl --run set.run"
+)(recall.recall)
+app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
+    prompts.prompts
+)
 
 
 @app.callback()

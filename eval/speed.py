@@ -182,7 +182,9 @@ class _Run:
             began = time.perf_counter()
             for some in _batches(rows, BATCH):
                 database.execute("BEGIN IMMEDIATE")
-                database.executemany("INSERT INTO turns (text) VALUES (?)", [(one,) for one in some])
+                database.executemany(
+                    "INSERT INTO turns (text) VALUES (?)", [(one,) for one in some]
+                )
                 database.execute("COMMIT")
             bulk = len(rows) / (time.perf_counter() - began)
         finally:

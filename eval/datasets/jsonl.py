@@ -1,0 +1,112 @@
+"""Two files of JSON lines, one of turns and one of questions.
+
+A turn is `{"id", "conv", "time", "text", "speaker"?, "role"?, "caption"?}`, in the order of the
+conversation; a question `{"id", "conv", "question", "category"?, "gold": [ids]}`. Other members,
+such as the number of a session, are left unread: a service is not told them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from eval.datasets import Dataset, DatasetError, Question, Turn, as_utc, with_caption
+
+UNCATEGORISED = "uncategorised"
+
+_WORDS_TIME = "%B-%d-%Y"
+
+
+def load(docs: Path, queries: Path) -> Dataset:
+    """Return the set; its name is that of the turns' file, up to the first dot."""
+    conversations: dict[str, list[Turn]] = {}
+    for where, line in _lines(docs):
+        turn = _turn(line, where)
+        conversations.setdefault(turn.conversation, []).append(turn)
+    questions = [_question(line, conversations, where) for where, line in _lines(queries)]
+    notes = tuple(_unknown_gold(questions, conversations))
+    return Dataset(docs.name.partition(".")[0], conversations, questions, notes)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (place, object) of each line that is not blank."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path.name}:{number}"
+            if line.strip():
+                try:
+                    value = json.loads(line)
+                except ValueError as error:
+                    raise DatasetError(f"{where}: not JSON: {error}") from error
+                if not isinstance(value, dict):
+                    raise DatasetError(f"{where}: not an object")
+                yield where, value
+
+
+def _turn(line: Mapping[str, Any], where: str) -> Turn:
+    return Turn(
+        id=_string(line, "id", where),
+        conversation=_string(line, "conv", where),
+        time=_time(_string(line, "time", where), where),
+        speaker=line.get("speaker"),
+        # Where two people talk, neither is the assistant; to call one so would tell the service
+        # something that the set does not say.
+        role=line.get("role") or "user",
+        text=with_caption(_string(line, "text", where), line.get("caption")),
+    )
+
+
+def _question(
+    line: Mapping[str, Any], conversations: Mapping[str, list[Turn]], where: str
+) -> Question:
+    conversation = _string(line, "conv", where)
+    if conversation not in conversations:
+        raise DatasetError(f"{where}: no turn is of the conversation {conversation!r}")
+    gold = line.get("gold")
+    if not isinstance(gold, list) or not all(isinstance(one, str) for one in gold):
+        raise DatasetError(f"{where}: 'gold' is not a list of ids")
+    return Question(
+        id=_string(line, "id", where),
+        conversation=conversation,
+        text=_string(line, "question", where),
+        category=line.get("category") or UNCATEGORISED,
+        gold=tuple(dict.fromkeys(gold)),
+        now=conversations[conversation][-1].time,
+    )
+
+
+def _unknown_gold(
+    questions: list[Question], conversations: Mapping[str, list[Turn]]
+) -> Iterator[str]:
+    """Yield a note on each gold turn that its conversation lacks.
+
+    It stays gold, and so is never found: whoever computes the metrics from these files does the
+    same.
+    """
+    known = {name: {turn.id for turn in turns} for name, turns in conversations.items()}
+    for question in questions:
+        for one in question.gold:
+            if one not in known[question.conversation]:
+                yield f"{question.id}: no turn of its conversation is {one!r}; counted as not found"
+
+
+def _string(line: Mapping[str, Any], name: str, where: str) -> str:
+    value = line.get(name)
+    if not isinstance(value, str):
+        raise DatasetError(f"{where}: {name!r} is not a string")
+    return value
+
+
+def _time(value: str, where: str) -> datetime:
+    """Return an ISO 8601 time, or a date in words (`March-15-2024`)."""
+    try:
+        return as_utc(datetime.fromisoformat(value))
+    except ValueError:
+        pass
+    try:
+        return as_utc(datetime.strptime(value, _WORDS_TIME))  # noqa: DTZ007 - as_utc gives it a zone
+    except ValueError as error:
+        raise DatasetError(f"{where}: {value!r} is not a time") from error

@@ -1,0 +1,99 @@
+"""LoCoMo as it was published: a JSON list of conversations with dated sessions and questions.
+
+Maharana et al., "Evaluating Very Long-Term Conversational Memory of LLM Agents" (2024). A turn's
+id is its conversation's and its own (`conv-26/D1:3`), since `D1:3` alone occurs in all of them.
+
+A question names its evidence by turn. Some names are misspelt (`D8:6; D9:17` in one string,
+`D:11:26`, `D30:05`): those that can be read in one way only are repaired, and those that cannot,
+or name a turn that is not there, are left out; `Dataset.notes` lists them all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from eval.datasets import Dataset, DatasetError, Question, Turn, as_utc, with_caption
+
+CATEGORIES = {1: "multi_hop", 2: "temporal", 3: "open_domain", 4: "single_hop", 5: "adversarial"}
+
+_SESSION = re.compile(r"session_(\d+)")
+_TIME = "%I:%M %p on %d %B, %Y"
+_NAME = re.compile(r"D:?(\d+):(\d+)")
+_BETWEEN = re.compile(r"[\s,;]*")
+
+
+def load(data: Path) -> Dataset:
+    """Return the set; every turn has the role `user`, for two people talk.
+
+    To call one of them the assistant would tell the service something that the set does not say.
+    """
+    conversations: dict[str, Sequence[Turn]] = {}
+    questions: list[Question] = []
+    notes: list[str] = []
+    try:
+        for sample in json.loads(data.read_text(encoding="utf-8")):
+            name = sample["sample_id"]
+            if name in conversations:
+                raise DatasetError(f"{data.name}: two conversations are called {name!r}")
+            conversations[name] = list(_turns(name, sample["conversation"]))
+            questions += _questions(sample["qa"], conversations[name], notes)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DatasetError(f"{data.name}: not LoCoMo's format: {error!r}") from error
+    return Dataset("locomo", conversations, questions, tuple(notes))
+
+
+def read_evidence(written: str, known: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return (names of known turns, pieces that name none) of one string of evidence."""
+    found = [f"D{int(match[1])}:{int(match[2])}" for match in _NAME.finditer(written)]
+    rest = [piece for piece in _BETWEEN.split(_NAME.sub(" ", written)) if piece]
+    return (
+        [name for name in found if name in known],
+        rest + [name for name in found if name not in known],
+    )
+
+
+def _turns(name: str, conversation: Mapping[str, Any]) -> Iterator[Turn]:
+    """Yield the turns, session by session; some sessions have a date and no turns."""
+    numbers = [int(found[1]) for key in conversation if (found := _SESSION.fullmatch(key))]
+    for number in sorted(numbers):
+        said_at = conversation[f"session_{number}_date_time"]
+        time = as_utc(datetime.strptime(said_at, _TIME))  # noqa: DTZ007 - as_utc gives it a zone
+        for turn in conversation[f"session_{number}"]:
+            yield Turn(
+                id=f"{name}/{turn['dia_id']}",
+                conversation=name,
+                time=time,
+                speaker=turn["speaker"],
+                role="user",
+                text=with_caption(turn["text"], turn.get("blip_caption")),
+            )
+
+
+def _questions(
+    asked: Sequence[Mapping[str, Any]], turns: Sequence[Turn], notes: list[str]
+) -> Iterator[Question]:
+    name = turns[0].conversation
+    known = {turn.id.removeprefix(f"{name}/") for turn in turns}
+    for number, question in enumerate(asked):
+        own_id = f"{name}/q{number}"
+        gold: list[str] = []
+        for written in question.get("evidence", ()):
+            read, unread = read_evidence(written, known)
+            gold += read
+            if unread:
+                notes.append(f"{own_id}: evidence {written!r}: left out {', '.join(unread)}")
+            elif read != [written]:
+                notes.append(f"{own_id}: evidence {written!r}: read as {', '.join(read)}")
+        yield Question(
+            id=own_id,
+            conversation=name,
+            text=question["question"],
+            category=CATEGORIES[question["category"]],
+            gold=tuple(f"{name}/{one}" for one in dict.fromkeys(gold)),
+            now=turns[-1].time,
+        )
