@@ -24,7 +24,7 @@ from eval import metrics, runs
 from eval.datasets import Dataset, DatasetError, Question, Turn, jsonl, locomo
 from memory_service import logs
 from memory_service.errors import ServiceError
-from memory_service.items import parse_item
+from memory_service.items import check_id, parse_item
 from memory_service.recall import Query
 from memory_service.records import NewTurn
 from memory_service.remember import Attempt, NewConversation
@@ -128,13 +128,17 @@ def recall(
         runs.write_trec(run, rankings, "memory_service")
     if json_out is not None:
         runs.write_json(json_out, result)
-    _show(result)
+    show(result)
 
 
 def legal_id(own: str) -> str:
-    """Return an id that the service takes; `own_id` undoes it."""
+    """Return an id that the service takes; `own_id` undoes it.
+
+    Raises InvalidRequest for an id that gets too long by it.
+    """
     # The pattern leaves ASCII only. `_` begins an escape, so it is itself escaped.
-    return _UNUSUAL.sub(lambda found: b"_%02x" % ord(found[0]), own.encode()).decode("ascii")
+    escaped = _UNUSUAL.sub(lambda found: b"_%02x" % ord(found[0]), own.encode())
+    return check_id(escaped.decode("ascii"), own)
 
 
 def own_id(legal: str) -> str:
@@ -150,10 +154,10 @@ def measure(
         there = settings.model_copy(update={"data_dir": Path(folder) / "data"})
         with Service.open(there, purpose="eval recall") as service:
             project = service.local_project()
-            _store(service, project, dataset, progress)
-            _wait_for_index(service, progress)
+            store(service, project, dataset, progress)
+            wait_for_index(service, progress)
             asked = progress.track(questions, description="ask")
-            return [_ask(service, project, question) for question in asked]
+            return [ask(service, project, question) for question in asked]
 
 
 def summarise(dataset: Dataset, answers: Sequence[Answer]) -> Json:
@@ -209,7 +213,8 @@ def _choose(questions: Sequence[Question], skipped: Sequence[str]) -> list[Quest
     return chosen
 
 
-def _store(service: Service, project: int, dataset: Dataset, progress: Progress) -> None:
+def store(service: Service, project: int, dataset: Dataset, progress: Progress) -> None:
+    """Store the conversations, with the times and speakers of their turns."""
     task = progress.add_task("store", total=dataset.turns)
     for name, turns in dataset.conversations.items():
         conversation = legal_id(name)
@@ -232,7 +237,7 @@ def _as_new(turn: Turn, service: Service) -> NewTurn:
     return parse_item(item, dumps(item), stored_as, service.item_limits, turn.id)
 
 
-def _wait_for_index(service: Service, progress: Progress) -> None:
+def wait_for_index(service: Service, progress: Progress) -> None:
     """Wait until Chroma has every vector; raises MeasurementError if it gets no further."""
     waiting = least = service.index_status().lag
     task = progress.add_task("wait for the index", total=waiting)
@@ -249,7 +254,8 @@ def _wait_for_index(service: Service, progress: Progress) -> None:
     progress.update(task, completed=waiting)
 
 
-def _ask(service: Service, project: int, question: Question) -> Answer:
+def ask(service: Service, project: int, question: Question) -> Answer:
+    """Ask one question; raises MeasurementError if the recall had to do without a channel."""
     conversation = legal_id(question.conversation)
     query = Query(text=question.text, top_k=TOP_K)
     began = time.perf_counter()
@@ -260,19 +266,20 @@ def _ask(service: Service, project: int, question: Question) -> Answer:
     return Answer(question, [(own_id(hit.turn.id), hit.score) for hit in found.hits], seconds)
 
 
-def _show(result: Json) -> None:
+def show(result: Json) -> None:
     """Print the table, and on stderr what is wrong with the labels."""
     for note in result["notes"]:
         stderr().print(harmless(f"label {note}", style="yellow"))
     latency = " / ".join(f"{result['latency_ms'][name]:.1f}" for name in ("p50", "p95", "p99"))
     shown = Table(
-        "questions of",
         title=f"Recall: {result['dataset']}, {result['conversations']:,} conversations, "
         f"{result['turns']:,} turns",
         caption=f"one recall: p50 / p95 / p99 {latency} ms, in process",
+        collapse_padding=True,
     )
-    for name in ("questions", *result["metrics"]):
-        shown.add_column(name, justify="right")
+    shown.add_column("questions of", overflow="fold")
+    for name in ("number", *result["metrics"]):
+        shown.add_column(name, justify="right", min_width=len(name))
     _add_row(shown, "all", result)
     if "without_adversarial" in result:
         _add_row(shown, "all but adversarial", result["without_adversarial"])

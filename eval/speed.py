@@ -207,11 +207,16 @@ class _Run:
 
     def _one_conversation(self) -> Json:
         folder = self._folder / "one"
-        found: Json = {"start": {"empty": self._starts(folder, "empty")}}
+        # An empty start is one of a folder that is not there yet.
+        more = self._plan.starts - 1
+        empty = [self._start(self._folder / f"start-{number}") for number in range(more)]
         with self._serving(folder) as server:
-            found["bulk"] = self._bulk(server, {"one": self._stored})
-        found["start"]["stored"] = self._starts(folder, "stored")
+            empty.append(server.start_seconds)
+            found: Json = {"bulk": self._bulk(server, {"one": self._stored})}
+        stored = [self._start(folder) for _ in range(more)]
         with self._serving(folder) as server:
+            stored.append(server.start_seconds)
+            found["start"] = {"empty": _seconds(empty), "stored": _seconds(stored)}
             found["memory_after_start"] = server.memory()
             found["nothing"] = self._loop("a request that does nothing", server.get("/healthz"))
             found["append"] = {
@@ -265,9 +270,7 @@ class _Run:
         return lambda _number: server.append(conversation, [next(self._texts)])
 
     def _with_writers(self, server: _Server) -> Json:
-        """Append from several threads at once, each to a conversation and by a connection of its
-        own.
-        """
+        """Append from several threads, each with a conversation and a connection of its own."""
         each = max(1, self._plan.samples // self._plan.writers)
         texts = [list(itertools.islice(self._texts, each + 1)) for _ in range(self._plan.writers)]
         stop = threading.Event()
@@ -342,15 +345,10 @@ class _Run:
         self._wait_for_index(server)
         return {"backlog": len(more), "append": summary(appends), "search": summary(searches)}
 
-    def _starts(self, folder: Path, label: str) -> Json:
+    def _start(self, folder: Path) -> float:
         """Return the seconds from the start of the process until it is ready."""
-        found: list[float] = []
-        for number in range(self._plan.starts):
-            # An empty start is one of a folder that is not there yet.
-            place = folder.with_name(f"start-{number}") if label == "empty" else folder
-            with self._serving(place) as server:
-                found.append(round(server.start_seconds, 3))
-        return {"seconds": found, "median_seconds": statistics.median(found)}
+        with self._serving(folder) as server:
+            return server.start_seconds
 
     def _wait_for_index(self, server: _Server) -> None:
         deadline = time.perf_counter() + _INDEX_SECONDS
@@ -482,6 +480,13 @@ def serving(folder: Path, log: Path) -> Iterator[_Server]:
         _stop(process)
 
 
+def _seconds(times: Sequence[float]) -> Json:
+    return {
+        "seconds": [round(one, 3) for one in times],
+        "median_seconds": round(statistics.median(times), 3),
+    }
+
+
 def summary(times: Sequence[float]) -> Json:
     """Return percentiles of times in seconds, as milliseconds (nearest rank)."""
     if not times:
@@ -587,10 +592,12 @@ def _at(value: Any, path: str) -> Any:
 
 def _number(value: float | None, path: str) -> str:
     if value is None:
-        return "–"
+        return "-"
     if "_bytes" in path:
         return f"{value / 1_000_000:,.1f}"
-    return f"{value:,.0f}" if path.endswith("turns_per_s") and value >= 10 else f"{value:,.2f}"
+    if path.startswith("ratios"):
+        return f"{value:,.4g}"
+    return f"{value:,.0f}" if path.endswith("turns_per_s") else f"{value:,.2f}"
 
 
 def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:

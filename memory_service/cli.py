@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -91,10 +92,11 @@ def serve(
 ) -> None:
     """Serve the HTTP API until it is told to stop (Ctrl-C, SIGTERM)."""
     settings = _settings(data_dir=data_dir, host=host, port=port, log_format=log_format)
+    # uvicorn finishes the open requests and raises the signal again; SIGTERM then is as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_server(settings)
     except KeyboardInterrupt:
-        # uvicorn has finished the open requests and raises the signal again.
         raise typer.Exit(0) from None
 
 

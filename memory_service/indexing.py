@@ -34,10 +34,11 @@ MAX_ATTEMPTS = 5
 _IDLE_SECONDS = 1.0
 _BACK_OFF_SECONDS = 0.5
 # Chroma holds the interpreter while it writes (10 ms for one vector, 60 ms for 256), and all
-# requests stand still. So what comes in gathers for a moment, and while more is coming the index
-# gets a fifth of the time; what it does not have yet, a recall scans in the log.
+# requests stand still. So what comes in gathers for a moment, and until nothing came for a second
+# the index gets a fifth of the time; what it does not have yet, a recall scans in the log.
 _GATHER_SECONDS = 0.2
 _REST_PER_WORK = 4.0
+_QUIET_SECONDS = 1.0
 
 
 class Indexer:
@@ -58,6 +59,7 @@ class Indexer:
         self._batch = batch
         self._capacity = collection_vectors
         self._wake = threading.Event()
+        self._woken_at = -_QUIET_SECONDS
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
@@ -74,6 +76,7 @@ class Indexer:
 
     def wake(self) -> None:
         """Say that there is something new in the queue."""
+        self._woken_at = time.monotonic()
         self._wake.set()
 
     def stop(self) -> None:
@@ -117,7 +120,7 @@ class Indexer:
             rest = _REST_PER_WORK * (time.monotonic() - began)
             if not worked:
                 self._wake.wait(_IDLE_SECONDS)
-            if self._wake.is_set():
+            if time.monotonic() - self._woken_at < _QUIET_SECONDS:
                 self._stopping.wait(max(_GATHER_SECONDS, rest))
 
     def _upsert(self, changes: Sequence[QueuedPassage]) -> None:
@@ -126,7 +129,7 @@ class Indexer:
             by_conversation.setdefault(change.conversation_key or 0, []).append(change)
         by_collection: dict[int, list[QueuedPassage]] = {}
         for conversation_key, some in by_conversation.items():
-            collection = self._placement(conversation_key, len(some))
+            collection = self._placement(conversation_key)
             if collection is None:
                 self._finish(some)
             else:
@@ -162,7 +165,6 @@ class Indexer:
             # Whoever deleted it has queued that already if the conversation had its place by then.
             log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))
             log.finish([change.queue_key for change in changes])
-            log.count_vectors(collection_key, len(ready) - len(gone))
 
     def _vectors(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, Vector]:
         """Return the passages' vectors: stored ones, and new ones for what has none yet."""
@@ -193,12 +195,12 @@ class Indexer:
             for turn in [turns[passage.turn_key]]
         ]
 
-    def _placement(self, conversation_key: int, coming: int) -> Collection | None:
+    def _placement(self, conversation_key: int) -> Collection | None:
         """Return the collection of a conversation, placing or moving it first if needed."""
         with self._log.read() as log:
             placed = log.placement(conversation_key)
             if placed is not None and (
-                placed.conversation_key is not None or placed.vectors + coming <= self._capacity
+                placed.conversation_key is not None or placed.vectors <= self._capacity
             ):
                 return placed
         with self._log.write() as log:
@@ -210,12 +212,13 @@ class Indexer:
             return None
         project_key, user_key = owner
         placed = log.placement(conversation_key)
-        own_share = self._capacity // 2
-        if log.passage_count(conversation_key) > own_share:
+        own_share, needed = self._capacity // 2, log.passage_count(conversation_key)
+        if needed > own_share:
             chosen = log.create_collection(project_key, conversation_key)
         else:
+            # Room for all of it: where only its first batch fits, it would have to move again.
             chosen = log.collection_with_room(
-                project_key, user_key, below=self._capacity
+                project_key, user_key, below=self._capacity - needed + 1
             ) or log.create_collection(project_key, None)
         if placed is None:
             log.place(conversation_key, chosen.key)

@@ -127,6 +127,13 @@ def twice_the_first(body: Body) -> Reply:
     return Reply({**reply.body, "data": [{**row, "index": 0} for row in reply.body["data"]]})
 
 
+def once_more_the_first(body: Body) -> Reply:
+    """Answer well, and repeat the first vector."""
+    reply = ok(body)
+    assert isinstance(reply.body, dict)
+    return Reply({**reply.body, "data": [*reply.body["data"], reply.body["data"][0]]})
+
+
 def of_dimension(dimension: int) -> Behaviour:
     """Answer with the vectors of another model."""
     return lambda body: answer([vector_of(text, dimension) for text in body["input"]], body)

@@ -28,9 +28,7 @@ def attempt(key: str | None = None) -> Attempt:
 def idle_service(settings: Settings, index: VectorIndex | None = None) -> Iterator[Service]:
     """Return a service on fakes whose indexer works only when it is told to."""
     log = open_log(settings.data_dir)
-    service = Service(
-        settings, log=log, index=index or MemoryIndex(), embedder=HashingEmbedder()
-    )
+    service = Service(settings, log=log, index=index or MemoryIndex(), embedder=HashingEmbedder())
     try:
         yield service
     finally:

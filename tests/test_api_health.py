@@ -69,7 +69,8 @@ def test_the_documentation_lists_every_route(address: str) -> None:
 @contextmanager
 def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Yield (process, address) of a server in a process of its own."""
-    arguments = ["serve", "--port", "0", "--log-format", "json", "--data-dir", settings.data_dir]
+    folder = str(settings.data_dir)
+    arguments = ["serve", "--port", "0", "--log-format", "json", "--data-dir", folder]
     with subprocess.Popen(
         [sys.executable, "-m", "memory_service", *arguments], stderr=subprocess.PIPE, text=True
     ) as process:

@@ -70,7 +70,7 @@ class Tenant:
 
     name: str
     key: str
-    url: str
+    http: httpx2.Client
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -81,7 +81,7 @@ class Tenant:
     def call(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request with the project's key."""
         headers = {"authorization": f"Bearer {self.key}"}
-        return httpx2.request(method, f"{self.url}{path}", headers=headers, **request)
+        return self.http.request(method, path, headers=headers, **request)
 
     def fill(self) -> None:
         """Store one of everything."""
@@ -99,7 +99,7 @@ class Tenant:
 class World:
     """A running server and its log."""
 
-    url: str
+    http: httpx2.Client
     log: TurnLog
 
     def tenant(self, name: str = "", *, filled: bool = True) -> Tenant:
@@ -107,7 +107,7 @@ class World:
         name = name or f"project{next(NUMBERS)}x"
         with self.log.write() as writer:
             project = writer.ensure_project(name, clock.now())
-            made = Tenant(name, writer.create_api_key(project, clock.now()), self.url)
+            made = Tenant(name, writer.create_api_key(project, clock.now()), self.http)
         if filled:
             made.fill()
         return made
@@ -120,8 +120,12 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("projects"), port=0, log_level="warning")
-    with running(settings, "tests") as url, closing(open_log(settings.data_dir)) as log:
-        yield World(url, log)
+    with (
+        running(settings, "tests") as url,
+        httpx2.Client(base_url=url) as http,
+        closing(open_log(settings.data_dir)) as log,
+    ):
+        yield World(http, log)
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +249,8 @@ def test_without_a_valid_key_every_route_is_closed(
         {} if authorization is None else {"authorization": authorization.format(name=ann.name)}
     )
     before = world.export(ann)
-    answer = httpx2.request(
-        method, world.url + path.format(**given), headers=headers, json=BODIES.get(path)
+    answer = world.http.request(
+        method, path.format(**given), headers=headers, json=BODIES.get(path)
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     assert world.export(ann) == before
@@ -254,7 +258,7 @@ def test_without_a_valid_key_every_route_is_closed(
 
 def test_the_open_routes_and_the_documentation_tell_nothing(world: World, ann: Tenant) -> None:
     for path in (*OPEN, "/docs", "/redoc", "/openapi.json"):
-        answer = httpx2.get(f"{world.url}{path}")
+        answer = world.http.get(path)
         assert answer.status_code == 200
         assert [secret for secret in ann.secrets if secret in answer.text] == []
 
@@ -310,8 +314,8 @@ def test_deleting_an_id_that_two_projects_use_deletes_one(
 def test_an_idempotency_key_belongs_to_its_project(twins: tuple[Tenant, Tenant]) -> None:
     headers = {"idempotency-key": "the same"}
     answers = [
-        httpx2.post(
-            f"{tenant.url}/v1/conversations/c/items",
+        tenant.http.post(
+            "/v1/conversations/c/items",
             json={"items": [message("hello")]},
             headers={**headers, "authorization": f"Bearer {tenant.key}"},
         ).raise_for_status()

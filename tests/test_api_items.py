@@ -7,6 +7,7 @@ import json
 import time
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -34,28 +35,29 @@ class Server:
     """A running server, and its log for looking behind the API."""
 
     url: str
+    http: httpx2.Client
     log: TurnLog
 
     def new(self, **body: Any) -> str:
         """Make a conversation and return its id."""
-        answer = httpx2.post(f"{self.url}/v1/conversations", json=body).raise_for_status()
+        answer = self.http.post(f"{self.url}/v1/conversations", json=body).raise_for_status()
         return str(answer.json()["id"])
 
     def append(self, conversation: str, *items: Any, **body: Any) -> httpx2.Response:
         """Append items."""
         url = f"{self.url}/v1/conversations/{conversation}/items"
-        return httpx2.post(url, json={"items": items, **body})
+        return self.http.post(url, json={"items": items, **body})
 
     def append_text(self, conversation: str, *items: str) -> httpx2.Response:
         """Append items spelled as they are given."""
         body = '{"items": [' + " ,\n".join(items) + "]}"
         url = f"{self.url}/v1/conversations/{conversation}/items"
-        return httpx2.post(url, content=body.encode()).raise_for_status()
+        return self.http.post(url, content=body.encode()).raise_for_status()
 
     def listed(self, conversation: str) -> list[dict[str, Any]]:
         """Return the items of the live branch, oldest first, at most a hundred."""
         url = f"{self.url}/v1/conversations/{conversation}/items"
-        found = httpx2.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
+        found = self.http.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
         return list(found.json()["data"])
 
     def ids(self, conversation: str) -> list[str]:
@@ -72,10 +74,12 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("items"), port=0, log_level="warning")
-    with running(settings, "tests") as url:
-        log = open_log(settings.data_dir)
-        yield Server(url, log)
-        log.close()
+    with (
+        running(settings, "tests") as url,
+        httpx2.Client() as http,
+        closing(open_log(settings.data_dir)) as log,
+    ):
+        yield Server(url, http, log)
 
 
 @pytest.fixture
@@ -241,13 +245,15 @@ def test_a_thousand_and_one_items_are_refused(server: Server, where: str) -> Non
     answer = (
         server.append(conversation, *items)
         if where == "append"
-        else httpx2.post(f"{server.url}/v1/conversations", json={"id": "never", "items": items})
+        else server.http.post(
+            f"{server.url}/v1/conversations", json={"id": "never", "items": items}
+        )
     )
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert (error["param"], error["code"]) == ("items", "too_many_items")
     assert server.raws(conversation) == []
-    assert httpx2.get(f"{server.url}/v1/conversations/never").status_code == 404
+    assert server.http.get(f"{server.url}/v1/conversations/never").status_code == 404
 
 
 def test_an_append_says_what_is_new(server: Server) -> None:
@@ -310,7 +316,7 @@ def test_deleting_one_item_of_a_tool_unit_deletes_the_unit(
     conversation = server.new(items=[message("before"), *unit, message("after")])
     ids = server.ids(conversation)
     url = f"{server.url}/v1/conversations/{conversation}/items/{ids[1 + number]}"
-    httpx2.delete(url).raise_for_status()
+    server.http.delete(url).raise_for_status()
     assert server.ids(conversation) == [ids[0], ids[-1]]
 
 
@@ -343,13 +349,13 @@ def test_a_head_switches_to_another_branch_and_back(server: Server, tree: tuple[
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=f"{prefix}-a")
     for head, live in (("c", "abc"), ("d", "ad"), ("b", "ab"), ("a", "a"), ("d", "ad")):
         url = f"{server.url}/v1/conversations/{conversation}"
-        httpx2.post(url, json={"head": f"{prefix}-{head}"}).raise_for_status()
+        server.http.post(url, json={"head": f"{prefix}-{head}"}).raise_for_status()
         assert short(server, conversation) == live
 
 
 def test_an_append_extends_the_branch_of_the_head(server: Server, tree: tuple[str, str]) -> None:
     conversation, prefix = tree
-    httpx2.post(f"{server.url}/v1/conversations/{conversation}", json={"head": f"{prefix}-a"})
+    server.http.post(f"{server.url}/v1/conversations/{conversation}", json={"head": f"{prefix}-a"})
     server.append(conversation, message("d", id=f"{prefix}-d"), message("e", id=f"{prefix}-e"))
     assert short(server, conversation) == "ade"
 
@@ -367,7 +373,7 @@ def test_deleting_the_fork_keeps_both_branches(server: Server, tree: tuple[str, 
     conversation, prefix = tree
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=f"{prefix}-b")
     url = f"{server.url}/v1/conversations/{conversation}"
-    httpx2.delete(f"{url}/items/{prefix}-b").raise_for_status()
+    server.http.delete(f"{url}/items/{prefix}-b").raise_for_status()
     assert short(server, conversation) == "ad"
-    httpx2.post(url, json={"head": f"{prefix}-c"}).raise_for_status()
+    server.http.post(url, json={"head": f"{prefix}-c"}).raise_for_status()
     assert short(server, conversation) == "ac"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 class Server:
     """A running server with conversation `c` of items `a` and `b`, and its log."""
 
-    url: str
+    http: httpx2.Client
     log: TurnLog
 
     def export(self) -> list[str]:
@@ -45,7 +46,7 @@ class Server:
 
     def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request as it is."""
-        return httpx2.request(method, f"{self.url}{path}", **request)
+        return self.http.request(method, path, **request)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         max_items_per_call=MAX_ITEMS,
         max_query_chars=MAX_QUERY,
     )
-    with running(settings, "tests") as url:
+    with (
+        running(settings, "tests") as url,
+        httpx2.Client(base_url=url) as http,
+        closing(open_log(settings.data_dir)) as log,
+    ):
         items = [message("hello", id="a"), message("hello again", "assistant", id="b")]
         body = {"id": "c", "items": items}
-        httpx2.post(f"{url}{CREATE}", json=body).raise_for_status()
-        httpx2.post(f"{url}{CREATE}", json={"id": "d", "user": "ann"}).raise_for_status()
-        log = open_log(settings.data_dir)
-        yield Server(url, log)
-        log.close()
+        http.post(CREATE, json=body).raise_for_status()
+        http.post(CREATE, json={"id": "d", "user": "ann"}).raise_for_status()
+        yield Server(http, log)
 
 
 def nested(levels: int) -> Any:
@@ -91,33 +94,53 @@ def refused(answer: httpx2.Response, status: int, param: str | None) -> dict[str
     return error
 
 
+def any_of(values: list[Any]) -> list[Any]:
+    """Return values, whose types have nothing in common."""
+    return values
+
+
 # What a body's field may not be: (route, the fields that differ, the field that is named).
 FIELDS: list[tuple[str, dict[str, Any], str]] = [
-    *((route, {"items": wrong}, "items") for route in (CREATE, ITEMS) for wrong in ("x", 7, {})),
+    *(
+        (route, {"items": wrong}, "items")
+        for route in (CREATE, ITEMS)
+        for wrong in any_of(["x", 7, {}])
+    ),
     (ITEMS, {"items": None}, "items"),
     (ITEMS, {"items": []}, "items"),
     *((route, {"items": [message()] * 6}, "items") for route in (CREATE, ITEMS)),
-    *((ITEMS, {"items": [message(), wrong]}, "items.1") for wrong in ("x", 7, None, [], {})),
+    *(
+        (ITEMS, {"items": [message(), wrong]}, "items.1")
+        for wrong in any_of(["x", 7, None, [], {}])
+    ),
     (ITEMS, {"items": [message("x" * (MAX_TEXT + 1))]}, "items.0"),
     (ITEMS, {"items": [message(role="nobody")]}, "items.0.role"),
-    (ITEMS, {"items": [message(role=None)]}, "items.0.role"),
-    (ITEMS, {"items": [message(role=["user"])]}, "items.0.role"),
-    *((ITEMS, {"items": [message(wrong)]}, "items.0.content") for wrong in (None, 7, {}, ["x"])),
+    (ITEMS, {"items": [{**message(), "role": None}]}, "items.0.role"),
+    (ITEMS, {"items": [{**message(), "role": ["user"]}]}, "items.0.role"),
+    *(
+        (ITEMS, {"items": [message(wrong)]}, "items.0.content")
+        for wrong in any_of([None, 7, {}, ["x"]])
+    ),
     (ITEMS, {"items": [message([{"text": "no type"}])]}, "items.0.content"),
     (ITEMS, {"items": [message([{"type": "text", "text": 7}])]}, "items.0.content"),
     (ITEMS, {"items": [message(type=7)]}, "items.0.type"),
     (ITEMS, {"items": [message(type="No Type")]}, "items.0.type"),
     (ITEMS, {"items": [function_call(7)]}, "items.0.call_id"),
     (ITEMS, {"items": [message(tool_calls="x")]}, "items.0.tool_calls"),
-    *((ITEMS, {"items": [message(name=wrong)]}, "items.0.name") for wrong in (7, "", "x" * 129)),
+    *(
+        (ITEMS, {"items": [message(name=wrong)]}, "items.0.name")
+        for wrong in any_of([7, "", "x" * 129])
+    ),
     *(
         (ITEMS, {"items": [message(id=wrong)]}, "items.0.id")
-        for wrong in ("", "x" * 129, "a b", "a/b", "ä", 7, ["a"])
+        for wrong in any_of(["", "x" * 129, "a b", "a/b", "ä", 7, ["a"]])
     ),
     (ITEMS, {"items": [message(id="x1"), message(id="x1")]}, "items.1.id"),
     *(
         (ITEMS, {"items": [message(created_at=wrong)]}, "items.0.created_at")
-        for wrong in (-1, 253_402_300_800, 1e300, True, [], "2024-01-01T00:00:00", "soon", "")
+        for wrong in any_of(
+            [-1, 253_402_300_800, 1e300, True, [], "2024-01-01T00:00:00", "soon", ""]
+        )
     ),
     *(
         (ITEMS, {"items": [message(metadata=wrong)]}, param)
@@ -138,42 +161,54 @@ FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (ITEMS, {"stored_as": [{"created_at": "2024-01-01T00:00:00"}]}, "items.0.created_at"),
     (ITEMS, {"gap_before": "yes"}, "gap_before"),
     (ITEMS, {"parent": 7}, "parent"),
-    *((CREATE, {"id": wrong}, "id") for wrong in ("", "x" * 129, "a b", "../c", 7, [])),
-    *((CREATE, {"user": wrong}, "user") for wrong in ("", "x" * 129, "a b", 7, {})),
-    *((CREATE, {"title": wrong}, "title") for wrong in ("x" * 1_001, 7, [])),
-    *((CREATE, {"metadata": wrong}, "metadata") for wrong in ("x", 7, [])),
+    *((CREATE, {"id": wrong}, "id") for wrong in any_of(["", "x" * 129, "a b", "../c", 7, []])),
+    *((CREATE, {"user": wrong}, "user") for wrong in any_of(["", "x" * 129, "a b", 7, {}])),
+    *((CREATE, {"title": wrong}, "title") for wrong in any_of(["x" * 1_001, 7, []])),
+    *((CREATE, {"metadata": wrong}, "metadata") for wrong in any_of(["x", 7, []])),
     *(
         (CREATE, {"created_at": wrong}, "created_at")
-        for wrong in (-1, 1e18, True, [], {}, "2024-01-01T00:00:00", "1969-12-31T23:59:59Z")
+        for wrong in any_of([-1, 1e18, True, [], {}, "2024-01-01T00:00:00", "1969-12-31T23:59:59Z"])
     ),
-    *((UPDATE, {"metadata": wrong}, "metadata") for wrong in ("x", 7, [])),
+    *((UPDATE, {"metadata": wrong}, "metadata") for wrong in any_of(["x", 7, []])),
     (UPDATE, {"metadata": {"k": "x" * 513}}, "metadata.k"),
-    *((UPDATE, {"title": wrong}, "title") for wrong in ("x" * 1_001, 7)),
+    *((UPDATE, {"title": wrong}, "title") for wrong in any_of(["x" * 1_001, 7])),
     (UPDATE, {"head": 7}, "head"),
-    *((SEARCH, {"query": wrong}, "query") for wrong in ("", 7, None, [], "x" * (MAX_QUERY + 1))),
-    *((SEARCH, {"top_k": wrong}, "top_k") for wrong in (0, -1, 101, 10**30, "5", 1.5, True, None)),
+    *(
+        (SEARCH, {"query": wrong}, "query")
+        for wrong in any_of(["", 7, None, [], "x" * (MAX_QUERY + 1)])
+    ),
+    *(
+        (SEARCH, {"top_k": wrong}, "top_k")
+        for wrong in any_of([0, -1, 101, 10**30, "5", 1.5, True, None])
+    ),
     (SEARCH, {"roles": "user"}, "roles"),
     (SEARCH, {"roles": ["user", "nobody"]}, "roles.1"),
     (SEARCH, {"roles": ["user", 7]}, "roles.1"),
     *(
         (SEARCH, {field: wrong}, field)
         for field in ("created_after", "created_before", "now")
-        for wrong in (-1, "2024-01-01T00:00:00", "never", True, [])
+        for wrong in any_of([-1, "2024-01-01T00:00:00", "never", True, []])
     ),
     (SEARCH, {"colour": "red"}, "colour"),
     (SEARCH, {"conversation_id": None}, "conversation_id"),
     (SEARCH, {"user_id": "ann"}, "conversation_id"),
-    *((SEARCH, {"conversation_id": wrong}, "conversation_id") for wrong in (7, [])),
-    *((CONTEXT, {"input": wrong}, "input") for wrong in (None, 7, {}, [])),
+    *((SEARCH, {"conversation_id": wrong}, "conversation_id") for wrong in any_of([7, []])),
+    *((CONTEXT, {"input": wrong}, "input") for wrong in any_of([None, 7, {}, []])),
     (CONTEXT, {"input": ["x"]}, "input"),
     (CONTEXT, {"input": [{"content": "x"}]}, "input.0.role"),
     (CONTEXT, {"input": [message(role="nobody")]}, "input.0.role"),
     (CONTEXT, {"input": "x" * (MAX_TEXT + 1)}, "input.0"),
-    *((CONTEXT, {"token_budget": wrong}, "token_budget") for wrong in (0, -1, "9", 1.5, 10**9)),
-    *((CONTEXT, {"max_output_tokens": wrong}, "max_output_tokens") for wrong in (-1, "9", 10**9)),
-    *((CONTEXT, {"recent_turns": wrong}, "recent_turns") for wrong in (-1, 1_001, "9")),
-    *((CONTEXT, {"top_k": wrong}, "top_k") for wrong in (-1, 101, "9")),
-    *((CONTEXT, {"scope": wrong}, "scope") for wrong in ("world", 7, "user")),
+    *(
+        (CONTEXT, {"token_budget": wrong}, "token_budget")
+        for wrong in any_of([0, -1, "9", 1.5, 10**9])
+    ),
+    *(
+        (CONTEXT, {"max_output_tokens": wrong}, "max_output_tokens")
+        for wrong in any_of([-1, "9", 10**9])
+    ),
+    *((CONTEXT, {"recent_turns": wrong}, "recent_turns") for wrong in any_of([-1, 1_001, "9"])),
+    *((CONTEXT, {"top_k": wrong}, "top_k") for wrong in any_of([-1, 101, "9"])),
+    *((CONTEXT, {"scope": wrong}, "scope") for wrong in any_of(["world", 7, "user"])),
     (CONTEXT, {"store": "yes"}, "store"),
     (CONTEXT, {"tools": {}}, "tools"),
     (CONTEXT, {"instructions": 7}, "instructions"),
@@ -366,7 +401,7 @@ ITEM = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "tool"]), "content": JSON | st.text()},
     optional=dict.fromkeys(("type", "tool_calls", "tool_call_id", "name", "refusal"), JSON),
 )
-FUZZ = {
+FUZZ: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     CREATE: {"items": st.lists(ITEM | JSON, max_size=3)},
     UPDATE: {},
     ITEMS: {"items": st.lists(ITEM | JSON, min_size=1, max_size=3)},

@@ -7,7 +7,8 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -15,30 +16,55 @@ import openai
 import pytest
 from factories import message
 
+from memory_service import clock
+from memory_service.server import running
+from memory_service.service import open_log
+from memory_service.settings import Settings
+from memory_service.turn_log.log import TurnLog
+
 RETRY = {"x-stainless-retry-count": "1"}
+ITEMS = "/v1/conversations/c/items"
+NUMBERS = count(1)
 KEY = {"idempotency-key": "key-1"}
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, TurnLog]]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("retries"), port=0, log_level="warning")
+    with running(settings, "tests") as url, closing(open_log(settings.data_dir)) as log:
+        yield url, log
+
+
 @pytest.fixture
-def url(address: str) -> str:
-    """Return the address of the items of a new conversation `c`."""
-    body = {"id": "c", "items": [message("zero", id="i0")]}
-    httpx2.post(f"{address}/v1/conversations", json=body).raise_for_status()
-    return f"{address}/v1/conversations/c/items"
+def key(server: tuple[str, TurnLog]) -> str:
+    """Return the key of a project that the test has for itself."""
+    with server[1].write() as writer:
+        project = writer.ensure_project(f"project {next(NUMBERS)}", clock.now())
+        return writer.create_api_key(project, clock.now())
 
 
-def append(url: str, *texts: str, headers: Any = None, **fields: Any) -> httpx2.Response:
+@pytest.fixture
+def http(server: tuple[str, TurnLog], key: str) -> Iterator[httpx2.Client]:
+    """Return a client of a project with conversation `c` of one item."""
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx2.Client(base_url=server[0], headers=headers) as client:
+        body = {"id": "c", "items": [message("zero", id="i0")]}
+        client.post("/v1/conversations", json=body).raise_for_status()
+        yield client
+
+
+def append(http: httpx2.Client, *texts: str, headers: Any = None, **fields: Any) -> httpx2.Response:
     """Append a message a text; `fields` are the body's."""
     items = [message(text) for text in texts]
-    return httpx2.post(url, json={"items": items, **fields}, headers=headers)
+    return http.post(ITEMS, json={"items": items, **fields}, headers=headers)
 
 
-def send(url: str, *items: Any, headers: Any = None) -> httpx2.Response:
-    return httpx2.post(url, json={"items": items}, headers=headers)
+def send(http: httpx2.Client, *items: Any, headers: Any = None) -> httpx2.Response:
+    return http.post(ITEMS, json={"items": items}, headers=headers)
 
 
-def texts(url: str) -> list[str]:
-    data = httpx2.get(url, params={"order": "asc"}).raise_for_status().json()["data"]
+def texts(http: httpx2.Client) -> list[str]:
+    data = http.get(ITEMS, params={"order": "asc"}).raise_for_status().json()["data"]
     return [item["content"][0]["text"] for item in data]
 
 
@@ -52,14 +78,14 @@ def texts(url: str) -> list[str]:
     ],
 )
 def test_the_same_key_and_body_get_the_same_answer(
-    address: str, url: str, path: str, body: dict[str, Any]
+    http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
-    where = f"{address}/v1/conversations{path}"
-    first = httpx2.post(where, json=body, headers=KEY).raise_for_status()
-    before = httpx2.get(f"{address}/v1/conversations").text, httpx2.get(url).text
-    again = httpx2.post(where, json=body, headers=KEY)
+    where = f"/v1/conversations{path}"
+    first = http.post(where, json=body, headers=KEY).raise_for_status()
+    before = http.get("/v1/conversations").text, http.get(ITEMS).text
+    again = http.post(where, json=body, headers=KEY)
     assert again.content == first.content
-    assert (httpx2.get(f"{address}/v1/conversations").text, httpx2.get(url).text) == before
+    assert (http.get("/v1/conversations").text, http.get(ITEMS).text) == before
 
 
 @pytest.mark.parametrize(
@@ -72,52 +98,54 @@ def test_the_same_key_and_body_get_the_same_answer(
     ],
 )
 def test_the_same_key_for_another_request_is_a_conflict(
-    address: str, url: str, path: str, body: dict[str, Any]
+    http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
-    httpx2.post(f"{address}/v1/conversations", json={"id": "d"}).raise_for_status()
-    append(url, "one", headers=KEY).raise_for_status()
-    answer = httpx2.post(f"{address}/v1/conversations{path}", json=body, headers=KEY)
+    http.post("/v1/conversations", json={"id": "d"}).raise_for_status()
+    append(http, "one", headers=KEY).raise_for_status()
+    answer = http.post(f"/v1/conversations{path}", json=body, headers=KEY)
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "idempotency_key_reused"
     assert answer.headers["x-should-retry"] == "false"
-    assert texts(url) == ["zero", "one"]
+    assert texts(http) == ["zero", "one"]
 
 
-def test_another_key_stores_again(url: str) -> None:
+def test_another_key_stores_again(http: httpx2.Client) -> None:
     for key in ("a", "b", "a"):
-        append(url, "one", headers={"idempotency-key": key}).raise_for_status()
-    assert texts(url) == ["zero", "one", "one"]
+        append(http, "one", headers={"idempotency-key": key}).raise_for_status()
+    assert texts(http) == ["zero", "one", "one"]
 
 
-def test_a_refused_request_does_not_use_up_its_key(url: str) -> None:
-    assert send(url, message("one", role="nobody"), headers=KEY).status_code == 400
-    append(url, "one", headers=KEY).raise_for_status()
-    assert texts(url) == ["zero", "one"]
+def test_a_refused_request_does_not_use_up_its_key(http: httpx2.Client) -> None:
+    assert send(http, message("one", role="nobody"), headers=KEY).status_code == 400
+    append(http, "one", headers=KEY).raise_for_status()
+    assert texts(http) == ["zero", "one"]
 
 
-@pytest.mark.parametrize("key", ["", "k" * 257])
-def test_a_key_that_is_no_key_is_refused(url: str, key: str) -> None:
-    answer = append(url, "one", headers={"idempotency-key": key})
+@pytest.mark.parametrize("wrong", ["", "k" * 257])
+def test_a_key_that_is_no_key_is_refused(http: httpx2.Client, wrong: str) -> None:
+    answer = append(http, "one", headers={"idempotency-key": wrong})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Idempotency-Key")
-    assert texts(url) == ["zero"]
+    assert texts(http) == ["zero"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_retry_of_the_newest_turns_returns_them(url: str, count: int) -> None:
+def test_a_retry_of_the_newest_turns_returns_them(http: httpx2.Client, count: int) -> None:
     said = [f"turn {number}" for number in range(count)]
-    first = append(url, *said, headers={"x-stainless-retry-count": "0"}).json()
-    again = append(url, *said, headers=RETRY)
+    first = append(http, *said, headers={"x-stainless-retry-count": "0"}).json()
+    again = append(http, *said, headers=RETRY)
     assert again.json() == first
     assert again.headers["x-memory-items-new"] == "0"
-    assert texts(url) == ["zero", *said]
+    assert texts(http) == ["zero", *said]
 
 
 @pytest.mark.parametrize("retry_count", ["0", "", "-1", "x", "\u00b2".encode("latin-1"), None])
-def test_the_same_words_without_a_retry_are_said_twice(url: str, retry_count: Any) -> None:
+def test_the_same_words_without_a_retry_are_said_twice(
+    http: httpx2.Client, retry_count: Any
+) -> None:
     headers = None if retry_count is None else {"x-stainless-retry-count": retry_count}
     for _ in range(2):
-        append(url, "ok", headers=headers).raise_for_status()
-    assert texts(url) == ["zero", "ok", "ok"]
+        append(http, "ok", headers=headers).raise_for_status()
+    assert texts(http) == ["zero", "ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -130,64 +158,69 @@ def test_the_same_words_without_a_retry_are_said_twice(url: str, retry_count: An
         pytest.param(message("one", created_at=1_700_000_000), id="other time"),
     ],
 )
-def test_a_retry_of_what_was_not_stored_is_stored(url: str, item: dict[str, Any]) -> None:
-    send(url, message("one", id="i1", created_at=1_600_000_000)).raise_for_status()
-    answer = send(url, item, headers=RETRY)
+def test_a_retry_of_what_was_not_stored_is_stored(
+    http: httpx2.Client, item: dict[str, Any]
+) -> None:
+    send(http, message("one", id="i1", created_at=1_600_000_000)).raise_for_status()
+    answer = send(http, item, headers=RETRY)
     assert answer.headers["x-memory-items-new"] == "1"
-    assert len(texts(url)) == 3
+    assert len(texts(http)) == 3
 
 
-def test_a_retry_below_another_parent_is_stored(url: str) -> None:
-    send(url, message("one", id="i1"), message("two", id="i2")).raise_for_status()
-    append(url, "two", headers=RETRY, parent="i0").raise_for_status()
-    assert texts(url) == ["zero", "two"]
-    assert httpx2.get(f"{url}/i2").status_code == 200
+def test_a_retry_below_another_parent_is_stored(http: httpx2.Client) -> None:
+    send(http, message("one", id="i1"), message("two", id="i2")).raise_for_status()
+    append(http, "two", headers=RETRY, parent="i0").raise_for_status()
+    assert texts(http) == ["zero", "two"]
+    assert http.get(f"{ITEMS}/i2").status_code == 200
 
 
 @pytest.mark.parametrize("parent", ["i0", None])
-def test_a_retry_below_the_same_parent_is_stored_once(url: str, parent: str | None) -> None:
-    first = append(url, "two", parent=parent).json()
-    assert append(url, "two", parent=parent, headers=RETRY).json() == first
+def test_a_retry_below_the_same_parent_is_stored_once(
+    http: httpx2.Client, parent: str | None
+) -> None:
+    first = append(http, "two", parent=parent).json()
+    assert append(http, "two", parent=parent, headers=RETRY).json() == first
 
 
-def test_a_retried_creation_with_an_id_returns_the_conversation(address: str) -> None:
-    body = {"id": "c", "user": "ann", "items": [message("one")]}
-    where = f"{address}/v1/conversations"
-    first = httpx2.post(where, json=body).raise_for_status()
-    assert httpx2.post(where, json=body, headers=RETRY).json() == first.json()
-    assert texts(f"{where}/c/items") == ["one"]
+def test_a_retried_creation_with_an_id_returns_the_conversation(http: httpx2.Client) -> None:
+    body = {"id": "new", "user": "ann", "items": [message("one")]}
+    first = http.post("/v1/conversations", json=body).raise_for_status()
+    assert http.post("/v1/conversations", json=body, headers=RETRY).json() == first.json()
+    assert len(http.get("/v1/conversations/new/items").json()["data"]) == 1
 
 
-def test_an_item_with_a_known_id_and_the_same_content_is_the_same_item(url: str) -> None:
-    first = send(url, message("one", id="i1")).json()
-    again = send(url, message([{"type": "text", "text": "one"}], id="i1"))
+def test_an_item_with_a_known_id_and_the_same_content_is_the_same_item(http: httpx2.Client) -> None:
+    first = send(http, message("one", id="i1")).json()
+    again = send(http, message([{"type": "text", "text": "one"}], id="i1"))
     assert again.json() == first
     assert again.headers["x-memory-items-new"] == "0"
-    assert texts(url) == ["zero", "one"]
+    assert texts(http) == ["zero", "one"]
 
 
-def test_a_batch_that_was_half_stored_is_completed(url: str) -> None:
-    send(url, message("one", id="i1"))
-    answer = send(url, *(message(text, id=key) for text, key in (("one", "i1"), ("two", "i2"))))
+def test_a_batch_that_was_half_stored_is_completed(http: httpx2.Client) -> None:
+    send(http, message("one", id="i1"))
+    answer = send(http, *(message(text, id=key) for text, key in (("one", "i1"), ("two", "i2"))))
     assert [item["id"] for item in answer.json()["data"]] == ["i1", "i2"]
-    assert texts(url) == ["zero", "one", "two"]
+    assert texts(http) == ["zero", "one", "two"]
 
 
-def test_a_known_id_with_other_content_is_a_conflict_and_nothing_is_stored(url: str) -> None:
-    answer = send(url, message("new", id="i9"), message("other", id="i0"))
+def test_a_known_id_with_other_content_is_a_conflict_and_nothing_is_stored(
+    http: httpx2.Client,
+) -> None:
+    answer = send(http, message("new", id="i9"), message("other", id="i0"))
     error = answer.json()["error"]
     assert answer.status_code == 409
     assert answer.headers["x-should-retry"] == "false"
     assert (error["param"], error["code"]) == ("items.1.id", "id_exists")
-    assert texts(url) == ["zero"]
+    assert texts(http) == ["zero"]
 
 
-def test_an_id_belongs_to_one_conversation(address: str, url: str) -> None:
+def test_an_id_belongs_to_one_conversation(http: httpx2.Client) -> None:
     body = {"id": "d", "items": [message("zero", id="i0")]}
-    answer = httpx2.post(f"{address}/v1/conversations", json=body)
+    answer = http.post("/v1/conversations", json=body)
     assert answer.status_code == 409
-    assert httpx2.get(f"{address}/v1/conversations/d").status_code == 404
-    assert texts(url) == ["zero"]
+    assert http.get("/v1/conversations/d").status_code == 404
+    assert texts(http) == ["zero"]
 
 
 class _Cutting(socketserver.BaseRequestHandler):
@@ -233,16 +266,16 @@ def bad_wire(address: str, answers_to_lose: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_turn_whose_answers_were_lost_is_stored_once_by_the_clients_retries(
-    address: str, url: str, lost: int
+    server: tuple[str, TurnLog], http: httpx2.Client, key: str, lost: int
 ) -> None:
     items: Any = [message("one"), message("two")]
     with (
-        bad_wire(address, lost) as wire,
-        openai.OpenAI(base_url=f"{wire}/v1", api_key="none", max_retries=2) as client,
+        bad_wire(server[0], lost) as wire,
+        openai.OpenAI(base_url=f"{wire}/v1", api_key=key, max_retries=2) as client,
     ):
         answer = client.conversations.items.with_raw_response.create("c", items=items)
     assert answer.retries_taken == lost
-    assert texts(url) == ["zero", "one", "two"]
+    assert texts(http) == ["zero", "one", "two"]
     assert [item.id for item in answer.parse().data] == [
-        item["id"] for item in httpx2.get(url, params={"order": "asc"}).json()["data"][1:]
+        item["id"] for item in http.get(ITEMS, params={"order": "asc"}).json()["data"][1:]
     ]

@@ -275,6 +275,7 @@ UNUSABLE = {
     "too few": standins.too_few,
     "too many": standins.too_many,
     "one index twice": standins.twice_the_first,
+    "one index more than once": standins.once_more_the_first,
     "no vectors": standins.raw(b'{"object": "list", "data": []}'),
     "no list": standins.raw(b'{"error": "loading"}'),
     "nulls": standins.raw(b'{"data": [{"index": 0, "embedding": [null, 1.0]}]}'),
@@ -375,6 +376,16 @@ def test_a_server_that_asks_for_a_long_wait_is_down_and_left_alone(
     assert waits == []
 
 
+def test_a_server_that_answers_again_is_asked_at_once(
+    standin: Standin, opened: Open, waits: list[float]
+) -> None:
+    standin.then(standins.error(429, retry_after="7"))
+    embedder = opened()
+    assert are_right(embedder)
+    assert embedder.embed_query("hello") is not None
+    assert waits == [7.0]
+
+
 def test_a_query_is_tried_twice_at_most(standin: Standin, opened: Open) -> None:
     standin.then(*[standins.error(500)] * 9)
     with pytest.raises(EmbedderDown):
@@ -418,13 +429,13 @@ def test_a_server_that_is_not_there_is_down() -> None:
 
 
 def test_closing_ends_a_wait(standin: Standin) -> None:
-    standin.then(standins.error(503, retry_after="9"))
+    standin.then(standins.error(503, retry_after="10"))
     embedder = OpenAIEmbedder("small", limits(), base_url=standin.base_url, known_dimension=8)
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(embedder.embed_documents, TEXTS)
         eventually(lambda: len(standin.requests) == 1)
         embedder.close()
-        assert isinstance(asked.exception(), EmbedderDown)
+        assert isinstance(asked.exception(timeout=8), EmbedderDown)
 
 
 def test_a_closed_embedder_is_down(opened: Open) -> None:

@@ -173,30 +173,30 @@ def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
     assert not any(word in counts for word in ("ana", "bandicootish", *RARE))
 
 
+def forget(service: Service, project: int, what: str) -> None:
+    """Forget the item, its conversation `c` or its user."""
+    if what == "item":
+        service.forget.item(project, "c", "i-bandicootish")
+    elif what == "conversation":
+        service.forget.conversation(project, "c")
+    else:
+        service.forget.user(project, "ana")
+
+
 @pytest.mark.parametrize("what", ["item", "conversation", "user"])
 def test_what_is_forgotten_cannot_be_forgotten_twice(service: Service, what: str) -> None:
-    project = project_key(service)
     create(service, "c", doomed(), user="ana")
-    forget = {
-        "item": lambda: service.forget.item(project, "c", "i-bandicootish"),
-        "conversation": lambda: service.forget.conversation(project, "c"),
-        "user": lambda: service.forget.user(project, "ana"),
-    }[what]
-    forget()
+    forget(service, project_key(service), what)
     with pytest.raises(NotFound):
-        forget()
+        forget(service, project_key(service), what)
 
 
-def test_another_projects_things_cannot_be_forgotten(service: Service) -> None:
+@pytest.mark.parametrize("what", ["item", "conversation", "user"])
+def test_another_projects_things_cannot_be_forgotten(service: Service, what: str) -> None:
     create(service, "c", doomed(), user="ana", project="theirs")
-    mine = project_key(service, "mine")
-    for forget in (
-        lambda: service.forget.item(mine, "c", "i-bandicootish"),
-        lambda: service.forget.conversation(mine, "c"),
-        lambda: service.forget.user(mine, "ana"),
-    ):
-        with pytest.raises(NotFound):
-            forget()
+    with pytest.raises(NotFound):
+        forget(service, project_key(service, "mine"), what)
+    service.log.checkpoint()
     assert len(rows(service.settings.data_dir, "SELECT * FROM turns")) == 1
 
 

@@ -293,9 +293,11 @@ def test_what_is_deleted_while_its_vector_is_written_leaves_the_index_again(
         turns = create(service, "c", *said(3))
         project = project_key(service)
         index.meanwhile = [
-            lambda: service.forget.item(project, "c", turns[1].id)
-            if what == "item"
-            else service.forget.conversation(project, "c")
+            lambda: (
+                service.forget.item(project, "c", turns[1].id)
+                if what == "item"
+                else service.forget.conversation(project, "c")
+            )
         ]
         service.indexer.drain()
         assert index.meanwhile == []
@@ -319,7 +321,7 @@ def test_recall_answers_from_words_and_says_so_while_the_index_is_down(small: Se
 
 def test_recall_answers_from_words_when_the_index_is_empty(small: Settings) -> None:
     with idle_service(small, MemoryIndex()) as service:
-        create(service, "c", "the locker is 8314", "we had soup")
+        create(service, "c", "the locker is 8314", "we had soup", "the train was late")
         service.indexer.drain()
     with idle_service(small, MemoryIndex()) as service:
         found = service.recaller.in_conversation(

@@ -1,4 +1,4 @@
-"""The tree of turns against a model in plain Python: any order of operations, compared after each."""
+"""The tree of turns against a model in plain Python, compared after each of any operations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pytest
 from conftest import LONG
 from factories import function_call, function_output, message
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
 )
 from storing import append, attempt, create, findings, idle_service, project_key
 
+from memory_service.records import Scope
 from memory_service.remember import Below
 from memory_service.settings import Settings
 
@@ -55,24 +57,29 @@ class Tree(RuleBasedStateMachine):
         self.owners: dict[int, str] = {}
 
     def teardown(self) -> None:
+        """Close the log and remove its folder."""
         self._stack.close()
 
     @initialize()
     def begin(self) -> None:
+        """Make the conversation, and one that must stay as it is."""
         create(self.service, "bystander", "untouched")
         create(self.service, "c")
 
     @rule(count=COUNT)
     def append_messages(self, count: int) -> None:
+        """Append below the head."""
         self._append([self._message() for _ in range(count)], Below.HEAD, self.head)
 
     @rule(calls=COUNT)
     def append_parallel_tool_calls(self, calls: int) -> None:
+        """Append calls that are one unit with each other."""
         self._append([self._call() for _ in range(calls)], Below.HEAD, self.head)
 
     @precondition(lambda self: self._live_calls())
     @rule(pick=PICK)
     def append_a_tool_result(self, pick: int) -> None:
+        """Answer a call of the live path: the result joins its unit."""
         calls = self._live_calls()
         answered = function_output(f"call-{calls[pick % len(calls)]}")
         self._append([{**answered, "id": self._name()}], Below.HEAD, self.head)
@@ -80,16 +87,19 @@ class Tree(RuleBasedStateMachine):
     @precondition(lambda self: self.nodes)
     @rule(pick=PICK, count=COUNT)
     def branch_below_any_turn(self, pick: int, count: int) -> None:
+        """Append below a turn of any branch."""
         parent = self._pick(pick)
         self._append([self._message() for _ in range(count)], parent, parent)
 
     @rule(count=COUNT)
     def branch_below_the_root(self, count: int) -> None:
+        """Begin the conversation anew."""
         self._append([self._message() for _ in range(count)], Below.ROOT, None)
 
     @precondition(lambda self: self.nodes)
     @rule(pick=PICK)
     def set_head(self, pick: int) -> None:
+        """Make another branch live."""
         self.head = self._pick(pick)
         self.service.remember.update_conversation(
             project_key(self.service),
@@ -103,6 +113,7 @@ class Tree(RuleBasedStateMachine):
     @precondition(lambda self: self.nodes)
     @rule(pick=PICK)
     def delete_unit(self, pick: int) -> None:
+        """Delete a turn with its unit; what hung on it moves up, behind a gap."""
         chosen = self._pick(pick)
         unit = self.nodes[chosen].unit
         doomed = {chosen} | {name for name, one in self.nodes.items() if unit and one.unit == unit}
@@ -116,12 +127,14 @@ class Tree(RuleBasedStateMachine):
 
     @rule()
     def delete_conversation(self) -> None:
+        """Delete everything and begin again under the same id."""
         self.service.forget.conversation(project_key(self.service), "c")
         create(self.service, "c")
         self.nodes, self.head, self.next_seq = {}, None, 1
 
     @invariant()
     def the_log_equals_the_model(self) -> None:
+        """Compare everything that the log says of the tree."""
         project = project_key(self.service)
         with self.service.log.read() as log:
             conversation = log.conversation(project, "c")
@@ -151,12 +164,26 @@ class Tree(RuleBasedStateMachine):
             assert self.owners.setdefault(key, name) == name
 
     @invariant()
+    def the_statistics_are_those_of_the_passages(self) -> None:
+        """Compare what is counted along with every change to what is there."""
+        project = project_key(self.service)
+        with self.service.log.read() as log:
+            conversation = log.conversation(project, "c")
+            if conversation is None:
+                return
+            scope = Scope(project, (conversation.key,), {conversation.key: conversation.language})
+            statistics = log.scope_statistics(scope)
+            keys = [turn.key for turn in log.all_turns(conversation.key)]
+            lengths = [passage.length for passage in log.passages_of_turns(keys)]
+        assert statistics.passages == len(lengths)
+        assert statistics.mean_length * len(lengths) == pytest.approx(sum(lengths))
+
+    @invariant()
     def verify_finds_nothing(self) -> None:
+        """Let `verify` look at it too."""
         assert findings(self.service) == []
 
-    def _append(
-        self, items: list[dict[str, Any]], below: str | Below, parent: str | None
-    ) -> None:
+    def _append(self, items: list[dict[str, Any]], below: str | Below, parent: str | None) -> None:
         turns = append(self.service, "c", *items, below=below)
         assert [turn.id for turn in turns] == [item["id"] for item in items]
         for item in items:

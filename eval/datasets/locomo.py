@@ -24,7 +24,7 @@ CATEGORIES = {1: "multi_hop", 2: "temporal", 3: "open_domain", 4: "single_hop", 
 _SESSION = re.compile(r"session_(\d+)")
 _TIME = "%I:%M %p on %d %B, %Y"
 _NAME = re.compile(r"D:?(\d+):(\d+)")
-_BETWEEN = re.compile(r"[\s,;]*")
+_BETWEEN = re.compile(r"[\s,;]+")
 
 
 def load(data: Path) -> Dataset:
@@ -36,7 +36,10 @@ def load(data: Path) -> Dataset:
     questions: list[Question] = []
     notes: list[str] = []
     try:
-        for sample in json.loads(data.read_text(encoding="utf-8")):
+        samples = json.loads(data.read_text(encoding="utf-8"))
+        if not isinstance(samples, list):
+            raise DatasetError(f"{data.name}: not a list of conversations")
+        for sample in samples:
             name = sample["sample_id"]
             if name in conversations:
                 raise DatasetError(f"{data.name}: two conversations are called {name!r}")

@@ -28,7 +28,6 @@ from tenacity import (
     stop_after_attempt,
     stop_any,
     stop_before_delay,
-    stop_when_event_set,
 )
 
 from memory_service.embedders.checks import (
@@ -193,7 +192,6 @@ class OpenAIEmbedder:
         out_of_patience = stop_any(
             stop_after_attempt(patience.tries),
             stop_before_delay(patience.total_seconds),
-            stop_when_event_set(self._closing),
         )
         return lambda state: state.upcoming_sleep > _LONGEST_WAIT_SECONDS or out_of_patience(state)
 

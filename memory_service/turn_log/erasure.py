@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from memory_service.records import Collection, Conversation, Turn
+from memory_service.records import Conversation, Turn
 from memory_service.turn_log.index_state import IndexWrites
 from memory_service.turn_log.schema import (
     conversations,
@@ -93,7 +93,9 @@ class ErasureWrites(TurnWrites, IndexWrites):
         keys = [passage.key for passage in self._passage_keys(turn_keys)]
         placement = self.placement(conversation_key)
         if placement is not None:
-            self._queue_out(placement, conversation_key, keys)
+            # One that is still waiting may be in the index: the service can stop between the two.
+            self.queue_deletion(placement.key, keys)
+            self.count_vectors(conversation_key, -len(keys))
         for some in batches(keys):
             gone = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
@@ -145,22 +147,6 @@ class ErasureWrites(TurnWrites, IndexWrites):
         keys = self._connection.scalars(
             sa.select(passages.c.id).where(passages.c.conversation_id == conversation_key)
         ).all()
-        self._queue_out(placement, conversation_key, keys)
+        self.queue_deletion(placement.key, keys)
+        self.count_vectors(conversation_key, -len(keys))
         return Counter()
-
-    def _queue_out(
-        self, placement: Collection, conversation_key: int, passage_keys: Sequence[int]
-    ) -> None:
-        # One that is still waiting may be in the index: the service can stop between the two.
-        self.queue_deletion(placement.key, passage_keys)
-        waiting = set(
-            self._connection.scalars(
-                sa.select(index_queue.c.passage_id).where(
-                    index_queue.c.conversation_id == conversation_key,
-                    index_queue.c.action == "upsert",
-                )
-            )
-        )
-        self.count_vectors(
-            placement.key, len(waiting.intersection(passage_keys)) - len(passage_keys)
-        )

@@ -151,7 +151,7 @@ class IndexReads(Statements):
     def collection_with_room(
         self, project_key: int, user_key: int | None, below: int
     ) -> Collection | None:
-        """Return a shared collection of the project with fewer than `below` vectors.
+        """Return a shared collection of the project that has or awaits fewer than `below` vectors.
 
         One that holds the user's other conversations comes first, so that a recall over a user
         asks few collections; then the fullest, so that half-empty ones do not pile up.
@@ -193,6 +193,8 @@ class IndexWrites(IndexReads):
 
     def place(self, conversation_key: int, collection_key: int) -> None:
         """Say that a conversation's vectors are in the collection from now on."""
+        count = self.passage_count(conversation_key)
+        self.count_vectors(conversation_key, -count)
         self._connection.execute(
             sa.delete(placements).where(placements.c.conversation_id == conversation_key)
         )
@@ -201,6 +203,7 @@ class IndexWrites(IndexReads):
                 conversation_id=conversation_key, collection_id=collection_key
             )
         )
+        self.count_vectors(conversation_key, count)
 
     def move(self, conversation_key: int, old: Collection, new: Collection) -> None:
         """Place a conversation elsewhere: its vectors are queued out of `old` and into `new`."""
@@ -214,7 +217,6 @@ class IndexWrites(IndexReads):
         ).all()
         self.place(conversation_key, new.key)
         self.queue_deletion(old.key, moved)
-        self.count_vectors(old.key, -len(moved))
         self._insert(
             index_queue,
             [
@@ -272,17 +274,6 @@ class IndexWrites(IndexReads):
         )
         return int(changed.rowcount)
 
-    def count_vectors(self, collection_key: int, change: int) -> None:
-        """Note how many vectors of passages that exist a collection gained or lost.
-
-        What is queued out of it no longer counts; what is queued into it does not count yet.
-        """
-        self._connection.execute(
-            sa.update(collections)
-            .where(collections.c.id == collection_key)
-            .values(vectors=collections.c.vectors + change)
-        )
-
     def forget_collection(self, collection_key: int) -> None:
         """Remove a collection's row once the index has dropped it."""
         self._connection.execute(sa.delete(collections).where(collections.c.id == collection_key))
@@ -305,7 +296,4 @@ class IndexWrites(IndexReads):
                 for row in found
             ]
         self._insert(index_queue, rows)
-        self._connection.execute(
-            sa.update(collections).where(collections.c.id == collection_key).values(vectors=0)
-        )
         return len(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -50,11 +50,10 @@ class TurnLog:
     def open(cls, folder: Path) -> TurnLog:
         """Open (and make or migrate) the log in a data folder."""
         engine = sqlite.open_engine(folder / FILE_NAME)
-        try:
+        with ExitStack() as stack:
+            stack.callback(engine.dispose)
             migrate(engine)
-        except BaseException:
-            engine.dispose()
-            raise
+            stack.pop_all()
         return cls(engine)
 
     @contextmanager

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from memory_service.records import Metadata, Order, Vector
 from memory_service.strict_json import dumps
-from memory_service.turn_log.schema import key_blocks, properties
+from memory_service.turn_log.schema import collections, key_blocks, placements, properties
 
 T = TypeVar("T")
 
@@ -52,6 +52,20 @@ class Statements:
         )
         if changed.rowcount == 0:
             self._connection.execute(sa.insert(properties).values(name=name, value=value))
+
+    def count_vectors(self, conversation_key: int, change: int) -> None:
+        """Note that a conversation gained or lost passages, if it has its place already.
+
+        So a collection counts what it holds and what it is still to take in.
+        """
+        place = sa.select(placements.c.collection_id).where(
+            placements.c.conversation_id == conversation_key
+        )
+        self._connection.execute(
+            sa.update(collections)
+            .where(collections.c.id == place.scalar_subquery())
+            .values(vectors=collections.c.vectors + change)
+        )
 
     def _insert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         if rows:

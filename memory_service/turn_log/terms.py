@@ -177,6 +177,7 @@ class TermWrites(TermReads):
                 terms=conversations.c.terms + sum(len(passage.terms) for _, passage in flat),
             )
         )
+        self.count_vectors(conversation_key, len(flat))
         self._insert_plain(
             index_queue,
             ("action", "passage_id", "conversation_id", "attempts"),
