@@ -1,36 +1,49 @@
-"""The use case that builds a prompt: system, recent turns, recalled turns and the new message."""
+"""The use case that builds a prompt: system, recent turns, recalled turns and the new message.
+
+Two things are remembered of a conversation's last prompt, both for the sake of prefix caches. The
+recent window keeps its beginning while it fits and is then cut by half. The recalled block is made
+once for a user message and repeated to the byte until the next one, so that a loop of tool calls
+keeps its facts and its cache.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from memory_service.errors import ContextLengthExceeded, InvalidRequest, NotFound
 from memory_service.interfaces import TurnLog
-from memory_service.items import text_of_parts
+from memory_service.items import content_hash, new_id, text_of_parts
 from memory_service.messages import Block, Message, blocks, call_ids
 from memory_service.prompt import (
-    RECENT_SHARE,
     Budget,
     FixedParts,
+    Window,
     block_tokens,
     choose_recalled,
     fixed_parts,
+    recalled_share,
     recent_window,
     with_recalled,
 )
+from memory_service.prompt_states import PromptStates
 from memory_service.recall import Query, Recaller
 from memory_service.records import (
     Conversation,
     Dropped,
+    DropReason,
     Hit,
     Prompt,
+    PromptState,
     PromptTokens,
     Recall,
+    RecalledStretch,
     Turn,
 )
 from memory_service.tokens import TokenCounter, count_message
+from memory_service.traces import Traces
 from memory_service.turn_log.log import Reader
 
 MIN_QUERY_WORDS = 4
@@ -38,6 +51,8 @@ MIN_QUERY_WORDS = 4
 
 _UNIT_MARGIN = 64
 _SYSTEM_ROLES = frozenset({"system", "developer"})
+
+ScopeName = Literal["user", "conversation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,8 @@ class PromptRequest:
     tools: Sequence[Mapping[str, Any]]
     recent_turns: int | None
     top_k: int | None
-    scope: Literal["user", "conversation"] | None
+    scope: ScopeName | None
+    now: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,32 @@ class PromptDefaults:
     window: Callable[[str | None], int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What is settled before anything is recalled."""
+
+    project_key: int
+    conversation: Conversation
+    path: Sequence[Turn]
+    state: PromptState
+    fixed: FixedParts
+    blocks: Sequence[Block]
+    costs: Sequence[int]
+    window: Window
+    scope: ScopeName
+    top_k: int
+
+    @property
+    def free(self) -> int:
+        """Tokens that the fixed parts leave."""
+        return self.window.max_tokens
+
+    def start(self, taken: int = 0) -> int:
+        """Return where the recent window begins if `taken` tokens go elsewhere."""
+        window = replace(self.window, max_tokens=self.free - taken)
+        return recent_window(self.blocks, self.costs, window, self.state.window_seq)
+
+
 class PromptBuilder:
     """Builds prompts from the log and a recall."""
 
@@ -74,17 +116,50 @@ class PromptBuilder:
         log: TurnLog,
         recaller: Recaller,
         counter: Callable[[str | None], TokenCounter],
+        states: PromptStates,
+        traces: Traces,
         defaults: PromptDefaults,
     ) -> None:
         self._log = log
         self._recaller = recaller
         self._counter = counter
+        self._states = states
+        self._traces = traces
         self._defaults = defaults
 
     def build(self, project_key: int, conversation_id: str, request: PromptRequest) -> Prompt:
         """Return the prompt; raises NotFound, or ContextLengthExceeded if it cannot fit."""
         counter = self._counter(request.model)
         budget = self._budget(request)
+        draft = self._draft(project_key, conversation_id, request, budget, counter)
+        asked = _asked(request.input, draft)
+        reused = asked is not None and asked == (
+            draft.state.input_parent_key,
+            draft.state.input_hash,
+        )
+        start = draft.start()
+        if reused:
+            recall = self._recaller.again(project_key, draft.state.recalled)
+            chosen, dropped = list(recall.hits), self._dropped_before(project_key, draft.state)
+        else:
+            recall = self._recall(draft, request, start)
+            room = recalled_share(draft.free, sum(draft.costs[start:]))
+            chosen, dropped = choose_recalled(recall.hits, room, counter)
+        chosen, start = self._fit(draft, chosen, dropped, counter)
+        prompt = self._assemble(draft, start, chosen, recall, dropped, budget, counter)
+        known = draft.state.left_out if reused else ()
+        self._remember(draft, asked, start, chosen, (*known, *_left_out(recall.hits, dropped)))
+        self._traces.add_prompt(project_key, draft.conversation.key, prompt, recall, reused=reused)
+        return prompt
+
+    def _draft(
+        self,
+        project_key: int,
+        conversation_id: str,
+        request: PromptRequest,
+        budget: Budget,
+        counter: TokenCounter,
+    ) -> _Draft:
         max_turns = _or(request.recent_turns, self._defaults.recent_turns)
         with self._log.read() as log:
             conversation = log.conversation(project_key, conversation_id)
@@ -92,36 +167,24 @@ class PromptBuilder:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
             path = log.recent_turns(conversation.key, max_turns + _UNIT_MARGIN)
             system = _system(log, conversation, request.instructions)
+            state = self._states.get(log, conversation.key)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
-        path = [turn for turn in path if turn.role not in _SYSTEM_ROLES]
-        answered = call_ids(request.input)
-        found = blocks(path, answered)
+        said = [turn for turn in path if turn.role not in _SYSTEM_ROLES]
+        found = blocks(said, call_ids(request.input))
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
-        held = _first_answered(found, answered)
-        if sum(costs[held:]) > free:
-            raise ContextLengthExceeded(
-                f"The tool calls that the input answers take {sum(costs[held:])} tokens with what "
-                f"follows them, and the budget of {budget.total} leaves {free}. Raise "
-                "'token_budget'.",
-                param="input",
-            )
-        start = recent_window(
-            found, costs, max_turns=max_turns, max_tokens=int(free * RECENT_SHARE)
+        return _Draft(
+            project_key=project_key,
+            conversation=conversation,
+            path=said,
+            state=state,
+            fixed=fixed,
+            blocks=found,
+            costs=costs,
+            window=_window(max_turns, free, found, costs, call_ids(request.input)),
+            scope=request.scope or ("user" if conversation.user else "conversation"),
+            top_k=_or(request.top_k, self._defaults.top_k),
         )
-        start = min(start, held)
-        recall = self._recall(project_key, conversation, request, path, found[start:])
-        chosen, dropped = choose_recalled(recall.hits, free - sum(costs[start:]), counter)
-        while self._recalled_tokens(fixed, chosen, counter) > free - sum(costs[start:]):
-            # The parts were counted one by one; joined, they can take a token or two more.
-            dropped.append(Dropped(chosen.pop().turn.id, "budget"))
-        # What recall left over, the recent turns may use.
-        spare = free - self._recalled_tokens(fixed, chosen, counter)
-        start = min(start, recent_window(found, costs, max_turns=max_turns, max_tokens=spare))
-        recent = found[start:]
-        inside = {turn.key for block in recent for turn in block.turns}
-        chosen = [hit for hit in chosen if hit.turn.key not in inside]
-        return self._assemble(fixed, recent, chosen, recall, dropped, budget, counter)
 
     def _budget(self, request: PromptRequest) -> Budget:
         total = (
@@ -134,61 +197,68 @@ class PromptBuilder:
             reserved = min(self._defaults.reserved_output_tokens, total // 4)
         return Budget(total, reserved)
 
-    def _recall(
-        self,
-        project_key: int,
-        conversation: Conversation,
-        request: PromptRequest,
-        path: Sequence[Turn],
-        recent: Sequence[Block],
-    ) -> Recall:
-        text = _query_text(request.input, path)
-        top_k = _or(request.top_k, self._defaults.top_k)
-        if not text or top_k == 0:
+    def _dropped_before(self, project_key: int, state: PromptState) -> list[Dropped]:
+        with self._log.read() as log:
+            turns = log.turns_by_key(project_key, [key for key, _ in state.left_out])
+        return [Dropped(turns[key].id, why) for key, why in state.left_out if key in turns]
+
+    def _recall(self, draft: _Draft, request: PromptRequest, start: int) -> Recall:
+        conversation = draft.conversation
+        text = _query_text(request.input, draft.path)
+        if draft.scope == "user" and conversation.user is None:
+            raise InvalidRequest("This conversation has no user to recall over.", param="scope")
+        if not text or draft.top_k == 0:
             return Recall([])
         query = Query(
             text=text,
-            top_k=top_k,
-            exclude=frozenset(turn.key for block in recent for turn in block.turns),
+            top_k=draft.top_k,
+            exclude=frozenset(turn.key for block in draft.blocks[start:] for turn in block.turns),
+            relevant_only=True,
         )
-        scope = request.scope or ("user" if conversation.user else "conversation")
-        if scope == "conversation":
-            return self._recaller.in_conversation(project_key, conversation.id, query)
-        if conversation.user is None:
-            raise InvalidRequest("This conversation has no user to recall over.", param="scope")
-        return self._recaller.of_user(project_key, conversation.user, query)
+        if draft.scope == "user":
+            return self._recaller.of_user(draft.project_key, str(conversation.user), query)
+        return self._recaller.in_conversation(draft.project_key, conversation.id, query)
 
-    def _recalled_tokens(
-        self, fixed: FixedParts, chosen: Sequence[Hit], counter: TokenCounter
-    ) -> int:
-        """Return what the block adds to the input, counted as it will be sent."""
-        filled = with_recalled(fixed.input, chosen)
-        return sum(count_message(message, counter) for message in filled) - fixed.input_tokens
+    def _fit(
+        self,
+        draft: _Draft,
+        chosen: list[Hit],
+        dropped: list[Dropped],
+        counter: TokenCounter,
+    ) -> tuple[list[Hit], int]:
+        """Return the hits and the window's beginning that fit together; the window gives way."""
+        while True:
+            start = draft.start(taken=_recalled_tokens(draft, 0, chosen, counter))
+            taken = _recalled_tokens(draft, start, chosen, counter)
+            if taken + sum(draft.costs[start:]) <= draft.free:
+                return chosen, start
+            # The parts were counted one by one; joined, they can take a token or two more.
+            dropped.append(Dropped(chosen.pop().turn.id, "budget"))
 
     def _assemble(
         self,
-        fixed: FixedParts,
-        recent: Sequence[Block],
+        draft: _Draft,
+        start: int,
         chosen: Sequence[Hit],
         recall: Recall,
         dropped: Sequence[Dropped],
         budget: Budget,
         counter: TokenCounter,
     ) -> Prompt:
-        recent_messages = [message for block in recent for message in block.messages]
-        recent_tokens = sum(count_message(message, counter) for message in recent_messages)
-        recalled_tokens = self._recalled_tokens(fixed, chosen, counter)
+        recent = draft.blocks[start:]
+        recent_tokens = sum(draft.costs[start:])
+        recalled_tokens = _recalled_tokens(draft, start, chosen, counter)
         turns = [turn for block in recent for turn in block.turns]
         return Prompt(
-            messages=[*fixed.system, *recent_messages, *with_recalled(fixed.input, chosen)],
+            messages=[*draft.fixed.system, *with_recalled(_conversation(draft, start), chosen)],
             tokens=PromptTokens(
-                system=fixed.system_tokens,
+                system=draft.fixed.system_tokens,
                 summary=0,
                 recent=recent_tokens,
                 recalled=recalled_tokens,
-                input=fixed.input_tokens,
-                tools=fixed.tools_tokens,
-                total=fixed.tokens + recent_tokens + recalled_tokens,
+                input=draft.fixed.input_tokens,
+                tools=draft.fixed.tools_tokens,
+                total=draft.fixed.tokens + recent_tokens + recalled_tokens,
                 reserved_output=budget.reserved,
                 budget=budget.total,
                 counter=counter.name,
@@ -198,23 +268,89 @@ class PromptBuilder:
             recent_last_seq=turns[-1].seq if turns else None,
             dropped=[*dropped, *(drop for block in recent for drop in block.dropped)],
             degraded=recall.degraded,
+            trace_id=new_id("trace"),
         )
+
+    def _remember(
+        self,
+        draft: _Draft,
+        asked: tuple[int | None, bytes] | None,
+        start: int,
+        chosen: Sequence[Hit],
+        left_out: Sequence[tuple[int, DropReason]],
+    ) -> None:
+        parent, digest = asked or (None, None)
+        state = PromptState(
+            window_seq=draft.blocks[start].first_seq if start < len(draft.blocks) else None,
+            input_parent_key=parent,
+            input_hash=digest,
+            recalled=tuple(RecalledStretch.of(hit) for hit in chosen),
+            left_out=tuple(left_out),
+        )
+        if state != draft.state:
+            self._states.set(draft.conversation.key, state)
 
 
 def _or(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
-def _system(log: Reader, conversation: Conversation, instructions: str | None) -> list[Message]:
-    """Return the system message: the request's, else the conversation's own first ones."""
-    if instructions is not None:
-        return [{"role": "system", "content": instructions}]
-    found: list[Message] = []
-    for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
-        if turn.role not in _SYSTEM_ROLES:
-            break
-        found.extend(blocks([turn])[0].messages)
-    return found
+def _left_out(hits: Sequence[Hit], dropped: Sequence[Dropped]) -> list[tuple[int, DropReason]]:
+    keys = {hit.turn.id: hit.turn.key for hit in hits}
+    return [(keys[one.item_id], one.reason) for one in dropped if one.item_id in keys]
+
+
+def _conversation(draft: _Draft, start: int) -> list[Message]:
+    recent = [message for block in draft.blocks[start:] for message in block.messages]
+    return [*recent, *draft.fixed.input]
+
+
+def _recalled_tokens(
+    draft: _Draft, start: int, chosen: Sequence[Hit], counter: TokenCounter
+) -> int:
+    """Return what the block adds to the message it is put in, counted as it will be sent."""
+    messages = _conversation(draft, start)
+    filled = with_recalled(messages, chosen)
+    return sum(
+        count_message(after, counter) - count_message(before, counter)
+        for before, after in zip(messages, filled, strict=True)
+        if after is not before
+    )
+
+
+def _asked(new: Sequence[Message], draft: _Draft) -> tuple[int | None, bytes] | None:
+    """Return what tells one user message from the next: what it follows, and what it says.
+
+    It is the same while the message is new input and once it is stored.
+    """
+    users = [message for message in new if message.get("role") == "user"]
+    if users:
+        place = draft.conversation.head_key, content_hash(users[-1], "message")
+    else:
+        stored = [turn for turn in draft.path if turn.role == "user"]
+        if not stored:
+            return None
+        place = stored[-1].parent_key, stored[-1].content_hash
+    settings = f"{draft.scope} {draft.top_k}".encode()
+    return place[0], hashlib.sha256(place[1] + settings).digest()
+
+
+def _window(
+    max_turns: int,
+    free: int,
+    found: Sequence[Block],
+    costs: Sequence[int],
+    answered: frozenset[str],
+) -> Window:
+    """Return the limits of the recent window; the calls that the input answers must be in it."""
+    held = _first_answered(found, answered)
+    if sum(costs[held:]) > free:
+        raise ContextLengthExceeded(
+            f"The tool calls that the input answers take {sum(costs[held:])} tokens with what "
+            f"follows them, and the budget leaves {free}. Raise 'token_budget'.",
+            param="input",
+        )
+    return Window(max_turns, free, held if held < len(found) else None)
 
 
 def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
@@ -232,10 +368,27 @@ def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
     return first
 
 
+def _system(log: Reader, conversation: Conversation, instructions: str | None) -> list[Message]:
+    """Return the system message: the request's, else the conversation's own first ones."""
+    if instructions is not None:
+        return [{"role": "system", "content": instructions}]
+    found: list[Message] = []
+    for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
+        if turn.role not in _SYSTEM_ROLES:
+            break
+        found.extend(blocks([turn])[0].messages)
+    return found
+
+
 def _query_text(new: Sequence[Message], path: Sequence[Turn]) -> str:
     """Return what to look for: the new user text, with the last two turns if it is short."""
     users = [message for message in new if message.get("role") == "user"]
-    text = text_of_parts(users[-1].get("content")) if users else ""
+    if users:
+        text, before = text_of_parts(users[-1].get("content")), list(path)
+    else:
+        # In a loop of tool calls the question is stored already.
+        last = max((n for n, turn in enumerate(path) if turn.role == "user"), default=None)
+        text, before = ("", []) if last is None else (path[last].text, list(path[:last]))
     if not text or len(text.split()) >= MIN_QUERY_WORDS:
         return text
-    return "\n".join([*(turn.text for turn in path[-2:]), text])
+    return "\n".join([*(turn.text for turn in before[-2:]), text])

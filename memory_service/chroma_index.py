@@ -88,11 +88,19 @@ class ChromaIndex:
             for key, distance in zip(found["ids"][0], found["distances"][0], strict=True)
         }
 
+    def exists(self, collection: int) -> bool:
+        """Return whether there is such a collection."""
+        with _as_down():
+            return self._open(collection, create=False) is not None
+
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
         with _as_down():
             opened = self._open(collection, create=False)
             return set() if opened is None else {int(key) for key in opened.get(include=[])["ids"]}
+
+    def ping(self) -> None:
+        """Return at once: whoever waits for this knows that the index works."""
 
     def close(self) -> None:
         """Release Chroma's files and threads."""

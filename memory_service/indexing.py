@@ -7,8 +7,7 @@ share collections while they are small; one that outgrows its share gets a colle
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -16,7 +15,7 @@ import structlog
 
 from memory_service import clock
 from memory_service.chunking import Window, passage_text
-from memory_service.errors import ServiceError, VectorIndexDown
+from memory_service.errors import EmbedderDown, EmbedderRefused, ServiceError, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.records import (
     Collection,
@@ -33,12 +32,9 @@ MAX_ATTEMPTS = 5
 
 _IDLE_SECONDS = 1.0
 _BACK_OFF_SECONDS = 0.5
-# Chroma holds the interpreter while it writes (10 ms for one vector, 60 ms for 256), and all
-# requests stand still. So what comes in gathers for a moment, and until nothing came for a second
-# the index gets a fifth of the time; what it does not have yet, a recall scans in the log.
+# One vector costs Chroma 10 ms, 256 at once cost 60 ms: what comes in gathers for a moment. What
+# the index does not have yet, a recall compares in the log.
 _GATHER_SECONDS = 0.2
-_REST_PER_WORK = 4.0
-_QUIET_SECONDS = 1.0
 
 
 class Indexer:
@@ -59,7 +55,6 @@ class Indexer:
         self._batch = batch
         self._capacity = collection_vectors
         self._wake = threading.Event()
-        self._woken_at = -_QUIET_SECONDS
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
@@ -67,7 +62,24 @@ class Indexer:
         """Give parked changes another chance and begin to work in the background."""
         with self._log.write() as log:
             log.unpark()
+        self._restore()
         self._thread.start()
+
+    def _restore(self) -> None:
+        """Queue everything again that was in collections which the index has lost."""
+        with self._log.read() as log:
+            held = [one.key for one in log.all_collections() if one.vectors]
+        for collection_key in held:
+            try:
+                if self._index.exists(collection_key):
+                    continue
+            except VectorIndexDown as error:
+                log_line.warning("a collection cannot be looked at", error=error.message)
+                continue
+            with self._log.write() as log:
+                count = log.requeue(collection_key)
+            if count:
+                log_line.warning("a collection was lost and is built again", vectors=count)
 
     @property
     def is_running(self) -> bool:
@@ -76,7 +88,6 @@ class Indexer:
 
     def wake(self) -> None:
         """Say that there is something new in the queue."""
-        self._woken_at = time.monotonic()
         self._wake.set()
 
     def stop(self) -> None:
@@ -91,8 +102,8 @@ class Indexer:
         while self.step():
             pass
 
-    def step(self) -> bool:
-        """Take one batch into the index; return whether there was any."""
+    def step(self) -> int:
+        """Take one batch into the index; return how many changes it was."""
         with self._log.read() as log:
             queue = log.queued(self._batch)
         for action, group in groupby(queue, key=lambda change: change.action):
@@ -103,25 +114,22 @@ class Indexer:
                 self._delete(changes)
             else:
                 self._drop(changes)
-        return bool(queue)
+        return len(queue)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            began = time.monotonic()
             try:
-                worked = self.step()
+                done = self.step()
             except ServiceError as error:
                 # The log is busy or full: it stays the truth, and the queue stays in it.
                 log_line.warning("indexing is waiting", error=error.message)
-                worked = False
+                done = 0
                 self._stopping.wait(_BACK_OFF_SECONDS)
-                began = time.monotonic()
-            rest = _REST_PER_WORK * (time.monotonic() - began)
-            if not worked:
+            if done == 0:
                 self._wake.wait(_IDLE_SECONDS)
-            if time.monotonic() - self._woken_at < _QUIET_SECONDS:
-                self._stopping.wait(max(_GATHER_SECONDS, rest))
+            if done < self._batch:
+                self._stopping.wait(_GATHER_SECONDS)
 
     def _upsert(self, changes: Sequence[QueuedPassage]) -> None:
         by_conversation: dict[int, list[QueuedPassage]] = {}
@@ -140,60 +148,83 @@ class Indexer:
     def _upsert_into(self, collection_key: int, changes: Sequence[QueuedPassage]) -> None:
         with self._log.read() as log:
             passages = log.passages_by_key(change.passage_key or 0 for change in changes)
-            vectors = self._vectors(log, list(passages.values()))
-        ready = [
-            (change, passages[key], vector)
-            for change in changes
-            if (key := change.passage_key or 0) in passages
-            and (vector := vectors.get(key)) is not None
-        ]
+        try:
+            embedded = self._embed(passages)
+        except (EmbedderDown, EmbedderRefused) as error:
+            asked = [key for key, one in passages.items() if one.vector is None]
+            self._not_embedded(changes, asked, error)
+            return
+        vectors = {key: one.vector for key, one in passages.items() if one.vector is not None}
+        vectors |= embedded
+        ready = [passages[key] for key in passages if key in vectors]
         try:
             if ready:
                 self._index.upsert(
                     collection_key,
-                    [passage.key for _, passage, _ in ready],
-                    [passage.conversation_key for _, passage, _ in ready],
-                    np.stack([vector for _, _, vector in ready]),
+                    [passage.key for passage in ready],
+                    [passage.conversation_key for passage in ready],
+                    np.stack([vectors[passage.key] for passage in ready]),
                 )
         except VectorIndexDown as error:
             self._failed(changes, error)
             return
         with self._log.write() as log:
             # A turn deleted meanwhile has left the queue; its vector must leave the index again.
-            alive = log.passages_by_key(passage.key for _, passage, _ in ready)
-            gone = {passage.key for _, passage, _ in ready if passage.key not in alive}
+            alive = log.places_by_key(passage.key for passage in ready)
+            gone = {passage.key for passage in ready if passage.key not in alive}
             # Whoever deleted it has queued that already if the conversation had its place by then.
             log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))
+            log.store_vectors(embedded)
             log.finish([change.queue_key for change in changes])
 
-    def _vectors(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, Vector]:
-        """Return the passages' vectors: stored ones, and new ones for what has none yet."""
-        found = {passage.key: passage.vector for passage in passages if passage.vector is not None}
-        missing = [passage for passage in passages if passage.vector is None]
-        if missing:
+    def _embed(self, passages: Mapping[int, StoredPassage]) -> dict[int, Vector]:
+        """Return the vectors of passages that have none yet; texts without words have none."""
+        missing = [passage for passage in passages.values() if passage.vector is None]
+        if not missing or self._embedder.embeds_with_write:
+            return {}
+        with self._log.read() as log:
             texts = self._texts(log, missing)
-            fresh = self._embedder.embed_documents(texts)
-            found.update(
-                (passage.key, vector)
-                for passage, vector in zip(missing, fresh, strict=True)
-                if vector is not None
-            )
-        return found
+        known = [passage for passage in missing if passage.key in texts]
+        fresh = self._embedder.embed_documents([texts[passage.key] for passage in known])
+        return {
+            passage.key: vector
+            for passage, vector in zip(known, fresh, strict=True)
+            if vector is not None
+        }
 
-    def _texts(self, log: Reader, passages: Sequence[StoredPassage]) -> list[str]:
+    def _not_embedded(
+        self,
+        changes: Sequence[QueuedPassage],
+        asked: Sequence[int],
+        error: EmbedderDown | EmbedderRefused,
+    ) -> None:
+        """Count a failure for the texts it is about; the others are simply tried again."""
+        if isinstance(error, EmbedderDown) and not error.positions:
+            log_line.warning("the embedder does not answer", error=error.message)
+            self._stopping.wait(error.retry_after_seconds or _BACK_OFF_SECONDS)
+            return
+        if not error.positions and len(changes) > 1:
+            for change in changes:
+                self._upsert([change])
+            return
+        named = {asked[position] for position in error.positions} or set(asked)
+        self._failed([change for change in changes if change.passage_key in named], error)
+
+    def _texts(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, str]:
+        """Return what each passage says, without those that were deleted meanwhile."""
+        by_conversation: dict[int, list[int]] = {}
+        for passage in passages:
+            by_conversation.setdefault(passage.conversation_key, []).append(passage.turn_key)
         turns = {
             turn.key: turn
-            for conversation_key in {passage.conversation_key for passage in passages}
-            for turn in log.turns_of_keys(
-                conversation_key,
-                [one.turn_key for one in passages if one.conversation_key == conversation_key],
-            )
+            for conversation_key, keys in by_conversation.items()
+            for turn in log.turns_of_keys(conversation_key, keys)
         }
-        return [
-            passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))
+        return {
+            passage.key: passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))
             for passage in passages
-            for turn in [turns[passage.turn_key]]
-        ]
+            if (turn := turns.get(passage.turn_key)) is not None
+        }
 
     def _placement(self, conversation_key: int) -> Collection | None:
         """Return the collection of a conversation, placing or moving it first if needed."""

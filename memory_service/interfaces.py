@@ -81,6 +81,9 @@ class VectorIndex(Protocol):
     ) -> Mapping[int, float]:
         """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
 
+    def exists(self, collection: int) -> bool:
+        """Return whether there is such a collection."""
+
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
 

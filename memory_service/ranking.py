@@ -16,6 +16,9 @@ from memory_service.records import Posting, ScopeStatistics
 
 BM25_K1 = 1.2
 BM25_B = 0.4
+USER_BONUS = 1.0
+"""What a turn of the user has ahead of the assistant's long answers, in standard deviations."""
+
 NEIGHBOUR_WEIGHTS = {-1: 0.45, 1: 0.3, -2: 0.2, 2: 0.15}
 """What the turn at a distance adds to a turn: the answer stands next to the question."""
 
@@ -34,6 +37,7 @@ class Candidate:
     created_at: int
     vector: float | None
     words: float
+    by_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,10 @@ def bm25(
     """Return the BM25 score of each passage that holds a weighted term."""
     mean = statistics.mean_length or 1.0
     scores: dict[int, float] = {}
-    for posting in postings:
-        norm = BM25_K1 * (1.0 - BM25_B + BM25_B * posting.length / mean)
-        gain = weights[posting.term] * posting.tf * (BM25_K1 + 1.0) / (posting.tf + norm)
-        scores[posting.passage_key] = scores.get(posting.passage_key, 0.0) + gain
+    for term, passage_key, tf, length in postings:
+        norm = BM25_K1 * (1.0 - BM25_B + BM25_B * length / mean)
+        gain = weights[term] * tf * (BM25_K1 + 1.0) / (tf + norm)
+        scores[passage_key] = scores.get(passage_key, 0.0) + gain
     return scores
 
 
@@ -68,6 +72,18 @@ def top(scores: Mapping[int, float], limit: int) -> list[int]:
     """Return the keys of the best scores; of equal scores the newer (larger) key comes first."""
     best = heapq.nlargest(limit, zip(scores.values(), scores, strict=True))
     return [key for _, key in best]
+
+
+def reciprocal_ranks(*orders: Sequence[int]) -> dict[int, float]:
+    """Return the reciprocal rank fusion of several orders of keys.
+
+    Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion" (2009), with their constant 60.
+    """
+    scores: dict[int, float] = {}
+    for order in orders:
+        for place, key in enumerate(order):
+            scores[key] = scores.get(key, 0.0) + 1.0 / (60 + place)
+    return scores
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
@@ -80,6 +96,8 @@ def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
         (candidate.path, candidate.position): v + w
         for candidate, v, w in zip(candidates, vector, words, strict=True)
     }
+    # Where only users speak, the bonus would be one constant for all.
+    mixed = len({candidate.by_user for candidate in candidates}) > 1
     ranked = []
     for candidate, v, w in zip(candidates, vector, words, strict=True):
         near = sum(
@@ -87,7 +105,10 @@ def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
             for step, weight in NEIGHBOUR_WEIGHTS.items()
         )
         channels = {"vector": v, "words": w, "neighbours": near}
-        ranked.append((candidate, Ranked(candidate.turn_key, v + w + near, channels)))
+        if candidate.by_user and mixed:
+            channels["user"] = USER_BONUS
+        score = math.fsum(channels.values())
+        ranked.append((candidate, Ranked(candidate.turn_key, score, channels)))
     ranked.sort(key=lambda pair: (-pair[1].score, -pair[0].created_at, -pair[0].turn_key))
     return [result for _, result in ranked]
 

@@ -1,40 +1,52 @@
 """Recall: the turns of a scope that a query is about.
 
-Candidates come from two places, the vector index and the postings; the best of them, widened by
-their neighbours on the live path, are scored exactly with the vectors and postings of the log.
+Candidates come from two channels, vectors and words. The vectors of a small scope are all compared,
+in memory; those of a large one are asked of the vector index, and what it does not have yet is
+compared. The best candidates, widened by their neighbours on the live path, are scored exactly with
+what the log holds, and ranked.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from memory_service import ranking
 from memory_service.analyser import term_spans
-from memory_service.errors import NotFound, VectorIndexDown
+from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.records import (
     MICROSECONDS,
+    Considered,
     Hit,
+    Outcome,
     Recall,
+    RecalledStretch,
     Scope,
-    ScopeStatistics,
+    ScopeMember,
     StoredPassage,
     Turn,
     Vector,
 )
+from memory_service.relevance import calls_for_memory
 from memory_service.turn_log.log import Reader
 from memory_service.turn_log.turns import PathPoint
+from memory_service.vector_cache import ConversationVectors, VectorCache
 
 log_line = structlog.get_logger(__name__)
 
 CANDIDATES_PER_CHANNEL = 50
 CANDIDATES = 60
-MAX_POSTINGS = 20_000
-"""Postings read for one query; the rarest terms come first, so what is left out says little."""
+MAX_COUNTED = 20_000
+"""Passages up to which a term's are counted; one in more of them weighs next to nothing."""
+MAX_POSTINGS = 4_000
+"""Postings read to find candidates, of the rarest terms; common ones are looked up for these."""
 MAX_QUERY_TERMS = 32
 MAX_UNINDEXED = 5_000
 _HITS_READ_AT_ONCE = 32
@@ -44,7 +56,10 @@ _REACH = max(ranking.NEIGHBOUR_WEIGHTS)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for; `exclude` holds keys of turns that the prompt has anyway."""
+    """What to look for; `exclude` holds keys of turns that the prompt has anyway.
+
+    With `relevant_only` a message that calls for no memory gets none.
+    """
 
     text: str
     top_k: int
@@ -52,12 +67,12 @@ class Query:
     created_after: int | None = None
     created_before: int | None = None
     exclude: frozenset[int] = frozenset()
+    relevant_only: bool = False
 
     def admits(self, turn: Turn) -> bool:
         """Return whether the filters let a turn through; both times are inclusive."""
         return (
-            turn.key not in self.exclude
-            and (not self.roles or turn.role in self.roles)
+            (not self.roles or turn.role in self.roles)
             and (self.created_after is None or turn.created_at >= self.created_after)
             and (self.created_before is None or turn.created_at <= self.created_before)
         )
@@ -68,17 +83,62 @@ class Query:
         return bool(self.roles) or self.created_after is not None or self.created_before is not None
 
 
+class _Stages:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """Count the time since the last stage ended for this one."""
+        now = time.perf_counter()
+        self.milliseconds[name] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+
+@dataclass(slots=True)
+class _Scanned:
+    """A conversation whose vectors were all compared."""
+
+    entry: ConversationVectors
+    scores: npt.NDArray[np.float32]
+
+    def of(self, passages: Sequence[StoredPassage]) -> dict[int, float]:
+        """Return the scores of some passages, by key."""
+        wanted = np.array([passage.key for passage in passages], dtype=np.int64)
+        places = np.searchsorted(self.entry.passages, wanted)
+        places[places == len(self.entry.passages)] = 0
+        found = self.entry.passages[places] == wanted
+        return {
+            int(key): float(self.scores[place])
+            for key, place in zip(wanted[found], places[found], strict=True)
+        }
+
+    def best(self, limit: int) -> dict[int, float]:
+        """Return the best scores by passage key."""
+        if len(self.scores) > limit:
+            places = np.argpartition(-self.scores, limit)[:limit]
+        else:
+            places = np.arange(len(self.scores))
+        return {int(self.entry.passages[place]): float(self.scores[place]) for place in places}
+
+
 @dataclass(slots=True)
 class _Search:
-    """The state of one recall: the scope's statistics, the query's words and its vector."""
+    """The state of one recall: the query's words and vector, and what each channel found."""
 
     log: Reader
     scope: Scope
-    statistics: ScopeStatistics
+    limit: int
+    stages: _Stages
     weights: dict[str, float] = field(default_factory=dict)
+    known_terms: list[str] = field(default_factory=list)
+    common_terms: list[str] = field(default_factory=list)
     vector: Vector | None = None
     words: dict[int, float] = field(default_factory=dict)
     vectors: dict[int, float] = field(default_factory=dict)
+    scanned: dict[int, _Scanned] = field(default_factory=dict)
     best: dict[int, tuple[int, int]] = field(default_factory=dict)
     degraded: str | None = None
 
@@ -87,117 +147,163 @@ class Recaller:
     """The use case that finds turns."""
 
     def __init__(
-        self, log: TurnLog, index: VectorIndex, embedder: Embedder, *, pause_hours: float
+        self,
+        log: TurnLog,
+        index: VectorIndex,
+        embedder: Embedder,
+        cache: VectorCache,
+        *,
+        exact_scan_max: int,
+        pause_hours: float,
     ) -> None:
         self._log = log
         self._index = index
         self._embedder = embedder
+        self._cache = cache
+        self._exact_scan_max = exact_scan_max
         self._pause = round(pause_hours * 3600 * MICROSECONDS)
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
         """Recall inside one conversation; raises NotFound if the project has no such."""
+        stages = _Stages()
         with self._log.read() as log:
-            conversation = log.conversation(project_key, conversation_id)
-            if conversation is None:
+            found = log.conversation(project_key, conversation_id)
+            if found is None:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-            scope = Scope(
-                project_key, (conversation.key,), {conversation.key: conversation.language}
-            )
-            return self._recall(log, scope, query)
+            member = ScopeMember(found.language, found.passages, found.terms, found.erasures)
+            return self._recall(log, Scope(project_key, {found.key: member}), query, stages)
 
     def of_user(self, project_key: int, user_id: str, query: Query) -> Recall:
         """Recall over all of a user's conversations; raises NotFound if there is no such user."""
+        stages = _Stages()
         with self._log.read() as log:
             user = log.user_key(project_key, user_id)
             if user is None:
                 raise NotFound(f"No user {user_id!r}.", param="user_id")
-            return self._recall(log, log.scope_of_user(project_key, user), query)
+            return self._recall(log, log.scope_of_user(project_key, user), query, stages)
 
-    def _recall(self, log: Reader, scope: Scope, query: Query) -> Recall:
-        search = _Search(log, scope, log.scope_statistics(scope))
-        if search.statistics.passages == 0 or query.top_k == 0:
-            return Recall([])
+    def again(self, project_key: int, stretches: Sequence[RecalledStretch]) -> Recall:
+        """Return hits as they were recalled before, without those that were forgotten since."""
+        with self._log.read() as log:
+            turns = log.turns_by_key(project_key, [one.turn_key for one in stretches])
+            conversations = log.conversations_by_key(
+                project_key, {turn.conversation_key for turn in turns.values()}
+            )
+        kept = [one for one in stretches if one.turn_key in turns]
+        return Recall(
+            [
+                Hit(
+                    turn=turns[one.turn_key],
+                    start=one.start,
+                    end=one.end,
+                    conversation_id=conversations[turns[one.turn_key].conversation_key].id,
+                    user_id=conversations[turns[one.turn_key].conversation_key].user,
+                    score=one.score,
+                    channels=one.channels,
+                    rank=rank,
+                )
+                for rank, one in enumerate(kept, start=1)
+            ]
+        )
+
+    def _recall(self, log: Reader, scope: Scope, query: Query, stages: _Stages) -> Recall:
+        limit = CANDIDATES_PER_CHANNEL * (4 if query.is_filtered else 1)
+        search = _Search(log, scope, limit, stages)
+        stages.end("scope")
+        if scope.statistics.passages == 0 or query.top_k == 0:
+            return Recall([], stages_ms=stages.milliseconds)
         self._score_words(search, query)
+        stages.end("words")
+        if query.relevant_only and not _is_relevant(search, query):
+            return Recall([], stages_ms=stages.milliseconds)
         self._embed(search, query)
+        stages.end("embed")
         self._score_vectors(search)
-        turns = self._candidates(search, query)
-        ranked = ranking.rank(self._exact(search, turns))
-        return Recall(self._hits(search, query, ranked), search.degraded)
+        stages.end("vectors")
+        ranked = ranking.rank(self._exact(search, self._candidates(search)))
+        stages.end("rank")
+        hits, considered = self._hits(search, query, ranked)
+        stages.end("read")
+        return Recall(hits, search.degraded, considered, stages.milliseconds)
 
     def _score_words(self, search: _Search, query: Query) -> None:
         """Weigh the query's terms by the scope and score the passages that hold them."""
         wanted = _query_terms(query.text, search.scope)
-        frequencies = search.log.document_frequencies(search.scope, wanted, at_most=MAX_POSTINGS)
-        passages = search.statistics.passages
+        frequencies = search.log.document_frequencies(search.scope, wanted, at_most=MAX_COUNTED)
+        statistics = search.scope.statistics
         search.weights = {
-            term: ranking.inverse_document_frequency(count, passages)
+            term: ranking.inverse_document_frequency(count, statistics.passages)
             for term, count in frequencies.items()
         }
-        read: list[str] = []
-        total = 0
-        for term in sorted(frequencies, key=lambda term: (frequencies[term], term)):
-            total += frequencies[term]
-            if len(read) == MAX_QUERY_TERMS or (read and total > MAX_POSTINGS):
-                break
-            if frequencies[term]:
-                read.append(term)
-        postings = search.log.postings(search.scope, read) if read else []
-        search.words = ranking.bm25(postings, search.weights, search.statistics)
+        search.known_terms = [term for term, count in frequencies.items() if count]
+        rarest = sorted(search.known_terms, key=lambda term: (frequencies[term], term))
+        rarest = rarest[:MAX_QUERY_TERMS]
+        totals = itertools.accumulate(frequencies[term] for term in rarest)
+        read = max(1, sum(total <= MAX_POSTINGS for total in totals))
+        search.common_terms = rarest[read:]
+        postings = search.log.postings(search.scope, rarest[:read]) if rarest else []
+        search.words = ranking.bm25(postings, search.weights, statistics)
 
     def _embed(self, search: _Search, query: Query) -> None:
         """Embed the query, each word weighted by how rare it is in the scope."""
         spans = [
             (span.start, span.end, search.weights.get(span.term, 0.0))
-            for language in set(search.scope.languages.values())
+            for language in search.scope.languages
             for span in term_spans(query.text, language)
         ]
-        search.vector = self._embedder.embed_query(query.text, spans)
+        try:
+            search.vector = self._embedder.embed_query(query.text, spans)
+        except (EmbedderDown, EmbedderRefused) as error:
+            log_line.warning("recall goes on without the embedder", error=error.message)
+            search.degraded = "embedder"
 
     def _score_vectors(self, search: _Search) -> None:
-        """Ask the index for the nearest passages, and scan those it does not have yet."""
         if search.vector is None:
             return
+        if search.scope.statistics.passages <= self._exact_scan_max:
+            self._scan(search, search.vector)
+        else:
+            self._ask_index(search, search.vector)
+
+    def _scan(self, search: _Search, vector: Vector) -> None:
+        """Compare the query with every vector of the scope."""
+        for conversation_key, member in search.scope.members.items():
+            entry = self._cache.get(search.log, conversation_key, member)
+            if len(entry.passages):
+                scanned = _Scanned(entry, entry.cosines(vector))
+                search.scanned[conversation_key] = scanned
+                search.vectors.update(scanned.best(search.limit))
+
+    def _ask_index(self, search: _Search, vector: Vector) -> None:
+        """Ask the index for the nearest passages, and compare those it does not have yet."""
         try:
             for collection, members in search.log.collections_of(search.scope).items():
-                search.vectors.update(
-                    self._index.query(
-                        collection,
-                        search.vector,
-                        self._groups(search.log, collection, members),
-                        CANDIDATES_PER_CHANNEL,
-                    )
-                )
+                groups = self._groups(search.log, collection, members)
+                search.vectors.update(self._index.query(collection, vector, groups, search.limit))
         except VectorIndexDown as error:
             log_line.warning("recall goes on without the vector index", error=error.message)
             search.degraded = "vector_index"
         waiting = search.log.unindexed_passages(search.scope, MAX_UNINDEXED)
-        search.vectors.update(_cosines(search.vector, waiting))
+        search.vectors.update(_cosines(vector, waiting))
 
     def _groups(self, log: Reader, collection: int, members: Sequence[int]) -> list[int] | None:
         """Return the conversations to filter on; None where the collection has no others."""
         found = log.collection(collection)
         return None if found is not None and found.conversation_key is not None else list(members)
 
-    def _candidates(self, search: _Search, query: Query) -> dict[int, PathPoint]:
+    def _candidates(self, search: _Search) -> dict[int, PathPoint]:
         """Return the best turns of both channels with their neighbours on the live path."""
-        limit = CANDIDATES_PER_CHANNEL * (4 if query.is_filtered else 1)
-        by_vector = ranking.top(search.vectors, limit)
-        by_words = ranking.top(search.words, limit)
-        fused = {
-            key: sum(
-                1.0 / (60 + order.index(key)) for order in (by_vector, by_words) if key in order
-            )
-            for key in {*by_vector, *by_words}
-        }
-        passages = search.log.passages_by_key(ranking.top(fused, max(CANDIDATES, limit)))
-        turns = search.log.turns_by_key(
-            search.scope.project_key, {passage.turn_key for passage in passages.values()}
+        by_vector = ranking.top(search.vectors, search.limit)
+        by_words = ranking.top(search.words, search.limit)
+        best = ranking.top(
+            ranking.reciprocal_ranks(by_vector, by_words), max(CANDIDATES, search.limit)
         )
+        turns = {passage.turn_key for passage in search.log.places_by_key(best).values()}
         spans: dict[int, list[tuple[int, int]]] = {}
-        for turn in turns.values():
-            if turn.conversation_key in search.scope.languages:
-                spans.setdefault(turn.conversation_key, []).append(
-                    (turn.seq - 2 * _REACH, turn.seq + 2 * _REACH)
+        for point in search.log.points_of_turns(search.scope.project_key, turns):
+            if point.conversation_key in search.scope.members:
+                spans.setdefault(point.conversation_key, []).append(
+                    (point.seq - _REACH, point.seq + _REACH)
                 )
         return {point.key: point for point in search.log.path_points(spans)}
 
@@ -206,8 +312,12 @@ class Recaller:
         vectors: dict[int, float] = {}
         words: dict[int, float] = {}
         strength: dict[int, tuple[float, float]] = {}
-        passages = search.log.passages_of_turns(points)
-        cosines = {} if search.vector is None else _cosines(search.vector, passages)
+        passages, cosines = self._passages(search, points)
+        if search.common_terms:
+            common = search.log.postings_of(search.common_terms, passages)
+            more = ranking.bm25(common, search.weights, search.scope.statistics)
+            for key, score in more.items():
+                search.words[key] = search.words.get(key, 0.0) + score
         for passage in passages:
             key = passage.turn_key
             scores = search.words.get(passage.key, 0.0), cosines.get(passage.key, -1.0)
@@ -225,9 +335,27 @@ class Recaller:
                 created_at=point.created_at,
                 vector=vectors.get(point.key),
                 words=words.get(point.key, 0.0),
+                by_user=point.role == "user",
             )
             for point, path, position in self._stretches(points)
         ]
+
+    def _passages(
+        self, search: _Search, points: Mapping[int, PathPoint]
+    ) -> tuple[list[StoredPassage], dict[int, float]]:
+        """Return the turns' passages and their similarities; a scanned scope has these already."""
+        if search.vector is None:
+            return search.log.passage_places(points), {}
+        if not search.scanned:
+            passages = search.log.passages_of_turns(points)
+            return passages, _cosines(search.vector, passages)
+        passages = search.log.passage_places(points)
+        cosines: dict[int, float] = {}
+        for conversation_key, scanned in search.scanned.items():
+            own = [one for one in passages if one.conversation_key == conversation_key]
+            if own:
+                cosines.update(scanned.of(own))
+        return passages, cosines
 
     def _stretches(self, points: Mapping[int, PathPoint]) -> list[tuple[PathPoint, int, int]]:
         """Give each turn its stretch and its place in it; a long pause or a deletion ends one."""
@@ -245,12 +373,32 @@ class Recaller:
             before = point
         return found
 
-    def _hits(self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]) -> list[Hit]:
-        """Read the best turns again under the caller's project, filtered, and number them."""
-        project_key = search.scope.project_key
-        admitted = self._admitted(search, query, ranked)
+    def _hits(
+        self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]
+    ) -> tuple[list[Hit], list[Considered]]:
+        """Read the best turns again under the caller's project, until enough may be recalled."""
+        chosen: list[tuple[ranking.Ranked, Turn]] = []
+        considered: list[Considered] = []
+        for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
+            some = ranked[start : start + _HITS_READ_AT_ONCE]
+            turns = search.log.turns_by_key(
+                search.scope.project_key, [one.turn_key for one in some]
+            )
+            for one in some:
+                turn = turns.get(one.turn_key)
+                if turn is None or not turn.text:
+                    continue
+                outcome = _outcome(turn, query, full=len(chosen) >= query.top_k)
+                considered.append(Considered(turn.key, one.score, one.channels, outcome))
+                if outcome == "recalled":
+                    chosen.append((one, turn))
+            if len(chosen) >= query.top_k:
+                break
+        return self._as_hits(search, chosen), considered
+
+    def _as_hits(self, search: _Search, chosen: Sequence[tuple[ranking.Ranked, Turn]]) -> list[Hit]:
         conversations = search.log.conversations_by_key(
-            project_key, {turn.conversation_key for _, turn in admitted}
+            search.scope.project_key, {turn.conversation_key for _, turn in chosen}
         )
         return [
             Hit(
@@ -261,40 +409,32 @@ class Recaller:
                 user_id=conversations[turn.conversation_key].user,
                 score=one.score,
                 channels=one.channels,
-                rank=number,
+                rank=rank,
             )
-            for number, (one, turn) in enumerate(admitted, start=1)
+            for rank, (one, turn) in enumerate(chosen, start=1)
         ]
 
-    def _admitted(
-        self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]
-    ) -> list[tuple[ranking.Ranked, Turn]]:
-        """Return the best turns that the filters let through, reading no more than it takes."""
-        found: list[tuple[ranking.Ranked, Turn]] = []
-        for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
-            some = ranked[start : start + _HITS_READ_AT_ONCE]
-            turns = search.log.turns_by_key(
-                search.scope.project_key, [one.turn_key for one in some]
-            )
-            found += [
-                (one, turn)
-                for one in some
-                if (turn := turns.get(one.turn_key)) is not None
-                and turn.text
-                and query.admits(turn)
-            ]
-            if len(found) >= query.top_k:
-                break
-        return found[: query.top_k]
+
+def _is_relevant(search: _Search, query: Query) -> bool:
+    best = max(search.words.values(), default=0.0)
+    return calls_for_memory(
+        query.text, search.scope.languages, search.weights, search.known_terms, best
+    )
+
+
+def _outcome(turn: Turn, query: Query, *, full: bool) -> Outcome:
+    if turn.key in query.exclude:
+        return "in_recent_window"
+    if not query.admits(turn):
+        return "filtered"
+    return "below_top_k" if full else "recalled"
 
 
 def _query_terms(text: str, scope: Scope) -> list[str]:
     """Return the distinct terms of the query in each language of the scope."""
     return list(
         dict.fromkeys(
-            span.term
-            for language in sorted(set(scope.languages.values()), key=str)
-            for span in term_spans(text, language)
+            span.term for language in scope.languages for span in term_spans(text, language)
         )
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,9 @@ class Conversation:
     head_key: int | None
     next_seq: int
     language: str | None
+    passages: int
+    terms: int
+    erasures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +156,38 @@ class Posting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeMember:
+    """A conversation of a scope: its language, passages and their terms, and its deletions."""
+
+    language: str | None
+    passages: int
+    terms: int
+    erasures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a recall looks: conversations of one project, with the languages they are in."""
+    """Where a recall looks: conversations of one project, by key."""
 
     project_key: int
-    conversation_keys: tuple[int, ...]
-    languages: Mapping[int, str | None]
+    members: Mapping[int, ScopeMember]
+
+    @property
+    def conversation_keys(self) -> tuple[int, ...]:
+        """The keys of its conversations."""
+        return tuple(self.members)
+
+    @property
+    def languages(self) -> tuple[str | None, ...]:
+        """The distinct languages of its conversations, always in the same order."""
+        return tuple(sorted({member.language for member in self.members.values()}, key=str))
+
+    @property
+    def statistics(self) -> ScopeStatistics:
+        """The number of its passages, and their mean length."""
+        passages = sum(member.passages for member in self.members.values())
+        terms = sum(member.terms for member in self.members.values())
+        return ScopeStatistics(passages, terms / passages if passages else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +238,75 @@ class Hit:
     rank: int
 
 
+Outcome = Literal["recalled", "in_recent_window", "filtered", "below_top_k"]
+"""What became of a turn that was ranked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A turn that was ranked, and what became of it."""
+
+    turn_key: int
+    score: float
+    channels: Mapping[str, float]
+    outcome: Outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The outcome of a recall. `degraded` names what was down, if anything."""
+    """The outcome of a recall. `degraded` names what was down, if anything.
+
+    `considered` are the ranked turns, best first; `stages_ms` says where the time went.
+    """
 
     hits: Sequence[Hit]
     degraded: str | None = None
+    considered: Sequence[Considered] = ()
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledStretch:
+    """A hit by key, so that the same block can be made again."""
+
+    turn_key: int
+    start: int
+    end: int
+    score: float
+    channels: Mapping[str, float]
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """Return what is needed to make the hit again."""
+        return cls(hit.turn.key, hit.start, hit.end, hit.score, dict(hit.channels))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptState:
+    """How a conversation's last prompt was built.
+
+    `window_seq` is where its recent window began; `input_parent_key` and `input_hash` tell the user
+    message that its block was made for; `recalled` is what is in that block, `left_out` what is not
+    and why, by turn.
+    """
+
+    window_seq: int | None = None
+    input_parent_key: int | None = None
+    input_hash: bytes | None = None
+    recalled: tuple[RecalledStretch, ...] = ()
+    left_out: tuple[tuple[int, DropReason], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrace:
+    """How a prompt or a search came about, in keys and numbers."""
+
+    id: str
+    created_at: int
+    detail: Mapping[str, Any]
+
+
+DropReason = Literal["budget", "duplicate", "orphan_tool_result", "unanswered_tool_call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +314,7 @@ class Dropped:
     """A turn that was a candidate for a prompt and stayed out, and why."""
 
     item_id: str
-    reason: Literal["budget", "duplicate", "orphan_tool_result", "unanswered_tool_call"]
+    reason: DropReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +344,7 @@ class Prompt:
     recent_last_seq: int | None
     dropped: Sequence[Dropped] = ()
     degraded: str | None = None
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from memory_service.records import (
     NewTurn,
     Passage,
     Turn,
+    Vector,
 )
 from memory_service.turn_log.log import Reader, Writer
 
@@ -257,7 +258,9 @@ class Remember:
             )
         ]
         texts = [passage_text(turn.name or turn.role, turn.text, window) for turn, _, window in cut]
-        vectors = self._embedder.embed_documents(texts)
+        vectors: Sequence[Vector | None] = [None] * len(texts)
+        if self._embedder.embeds_with_write:
+            vectors = self._embedder.embed_documents(texts)
         passages: dict[str, list[Passage]] = {}
         for (turn, number, window), text, vector in zip(cut, texts, vectors, strict=True):
             passages.setdefault(turn.id, []).append(

@@ -15,19 +15,25 @@ from filelock import FileLock, Timeout
 from memory_service import clock
 from memory_service.analyser import ANALYSER_VERSION
 from memory_service.build_prompt import PromptBuilder, PromptDefaults
-from memory_service.chroma_index import ChromaIndex
+from memory_service.chroma_process import ChromaProcess
+from memory_service.embedders import open_embedder
+from memory_service.embedders.checks import Limits as EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import StartupError
 from memory_service.forget import Forget
 from memory_service.indexing import Indexer
 from memory_service.interfaces import Embedder, VectorIndex
 from memory_service.items import ItemLimits
+from memory_service.later import LaterWriter
+from memory_service.prompt_states import PromptStates
 from memory_service.recall import Recaller
 from memory_service.records import IndexStatus
 from memory_service.remember import Limits, Remember
 from memory_service.settings import Settings, context_window
 from memory_service.tokens import TokenCounter, encoding_name_for_model
+from memory_service.traces import Traces
 from memory_service.turn_log.log import TurnLog
+from memory_service.vector_cache import VectorCache
 from memory_service.vocabularies import open_counter
 
 LOCAL_PROJECT = "local"
@@ -118,11 +124,24 @@ class Service:
             on_stored=self.indexer.wake,
         )
         self.forget = Forget(log, on_deleted=self.indexer.wake)
-        self.recaller = Recaller(log, index, embedder, pause_hours=settings.neighbour_pause_hours)
+        self.recaller = Recaller(
+            log,
+            index,
+            embedder,
+            VectorCache(embedder.dimension, settings.vector_cache_mib * 1024 * 1024),
+            exact_scan_max=settings.exact_scan_max,
+            pause_hours=settings.neighbour_pause_hours,
+        )
+        self.later = LaterWriter(log)
+        self.traces = Traces(
+            log, self.later, keep=settings.traces_kept, keep_days=settings.trace_days
+        )
         self.prompts = PromptBuilder(
             log,
             self.recaller,
             self.counter,
+            PromptStates(self.later),
+            self.traces,
             PromptDefaults(
                 token_budget=settings.token_budget,
                 reserved_output_tokens=settings.reserved_output_tokens,
@@ -141,14 +160,19 @@ class Service:
             stack.enter_context(own_folder(folder, purpose))
             log = TurnLog.open(folder)
             stack.callback(log.close)
-            chosen = embedder or LocalEmbedder()
+            chosen = embedder or _embedder(settings, log)
+            stack.callback(chosen.close)
             _check_made_with(log, chosen)
-            index = ChromaIndex(folder / "chroma", embedder=chosen.name, dimension=chosen.dimension)
+            index = ChromaProcess(
+                folder / "chroma", embedder=chosen.name, dimension=chosen.dimension
+            )
             stack.callback(index.close)
             service = cls(settings, log=log, index=index, embedder=chosen)
             stack.callback(service.forget.close)
             stack.callback(service.indexer.stop)
             service.indexer.start()
+            stack.callback(service.later.stop)
+            service.later.start()
             service._closing = stack.pop_all()
         return service
 
@@ -193,6 +217,35 @@ class Service:
         """Return how far the vector index is behind the log."""
         with self.log.read() as log:
             return log.index_status()
+
+
+def _embedder(settings: Settings, log: TurnLog) -> Embedder:
+    """Open the embedder that the settings name."""
+    if settings.embedder == "local":
+        return LocalEmbedder()
+    with log.read() as reader:
+        made_with = reader.property("embedder")
+    key = settings.embedder_api_key
+    return open_embedder(
+        settings.embedder,
+        EmbedderLimits(
+            counter=open_counter(
+                encoding_name_for_model(settings.embedder_model),
+                allow_download=settings.tiktoken_download,
+                cache_dir=settings.tiktoken_cache_dir,
+            ),
+            max_input_tokens=settings.embedder_max_input_tokens,
+            batch=settings.embedder_batch,
+            timeout_seconds=settings.embedder_timeout_seconds,
+            query_timeout_seconds=settings.embedder_query_timeout_seconds,
+        ),
+        model=settings.embedder_model,
+        base_url=settings.embedder_base_url,
+        api_key=None if key is None else key.get_secret_value(),
+        dimension=settings.embedder_dimension,
+        config=settings.embedder_config,
+        made_with=made_with,
+    )
 
 
 def _check_made_with(log: TurnLog, embedder: Embedder) -> None:

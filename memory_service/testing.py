@@ -68,6 +68,12 @@ class MemoryIndex:
         nearest = sorted(scores, key=lambda key: (-scores[key], key))[:limit]
         return {key: scores[key] for key in nearest}
 
+    def exists(self, collection: int) -> bool:
+        """Return whether there is such a collection."""
+        with self._lock:
+            self._fail_if_told()
+            return collection in self._collections
+
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
         with self._lock:

@@ -40,6 +40,7 @@ IDS = {
     "user_id": "user",
     "user": "user",
     "receipt_id": "receipt",
+    "trace_id": "trace",
 }
 AFTER = {
     "/v1/conversations": "conversation",
@@ -92,7 +93,11 @@ class Tenant:
         gone = f"/v1/conversations/{conversation}-gone"
         self.call("POST", "/v1/conversations", json={"id": f"{conversation}-gone"})
         receipt = self.call("DELETE", gone).raise_for_status().json()["receipt"]
-        self.ids.update(conversation=conversation, item=item, user=user, receipt=receipt)
+        asked = {"query": "walrus", "conversation_id": conversation}
+        trace = self.call("POST", "/v1/search", json=asked).raise_for_status().json()["trace_id"]
+        self.ids.update(
+            conversation=conversation, item=item, user=user, receipt=receipt, trace=trace
+        )
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,16 @@ def test_the_python_of_the_readme_runs(address: str, capsys: pytest.CaptureFixtu
     assert "Which locker is mine?" in capsys.readouterr().out
 
 
+def test_the_program_without_http_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = re.search(r"<!-- run: embedded -->\n```python\n(.+?)```", README, re.DOTALL)
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    exec(compile(found[1], "README.md", "exec"), {})  # noqa: S102 - the README's own lines
+    assert capsys.readouterr().out.startswith("My locker at the gym is 8314.")
+
+
 def test_every_command_of_the_readme_exists() -> None:
     commands = get_command(app)
     programs = r"^(?:\S+ )*?(memory-service|memory-ingest) ?(.*?)(?:#.*)?$"

@@ -270,7 +270,8 @@ def test_a_set_without_gold_ends_in_one_line(small: Small) -> None:
 def test_a_recall_without_the_index_is_no_measurement(small: Small, settings: Settings) -> None:
     dataset = jsonl.load(*sorted(small.folder.glob("small.*.jsonl")))
     index = MemoryIndex()
-    with idle_service(settings, index) as service, Progress(disable=True) as progress:
+    asking = settings.model_copy(update={"exact_scan_max": 0})
+    with idle_service(asking, index) as service, Progress(disable=True) as progress:
         project = service.local_project()
         recall.store(service, project, dataset, progress)
         while service.indexer.step():

@@ -306,7 +306,7 @@ def test_what_is_deleted_while_its_vector_is_written_leaves_the_index_again(
 
 def test_recall_answers_from_words_and_says_so_while_the_index_is_down(small: Settings) -> None:
     index = MemoryIndex()
-    with idle_service(small, index) as service:
+    with idle_service(small.model_copy(update={"exact_scan_max": 0}), index) as service:
         create(service, "c", "the locker is 8314", "we had soup", "the train was late")
         service.indexer.drain()
         index.failures = -1
@@ -340,7 +340,8 @@ def test_recall_finds_what_the_index_has_not_taken_in_yet(idle: Service) -> None
 def test_a_broken_chroma_degrades_the_running_service_and_loses_nothing(
     settings: Settings,
 ) -> None:
-    with running(settings, "tests") as address, httpx2.Client(base_url=address) as http:
+    asking = settings.model_copy(update={"exact_scan_max": 0})
+    with running(asking, "tests") as address, httpx2.Client(base_url=address) as http:
         http.post("/v1/conversations", json={"id": "c", "items": items("soup", "bread")})
         eventually(lambda: http.get("/readyz").json() == {"status": "ok", "lag": 0, "parked": 0})
         (settings.data_dir / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)

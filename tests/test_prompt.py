@@ -11,6 +11,7 @@ from memory_service.errors import ContextLengthExceeded
 from memory_service.messages import Block
 from memory_service.prompt import (
     Budget,
+    Window,
     block_tokens,
     choose_recalled,
     fixed_parts,
@@ -59,68 +60,81 @@ def windows(draw: st.DrawFn) -> tuple[list[Block], list[int]]:
     return found, tokens
 
 
-def begins(lengths: range, max_turns: int, max_tokens: int = 10**6) -> list[int]:
+def begins(
+    lengths: range, max_turns: int, max_tokens: int = 10**6, *, kept: bool = True
+) -> list[int]:
     """Return where the window begins as a conversation of single turns grows."""
     path = [make_block(message(), first_key=key) for key in range(1, lengths.stop)]
-    return [
-        recent_window(path[:n], [1] * n, max_turns=max_turns, max_tokens=max_tokens)
-        for n in lengths
-    ]
+    window, starts, seq = Window(max_turns, max_tokens), [], None
+    for n in lengths:
+        starts.append(recent_window(path[:n], [1] * n, window, seq))
+        seq = path[starts[-1]].first_seq if kept and starts[-1] < n else None
+    return starts
 
 
-@given(windows(), st.integers(0, 40), st.integers(0, 300))
+@given(windows(), st.integers(0, 40), st.integers(0, 300), st.integers(0, 100) | st.none())
 def test_the_window_is_within_both_limits(
-    window: tuple[list[Block], list[int]], max_turns: int, max_tokens: int
+    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int, kept: int | None
 ) -> None:
-    found, tokens = window
-    start = recent_window(found, tokens, max_turns=max_turns, max_tokens=max_tokens)
+    found, tokens = path
+    start = recent_window(found, tokens, Window(max_turns, max_tokens), kept)
     assert 0 <= start <= len(found)
     assert sum(len(block.turns) for block in found[start:]) <= max_turns
     assert sum(tokens[start:]) <= max_tokens
 
 
-@given(windows(), st.integers(0, 40), st.integers(0, 300))
+@given(windows(), st.integers(0, 40), st.integers(0, 300), st.integers(0, 100) | st.none())
 def test_the_window_is_empty_only_if_the_last_block_does_not_fit(
-    window: tuple[list[Block], list[int]], max_turns: int, max_tokens: int
+    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int, kept: int | None
 ) -> None:
-    found, tokens = window
-    start = recent_window(found, tokens, max_turns=max_turns, max_tokens=max_tokens)
+    found, tokens = path
+    start = recent_window(found, tokens, Window(max_turns, max_tokens), kept)
     fits = bool(found) and len(found[-1].turns) <= max_turns and tokens[-1] <= max_tokens
     assert (start < len(found)) is fits
 
 
 @given(windows())
-def test_the_window_is_everything_if_everything_fits(
-    window: tuple[list[Block], list[int]],
+def test_the_window_is_everything_if_everything_fits(path: tuple[list[Block], list[int]]) -> None:
+    assert recent_window(*path, Window(90, 1_500), None) == 0
+
+
+@given(windows(), st.integers(0, 40), st.integers(0, 300))
+def test_a_window_that_was_just_made_is_kept(
+    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int
 ) -> None:
-    assert recent_window(*window, max_turns=90, max_tokens=1_500) == 0
+    found, tokens = path
+    window = Window(max_turns, max_tokens)
+    start = recent_window(found, tokens, window, None)
+    seq = found[start].first_seq if start < len(found) else None
+    assert recent_window(found, tokens, window, seq) == start
 
 
-@given(windows(), st.integers(0, 40))
-def test_more_room_never_makes_the_window_shorter(
-    window: tuple[list[Block], list[int]], max_turns: int
-) -> None:
-    found, tokens = window
-    small = recent_window(found, tokens, max_turns=max_turns, max_tokens=100)
-    large = recent_window(found, tokens, max_turns=max_turns, max_tokens=200)
-    assert large <= small
-
-
-def test_the_window_keeps_its_beginning_for_half_of_its_turns() -> None:
-    starts = begins(range(21, 121), max_turns=20)
+def test_the_window_keeps_its_beginning_while_it_fits_and_is_then_cut_by_half() -> None:
+    starts = begins(range(1, 121), max_turns=20)
     runs = [len(list(run)) for _, run in itertools.groupby(starts)]
-    assert set(runs[1:-1]) == {10}
+    assert runs[0] == 20
+    assert set(runs[1:-1]) == {11}
 
 
-def test_the_window_never_holds_less_than_half_of_the_turns_allowed() -> None:
+def test_the_window_holds_between_half_and_all_of_the_turns_allowed() -> None:
     lengths = range(21, 121)
     sizes = [n - start for n, start in zip(lengths, begins(lengths, max_turns=20), strict=True)]
-    assert (min(sizes), max(sizes)) == (11, 20)
+    assert (min(sizes), max(sizes)) == (10, 20)
 
 
 def test_the_window_only_moves_forward() -> None:
     starts = begins(range(121), max_turns=20)
     assert starts == sorted(starts)
+
+
+def test_a_window_much_smaller_than_it_may_be_is_made_anew() -> None:
+    path = [make_block(message(), first_key=key) for key in range(1, 101)]
+    assert recent_window(path, [1] * 100, Window(40, 10**6), 96) == 80
+
+
+def test_the_window_reaches_back_to_what_it_must_hold() -> None:
+    path = [make_block(message(), first_key=key) for key in range(1, 11)]
+    assert recent_window(path, [1] * 10, Window(2, 100, must_hold=4), None) == 4
 
 
 @pytest.mark.parametrize(("max_turns", "max_tokens"), [(0, 100), (5, 0), (0, 0)])
@@ -129,7 +143,7 @@ def test_without_room_the_window_is_empty(max_turns: int, max_tokens: int) -> No
 
 
 def test_of_no_blocks_the_window_is_empty() -> None:
-    assert recent_window([], [], max_turns=5, max_tokens=5) == 0
+    assert recent_window([], [], Window(5, 5), None) == 0
 
 
 @pytest.mark.parametrize("counter", [Words(), Characters()])

@@ -15,7 +15,8 @@ from memory_service.settings import Settings, context_window, load_settings, set
 README = Path(__file__).parent.parent / "README.md"
 UNITS = {
     *("bytes", "chars", "words", "seconds", "hours", "vectors", "turns", "tokens", "vector"),
-    *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch"),
+    *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch", "scan"),
+    *("traces", "days", "mib"),
 }
 """A number's name says what it counts: one of these is among its words."""
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import pytest
 from conftest import LONG
 from factories import function_call, function_output, message
 from hypothesis import strategies as st
@@ -22,7 +21,6 @@ from hypothesis.stateful import (
 )
 from storing import append, attempt, create, findings, idle_service, project_key
 
-from memory_service.records import Scope
 from memory_service.remember import Below
 from memory_service.settings import Settings
 
@@ -171,12 +169,9 @@ class Tree(RuleBasedStateMachine):
             conversation = log.conversation(project, "c")
             if conversation is None:
                 return
-            scope = Scope(project, (conversation.key,), {conversation.key: conversation.language})
-            statistics = log.scope_statistics(scope)
             keys = [turn.key for turn in log.all_turns(conversation.key)]
             lengths = [passage.length for passage in log.passages_of_turns(keys)]
-        assert statistics.passages == len(lengths)
-        assert statistics.mean_length * len(lengths) == pytest.approx(sum(lengths))
+        assert (conversation.passages, conversation.terms) == (len(lengths), sum(lengths))
 
     @invariant()
     def verify_finds_nothing(self) -> None:

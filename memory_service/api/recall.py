@@ -15,7 +15,7 @@ from memory_service.api.state import ServiceState
 from memory_service.build_prompt import PromptRequest
 from memory_service.clock import parse_time
 from memory_service.errors import InvalidRequest
-from memory_service.items import ROLES, new_id, parse_item
+from memory_service.items import ROLES, parse_item
 from memory_service.recall import Query
 from memory_service.records import NewTurn
 from memory_service.service import Service
@@ -40,7 +40,7 @@ def search(project: Project, service: ServiceState, body: RequestBody) -> Respon
     answer: dict[str, Any] = {
         "object": "list",
         "data": [render.hit(one) for one in found.hits],
-        "trace_id": new_id("trace"),
+        "trace_id": service.traces.add_search(project, found),
     }
     if found.degraded is not None:
         answer["degraded"] = found.degraded
@@ -78,7 +78,13 @@ def build_context(
     )
     if wanted.store:
         service.remember.append(project, conversation_id, turns, attempt)
-    return render.respond(render.prompt(built, new_id("trace")))
+    return render.respond(render.prompt(built))
+
+
+@router.get("/traces/{trace_id}")
+def get_trace(project: Project, service: ServiceState, trace_id: str) -> Response:
+    """Say how a prompt or a search came about: candidates, scores, what was kept, and times."""
+    return render.respond(service.traces.get(project, trace_id))
 
 
 def _query(service: Service, wanted: SearchRequest) -> Query:

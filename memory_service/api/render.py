@@ -73,7 +73,7 @@ def hit(found: Hit) -> dict[str, Any]:
     }
 
 
-def prompt(built: Prompt, trace_id: str) -> dict[str, Any]:
+def prompt(built: Prompt) -> dict[str, Any]:
     """Return a prompt with its tokens by part and where each recalled turn came from."""
     tokens = built.tokens
     rendered: dict[str, Any] = {
@@ -82,7 +82,7 @@ def prompt(built: Prompt, trace_id: str) -> dict[str, Any]:
         "recalled": [{**hit(found), "why": why(found)} for found in built.recalled],
         "recent": {"first_seq": built.recent_first_seq, "last_seq": built.recent_last_seq},
         "dropped": [{"item_id": drop.item_id, "reason": drop.reason} for drop in built.dropped],
-        "trace_id": trace_id,
+        "trace_id": built.trace_id,
     }
     if built.degraded is not None:
         rendered["degraded"] = built.degraded

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory_service.records import Conversation, Metadata, Order, Page, Scope
+from memory_service.records import Conversation, Metadata, Order, Page, Scope, ScopeMember
 from memory_service.turn_log.schema import conversations, users
 from memory_service.turn_log.statements import (
     Statements,
@@ -36,6 +36,9 @@ def _record(row: Any) -> Conversation:
         head_key=row.head_id,
         next_seq=row.next_seq,
         language=row.language,
+        passages=row.passages,
+        terms=row.terms,
+        erasures=row.erasures,
     )
 
 
@@ -97,13 +100,17 @@ class ConversationReads(Statements):
     def scope_of_user(self, project_key: int, user_key: int) -> Scope:
         """Return the scope of all of a user's conversations."""
         rows = self._connection.execute(
-            sa.select(conversations.c.id, conversations.c.language)
+            sa.select(
+                conversations.c.id,
+                conversations.c.language,
+                conversations.c.passages,
+                conversations.c.terms,
+                conversations.c.erasures,
+            )
             .where(conversations.c.project_id == project_key, conversations.c.user_id == user_key)
             .order_by(conversations.c.id)
         ).all()
-        return Scope(
-            project_key, tuple(row.id for row in rows), {row.id: row.language for row in rows}
-        )
+        return Scope(project_key, {row.id: ScopeMember(*row[1:]) for row in rows})
 
 
 class ConversationWrites(ConversationReads):

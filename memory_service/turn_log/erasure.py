@@ -108,6 +108,7 @@ class ErasureWrites(TurnWrites, IndexWrites):
                 .values(
                     passages=conversations.c.passages - gone[0],
                     terms=conversations.c.terms - int(gone[1] or 0),
+                    erasures=conversations.c.erasures + 1,
                 )
             )
             # Scanning the conversation's postings is slower than deriving the terms again from

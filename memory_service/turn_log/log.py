@@ -17,6 +17,7 @@ from memory_service.turn_log.conversations import ConversationReads, Conversatio
 from memory_service.turn_log.erasure import ErasureWrites
 from memory_service.turn_log.index_state import IndexReads
 from memory_service.turn_log.migrate import migrate
+from memory_service.turn_log.observations import ObservationReads, ObservationWrites
 from memory_service.turn_log.retries import RetryReads, RetryWrites
 from memory_service.turn_log.tenants import TenantReads, TenantWrites
 from memory_service.turn_log.terms import TermReads, TermWrites
@@ -25,7 +26,9 @@ from memory_service.turn_log.turns import TurnReads
 FILE_NAME = "turn_log.sqlite3"
 
 
-class Reader(TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, RetryReads):
+class Reader(
+    TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, RetryReads, ObservationReads
+):
     """The statements of a transaction that only reads; what it sees does not change under it."""
 
     def integrity_problems(self) -> list[str]:
@@ -33,7 +36,15 @@ class Reader(TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, R
         return sqlite.integrity_problems(self._connection)
 
 
-class Writer(ErasureWrites, TermWrites, ConversationWrites, TenantWrites, RetryWrites, Reader):
+class Writer(
+    ErasureWrites,
+    TermWrites,
+    ConversationWrites,
+    TenantWrites,
+    RetryWrites,
+    ObservationWrites,
+    Reader,
+):
     """The statements of the one transaction that writes; all of it is durable, or nothing."""
 
 

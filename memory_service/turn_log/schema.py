@@ -104,6 +104,8 @@ conversations = Table(
     # Totals over its passages: counting 100,000 of them took 6 ms of every recall.
     Column("passages", Integer, nullable=False, server_default="0"),
     Column("terms", BigInteger, nullable=False, server_default="0"),
+    # Counts deletions of turns: what was read into memory before one is out of date.
+    Column("erasures", Integer, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "external_id"),
     Index("conversations_by_user", "user_id", "id"),
 )
@@ -231,4 +233,28 @@ receipts = Table(
     Column("counts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     comment="What was forgotten, in numbers. Nothing here names or quotes it.",
+)
+
+prompt_states = Table(
+    "prompt_states",
+    metadata,
+    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    Column("window_seq", Integer),
+    Column("input_parent_id", Key),
+    Column("input_hash", LargeBinary(32)),
+    Column("recalled", Text, nullable=False),
+    Column("left_out", Text, nullable=False),
+    comment="How a conversation's last prompt was built; keys and scores, no text.",
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, _cascade("projects.id"), nullable=False),
+    Column("external_id", String(64), nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("traces_by_age", "project_id", "created_at"),
+    comment="How prompts and searches came about; keys and scores, no text.",
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
-from memory_service.records import Passage, Posting, Scope, ScopeStatistics, StoredPassage
+from memory_service.records import Passage, Posting, Scope, StoredPassage, Vector
 from memory_service.turn_log.schema import conversations, index_queue, passages, postings
 from memory_service.turn_log.statements import (
+    MAX_PARAMETERS,
     Statements,
     allocate_keys,
     batches,
@@ -32,19 +33,6 @@ _COLUMNS = (
 
 class TermReads(Statements):
     """Statistics, postings and vectors of a scope."""
-
-    def scope_statistics(self, scope: Scope) -> ScopeStatistics:
-        """Return how many passages a scope has, and their mean length in terms."""
-        count, terms = 0, 0
-        for some in batches(scope.conversation_keys):
-            row = self._connection.execute(
-                sa.select(
-                    sa.func.coalesce(sa.func.sum(conversations.c.passages), 0),
-                    sa.func.coalesce(sa.func.sum(conversations.c.terms), 0),
-                ).where(conversations.c.id.in_(some))
-            ).one()
-            count, terms = count + int(row[0]), terms + int(row[1])
-        return ScopeStatistics(count, terms / count if count else 0.0)
 
     def document_frequencies(
         self, scope: Scope, terms: Iterable[str], *, at_most: int
@@ -69,18 +57,42 @@ class TermReads(Statements):
                 )
         return {term: min(count, at_most) for term, count in counts.items()}
 
-    def postings(self, scope: Scope, terms: Iterable[str]) -> list[Posting]:
+    def postings(self, scope: Scope, terms: Sequence[str]) -> list[Posting]:
         """Return all postings of the terms in the scope."""
-        wanted = list(terms)
-        found: list[Posting] = []
-        for some in batches(scope.conversation_keys):
-            rows = self._connection.execute(
+        return [
+            posting
+            for some in batches(scope.conversation_keys)
+            for posting in self._postings(terms, postings.c.conversation_id.in_(some))
+        ]
+
+    def postings_of(self, terms: Sequence[str], places: Iterable[StoredPassage]) -> list[Posting]:
+        """Return the postings of the terms in some passages."""
+        by_conversation: dict[int, list[int]] = {}
+        for place in places:
+            by_conversation.setdefault(place.conversation_key, []).append(place.key)
+        return [
+            posting
+            for conversation_key, keys in by_conversation.items()
+            for some in batches(keys, MAX_PARAMETERS - len(terms))
+            for posting in self._postings(
+                terms,
+                sa.and_(
+                    postings.c.conversation_id == conversation_key,
+                    postings.c.passage_id.in_(some),
+                ),
+            )
+        ]
+
+    def _postings(self, terms: Sequence[str], where: sa.ColumnElement[bool]) -> list[Posting]:
+        # Rows of four in the order of a Posting's fields, which is all that anybody asks of one.
+        return cast(
+            "list[Posting]",
+            self._fetch_plain(
                 sa.select(
                     postings.c.term, postings.c.passage_id, postings.c.tf, postings.c.length
-                ).where(postings.c.conversation_id.in_(some), postings.c.term.in_(wanted))
-            ).all()
-            found.extend(map(Posting._make, rows))
-        return found
+                ).where(where, postings.c.term.in_(terms))
+            ),
+        )
 
     def passages_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
         """Return passages by their keys; the caller checks whose they are by their turns."""
@@ -98,6 +110,57 @@ class TermReads(Statements):
             for passage in self._passages(passages.c.turn_id.in_(some))
         ]
 
+    def places_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
+        """Return passages by their keys, without their vectors."""
+        return {
+            row.id: _stored(row, None)
+            for some in batches(keys)
+            for row in self._connection.execute(
+                sa.select(*_COLUMNS[:-1]).where(passages.c.id.in_(some))
+            ).all()
+        }
+
+    def vector_count(self, conversation_key: int) -> int:
+        """Return how many passages of a conversation have a vector."""
+        return (
+            self._connection.scalar(
+                sa.select(sa.func.count())
+                .select_from(passages)
+                .where(
+                    passages.c.conversation_id == conversation_key, passages.c.vector.is_not(None)
+                )
+            )
+            or 0
+        )
+
+    def passage_places(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
+        """Return the passages of turns without their vectors."""
+        return [
+            _stored(row, None)
+            for some in batches(turn_keys)
+            for row in self._connection.execute(
+                sa.select(*_COLUMNS[:-1]).where(passages.c.turn_id.in_(some))
+            ).all()
+        ]
+
+    def vectors_after(
+        self, conversation_key: int, after: int
+    ) -> tuple[list[int], list[int], list[bytes]]:
+        """Return (passage keys, turn keys, half floats) of passages whose key is above `after`.
+
+        Passages without a vector are left out; keys rise, and so do those of their turns.
+        """
+        rows = self._connection.execute(
+            sa.select(passages.c.id, passages.c.turn_id, passages.c.vector)
+            .where(
+                passages.c.conversation_id == conversation_key,
+                passages.c.id > after,
+                passages.c.vector.is_not(None),
+            )
+            .order_by(passages.c.id)
+        ).all()
+        return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
+
     def unindexed_passages(self, scope: Scope, limit: int) -> list[StoredPassage]:
         """Return passages of the scope that are not in the vector index yet, newest first."""
         found: list[StoredPassage] = []
@@ -109,7 +172,7 @@ class TermReads(Statements):
                 .order_by(passages.c.id.desc())
                 .limit(limit)
             )
-            found.extend(_stored(row) for row in rows)
+            found.extend(_stored(row, row.vector) for row in rows)
         return found[:limit]
 
     def passage_totals(self, conversation_key: int) -> tuple[int, int]:
@@ -135,7 +198,7 @@ class TermReads(Statements):
 
     def _passages(self, condition: sa.ColumnElement[bool]) -> list[StoredPassage]:
         rows = self._connection.execute(sa.select(*_COLUMNS).where(condition)).all()
-        return [_stored(row) for row in rows]
+        return [_stored(row, row.vector) for row in rows]
 
 
 class TermWrites(TermReads):
@@ -149,19 +212,20 @@ class TermWrites(TermReads):
         if not flat:
             return []
         keys = allocate_keys(self._connection, "passages", len(flat))
-        self._insert(
+        self._insert_plain(
             passages,
+            ("id", "conversation_id", "turn_id", "ordinal", "start", "end", "length", "vector"),
             [
-                {
-                    "id": key,
-                    "conversation_id": conversation_key,
-                    "turn_id": turn_key,
-                    "ordinal": passage.ordinal,
-                    "start": passage.start,
-                    "end": passage.end,
-                    "length": len(passage.terms),
-                    "vector": vector_to_blob(passage.vector),
-                }
+                (
+                    key,
+                    conversation_key,
+                    turn_key,
+                    passage.ordinal,
+                    passage.start,
+                    passage.end,
+                    len(passage.terms),
+                    vector_to_blob(passage.vector),
+                )
                 for key, (turn_key, passage) in zip(keys, flat, strict=True)
             ],
         )
@@ -184,6 +248,15 @@ class TermWrites(TermReads):
             [("upsert", key, conversation_key, 0) for key in keys],
         )
         return list(keys)
+
+    def store_vectors(self, vectors: Mapping[int, Vector]) -> None:
+        """Keep vectors that were made after their passages were stored."""
+        for key, vector in vectors.items():
+            self._connection.execute(
+                sa.update(passages)
+                .where(passages.c.id == key)
+                .values(vector=vector_to_blob(vector))
+            )
 
     def replace_terms(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
         """Make the postings of all the conversation's passages anew."""
@@ -214,7 +287,7 @@ class TermWrites(TermReads):
         )
 
 
-def _stored(row: Any) -> StoredPassage:
+def _stored(row: Any, vector: bytes | None) -> StoredPassage:
     return StoredPassage(
         key=row.id,
         turn_key=row.turn_id,
@@ -223,5 +296,5 @@ def _stored(row: Any) -> StoredPassage:
         start=row.start,
         end=row.end,
         length=row.length,
-        vector=vector_from_blob(row.vector),
+        vector=vector_from_blob(vector),
     )

@@ -54,6 +54,18 @@ class PathPoint:
     parent_key: int | None
     created_at: int
     gap_before: bool
+    role: str
+
+
+_POINT = (
+    turns.c.id,
+    turns.c.conversation_id,
+    turns.c.seq,
+    turns.c.parent_id,
+    turns.c.created_at,
+    turns.c.gap_before,
+    turns.c.role,
+)
 
 
 class TurnReads(Statements):
@@ -159,16 +171,19 @@ class TurnReads(Statements):
         )
         return [_record(row) for row in rows]
 
+    def points_of_turns(self, project_key: int, keys: Iterable[int]) -> list[PathPoint]:
+        """Return those of the keys that are live turns of the project, without their texts."""
+        return [
+            PathPoint(*row[:-1])
+            for some in batches(keys)
+            for row in self._connection.execute(
+                sa.select(*_POINT, turns.c.project_id).where(turns.c.id.in_(some), turns.c.live)
+            ).all()
+            if row.project_id == project_key
+        ]
+
     def path_points(self, spans: Mapping[int, Sequence[tuple[int, int]]]) -> list[PathPoint]:
         """Return the live turns in ranges of `seq` by conversation, without their texts."""
-        columns = (
-            turns.c.id,
-            turns.c.conversation_id,
-            turns.c.seq,
-            turns.c.parent_id,
-            turns.c.created_at,
-            turns.c.gap_before,
-        )
         found: list[PathPoint] = []
         for conversation_key, ranges in spans.items():
             # Single numbers: SQLite seeks each in the index, but for ranges joined by OR it walks
@@ -176,7 +191,7 @@ class TurnReads(Statements):
             seqs = {seq for first, last in ranges for seq in range(first, last + 1)}
             for some in batches(sorted(seqs)):
                 rows = self._connection.execute(
-                    sa.select(*columns).where(
+                    sa.select(*_POINT).where(
                         turns.c.conversation_id == conversation_key,
                         turns.c.live,
                         turns.c.seq.in_(some),

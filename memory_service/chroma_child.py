@@ -1,0 +1,98 @@
+"""The process that owns Chroma's folder.
+
+Chroma's writes hold the interpreter's lock (256 vectors for about 0.1 s); here they stall nobody
+else. Requests come on standard input as pickles with their length in front, from the one
+parent, and answers leave on standard output in the same form. The child ends with its input.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from memory_service.chroma_index import ChromaIndex
+from memory_service.errors import ServiceError, VectorIndexDown
+
+_LENGTH = struct.Struct(">Q")
+_QUERY_THREADS = 2
+_NICENESS = 5
+_WRITES = frozenset({"upsert", "delete", "drop"})
+
+
+def send(stream: IO[bytes], value: Any) -> None:
+    """Write one value, whole."""
+    content = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(_LENGTH.pack(len(content)) + content)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Read one value; raises EOFError at the end of the stream."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (length,) = _LENGTH.unpack(head)
+    content = stream.read(length)
+    if len(content) < length:
+        raise EOFError
+    # The other end is this program: the parent that started the child, or the child it started.
+    return pickle.loads(content)  # noqa: S301
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    # Ctrl-C reaches the whole group of processes; the parent says when it is time to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who waits for an answer comes first; what is not indexed yet is found all the same.
+    os.nice(_NICENESS)
+    requests, answers = sys.stdin.buffer, _own_stdout()
+    folder, embedder, dimension = receive(requests)
+    try:
+        index = ChromaIndex(Path(folder), embedder=embedder, dimension=dimension)
+    except ServiceError as error:
+        send(answers, (0, _as_error(error)))
+        return
+    send(answers, (0, None))
+    _serve(index, requests, answers)
+    index.close()
+
+
+def _own_stdout() -> IO[bytes]:
+    """Keep standard output for answers: whatever a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
+    sending = threading.Lock()
+
+    def answer(number: int, work: Callable[[], Any]) -> None:
+        try:
+            result = work()
+        except ServiceError as error:
+            result = _as_error(error)
+        with sending:
+            send(answers, (number, result))
+
+    with ThreadPoolExecutor(_QUERY_THREADS) as reading, ThreadPoolExecutor(1) as writing:
+        while True:
+            try:
+                number, name, arguments = receive(requests)
+            except EOFError:
+                return
+            pool = writing if name in _WRITES else reading
+            pool.submit(answer, number, partial(getattr(index, name), *arguments))
+
+
+def _as_error(error: ServiceError) -> VectorIndexDown:
+    return VectorIndexDown(error.message)

@@ -1,0 +1,48 @@
+"""The vector index can be lost at any time: the log has everything that is in it."""
+
+from __future__ import annotations
+
+import shutil
+
+from storing import create, eventually, project_key
+
+from memory_service.chroma_process import ChromaProcess
+from memory_service.recall import Query
+from memory_service.service import Service
+from memory_service.settings import Settings
+
+SAID = ("the locker is 8314", "we had soup", "the train was late")
+
+
+def vectors(service: Service) -> int:
+    """Return how many vectors the index holds of the collections that the log knows."""
+    with service.log.read() as log:
+        collections = log.all_collections()
+    return sum(len(service.index.keys(one.key)) for one in collections)
+
+
+def test_a_lost_folder_is_built_again_at_the_next_start(settings: Settings) -> None:
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", *SAID)
+        eventually(lambda: service.index_status().lag == 0)
+    shutil.rmtree(settings.data_dir / "chroma")
+    with Service.open(settings, purpose="tests") as service:
+        eventually(lambda: service.index_status().lag == 0)
+        assert vectors(service) == len(SAID)
+
+
+def test_a_child_that_was_killed_is_replaced_and_nothing_is_lost(settings: Settings) -> None:
+    asking = settings.model_copy(update={"exact_scan_max": 0})
+    with Service.open(asking, purpose="tests") as service:
+        create(service, "c", *SAID)
+        eventually(lambda: service.index_status().lag == 0)
+        assert isinstance(service.index, ChromaProcess)
+        service.index.kill_child()
+        create(service, "d", "the bakery closes at noon")
+        eventually(lambda: service.index_status().lag == 0)
+        assert vectors(service) == len(SAID) + 1
+        found = service.recaller.in_conversation(
+            project_key(service), "c", Query("which locker", top_k=1)
+        )
+        assert found.degraded is None
+        assert found.hits[0].turn.text == SAID[0]
