@@ -67,14 +67,14 @@ class Body:
             raise invalid(error) from error
 
 
-def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> Body:
+async def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> Body:
     return Body(content, service.settings.max_nesting)
 
 
 RequestBody = Annotated[Body, Depends(_body)]
 
 
-def _attempt(
+async def _attempt(
     request: Request,
     content: Annotated[bytes, Depends(_read)],
     idempotency_key: Annotated[
