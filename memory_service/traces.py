@@ -6,6 +6,7 @@ trace is read, so a forgotten turn is gone from old traces as well.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from memory_service.records import MICROSECONDS, Prompt, Recall, StoredTrace
 
 _DAY = 24 * 3600 * MICROSECONDS
 _IN_MEMORY = 1_000
+_PRUNE_EVERY = 100
 
 
 class Traces:
@@ -32,6 +34,7 @@ class Traces:
         self._keep = keep
         self._keep_for = round(keep_days * _DAY)
         self._lock = threading.Lock()
+        self._added = itertools.count()
         # What is not written yet can be read all the same.
         self._fresh: OrderedDict[str, tuple[int, StoredTrace]] = OrderedDict()
 
@@ -100,16 +103,15 @@ class Traces:
             self._fresh[trace_id] = project_key, StoredTrace(trace_id, now, detail)
             while len(self._fresh) > _IN_MEMORY:
                 self._fresh.popitem(last=False)
-        self._later.submit(
-            lambda log: log.add_trace(
-                project_key,
-                trace_id,
-                now,
-                detail,
-                keep=self._keep,
-                forget_before=now - self._keep_for,
+        self._later.submit(lambda log: log.add_trace(project_key, trace_id, now, detail))
+        # Looking for what is too many reads as many rows as are kept, so not each time.
+        if next(self._added) % _PRUNE_EVERY == 0:
+            forget_before = now - self._keep_for
+            self._later.submit(
+                lambda log: log.prune_traces(
+                    project_key, keep=self._keep, forget_before=forget_before
+                )
             )
-        )
         return trace_id
 
 

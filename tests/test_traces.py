@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from memory_service.service import open_log
+from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 
 SAID = ["the locker at the gym is 8314", "we had soup", "the train was late"]
@@ -104,3 +104,17 @@ def test_the_block_of_a_user_message_is_the_same_in_a_loop_of_tool_calls(
     assert before[-1]["content"][0]["text"].startswith("<recalled_turns")
     assert after[: len(before)] == before
     assert trace(http, prompts[1]["trace_id"])["block_reused"] is True
+
+
+def test_traces_are_bounded_in_number_and_age(service: Service, project: int) -> None:
+    with service.log.write() as log:
+        for number in range(30):
+            log.add_trace(project, f"trace_{number}", number, {})
+        log.prune_traces(project, keep=10, forget_before=25)
+    with service.log.read() as reader:
+        kept = [n for n in range(30) if reader.trace(project, f"trace_{n}") is not None]
+    assert kept == list(range(25, 30))
+    with service.log.write() as log:
+        log.prune_traces(project, keep=2, forget_before=0)
+        assert log.trace(project, "trace_27") is None
+        assert log.trace(project, "trace_28") is not None

@@ -77,11 +77,8 @@ class ObservationWrites(ObservationReads):
         trace_id: str,
         created_at: int,
         detail: Mapping[str, Any],
-        *,
-        keep: int,
-        forget_before: int,
     ) -> None:
-        """Keep a trace; those of the project that are too old or too many go."""
+        """Keep a trace."""
         self._connection.execute(
             sa.insert(traces).values(
                 project_id=project_key,
@@ -90,6 +87,9 @@ class ObservationWrites(ObservationReads):
                 detail=dumps(dict(detail)),
             )
         )
+
+    def prune_traces(self, project_key: int, *, keep: int, forget_before: int) -> None:
+        """Remove those of a project's traces that are too old, and the oldest if too many."""
         newest = (
             sa.select(traces.c.id)
             .where(traces.c.project_id == project_key)
