@@ -51,15 +51,15 @@ def write_json(path: Path, result: Mapping[str, Any]) -> None:
 
 def provenance(packages: Iterable[str]) -> dict[str, Any]:
     """Return what a number was taken with: the code, the machine, the packages."""
-    changed = _git("status", "--porcelain")
+    changed = git("status", "--porcelain")
     return {
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": git("rev-parse", "HEAD"),
         "dirty": None if changed is None else bool(changed),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: installed_version(name) for name in packages},
     }
 
 
@@ -69,7 +69,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Return what git says, or None outside a checkout."""
     try:
         said = subprocess.run(
@@ -84,7 +84,8 @@ def _git(*arguments: str) -> str | None:
     return said.stdout.strip()
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Return the version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -27,7 +27,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +35,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from eval import workloads
+from eval import runs, workloads
 from memory_service.settings import load_settings
 from memory_service.terminal import harmless, stderr, stdout
 
@@ -119,14 +118,14 @@ def provenance(plan: Plan) -> Json:
     settings = load_settings().model_dump(mode="json", exclude={"data_dir", "tiktoken_cache_dir"})
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (changed := _git("status", "--porcelain")) is None else bool(changed),
+        "commit": runs.git("rev-parse", "HEAD"),
+        "dirty": None if (changed := runs.git("status", "--porcelain")) is None else bool(changed),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: runs.installed_version(name) for name in _PACKAGES},
         "client": "httpx2 with keep-alive, from one process on the same machine",
         "plan": asdict(plan) | {"warm_ups": WARM_UPS, "batch": BATCH, "token_budget": TOKEN_BUDGET},
         "settings": settings,
@@ -676,25 +675,3 @@ def _show_failure(error: Exception, log: Path) -> None:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=stderr(), transient=True)
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git says, or None outside a checkout."""
-    try:
-        said = subprocess.run(
-            ["git", *arguments],  # noqa: S607 - whichever git the caller uses
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return said.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -33,7 +33,7 @@ def main() -> None:
     try:
         app()
     except ServiceError as error:
-        stderr().print(harmless(f"memory-ingest: {error.message}", style="red"))
+        stderr().print(harmless(f"memory-ingest: {error.message}", style="red"), soft_wrap=True)
         sys.exit(2)
 
 

@@ -48,7 +48,7 @@ def main() -> None:
     try:
         app()
     except ServiceError as error:
-        stderr().print(harmless(f"memory-service: {error.message}", style="red"))
+        stderr().print(harmless(f"memory-service: {error.message}", style="red"), soft_wrap=True)
         sys.exit(2)
 
 

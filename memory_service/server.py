@@ -14,7 +14,7 @@ import uvicorn
 from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
 from memory_service.errors import StartupError
-from memory_service.service import open_log
+from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 
 log_line = structlog.get_logger(__name__)
@@ -30,22 +30,20 @@ def serve(settings: Settings) -> None:
     _check_exposure(settings)
     with _listen(settings) as listener:
         address = _address(listener)
-        log_line.info("listening", address=address, data_dir=str(settings.data_dir))
-        server = _server(settings, f"memory-service serve on {address}")
-        # The 200,000 objects that the imports made stay for ever: looking through them again and
-        # again would stop all threads for 0.1 s each time.
-        gc.collect()
-        gc.freeze()
-        server.run(sockets=[listener])
-    if not server.started:
-        raise StartupError("The service could not start; the lines above say why.")
+        with Service.open(settings, purpose=f"memory-service serve on {address}") as service:
+            log_line.info("listening", address=address, data_dir=str(settings.data_dir))
+            # The 200,000 objects that the imports made stay for ever: looking through them again
+            # and again would stop all threads for 0.1 s each time.
+            gc.collect()
+            gc.freeze()
+            _server(settings, service).run(sockets=[listener])
 
 
 @contextmanager
 def running(settings: Settings, purpose: str) -> Iterator[str]:
     """Serve in a thread of this process; yields the base URL, without a slash at its end."""
-    with _listen(settings) as listener:
-        server = _server(settings, purpose)
+    with _listen(settings) as listener, Service.open(settings, purpose=purpose) as service:
+        server = _server(settings, service)
         # The signals of the process belong to the command around.
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         thread.start()
@@ -57,10 +55,10 @@ def running(settings: Settings, purpose: str) -> Iterator[str]:
             thread.join()
 
 
-def _server(settings: Settings, purpose: str) -> uvicorn.Server:
+def _server(settings: Settings, service: Service) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, purpose=purpose),
+            create_app(settings, opened=service),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -21,7 +21,7 @@ hypothesis_settings.register_profile(
     "gate", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.register_profile(
-    "long", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "long", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 LONG = os.environ.get("MEMORY_SERVICE_TESTS") == "long"
 hypothesis_settings.load_profile("long" if LONG else "gate")

@@ -20,17 +20,26 @@ client works with its base URL changed.
 """
 
 
-def create_app(settings: Settings, *, purpose: str = "memory-service serve") -> FastAPI:
-    """Return the application; starting it opens the data folder, stopping it closes it."""
+def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
+    """Return the application; starting it opens the data folder, stopping it closes it.
+
+    A service that is open already is used as it is: its owner closes it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = await anyio.to_thread.run_sync(lambda: Service.open(settings, purpose=purpose))
+        if opened is None:
+            service = await anyio.to_thread.run_sync(
+                lambda: Service.open(settings, purpose="memory_service")
+            )
+        else:
+            service = opened
         app.state.service = service
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(service.close)
+            if opened is None:
+                await anyio.to_thread.run_sync(service.close)
 
     app = FastAPI(
         title="memory_service", version=__version__, description=_DESCRIPTION, lifespan=lifespan
