@@ -32,7 +32,9 @@ def configure(style: Literal["console", "json"], level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        # A cached logger keeps the configuration it met first, even one whose stream is closed:
+        # a second command in one process, or a captured log in a test, would see nothing.
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
