@@ -183,6 +183,20 @@ class Settings(BaseSettings):
         default=20, ge=0, le=1_000, description="Most recent turns in a prompt."
     )
     top_k: int = Field(default=10, ge=0, le=100, description="Most recalled turns in a prompt.")
+    upstream_base_url: str | None = Field(
+        default=None,
+        description="Server of the model, up to and with /v1: OpenAI, or any that speaks its chat"
+        " completions. Without one, only prompts are built.",
+    )
+    upstream_api_key: SecretStr | None = Field(
+        default=None, description="Key of that server; servers without keys need none."
+    )
+    upstream_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for that server's next byte, in seconds.",
+    )
     tiktoken_cache_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
         validation_alias=AliasChoices(
