@@ -107,6 +107,10 @@ class _Draft:
         window = replace(self.window, max_tokens=self.free - taken)
         return recent_window(self.blocks, self.costs, window, self.state.window_seq)
 
+    def keys_from(self, start: int) -> frozenset[int]:
+        """Return the turns in a recent window that begins at `start`."""
+        return frozenset(turn.key for block in self.blocks[start:] for turn in block.turns)
+
 
 class PromptBuilder:
     """Builds prompts from the log and a recall."""
@@ -133,11 +137,8 @@ class PromptBuilder:
         budget = self._budget(request)
         draft = self._draft(project_key, conversation_id, request, budget, counter)
         asked = _asked(request.input, draft)
-        reused = asked is not None and asked == (
-            draft.state.input_parent_key,
-            draft.state.input_hash,
-        )
         start = draft.start()
+        reused = _is_asked_again(draft, asked, start)
         if reused:
             recall = self._recaller.again(project_key, draft.state.recalled)
             chosen, dropped = list(recall.hits), self._dropped_before(project_key, draft.state)
@@ -212,7 +213,7 @@ class PromptBuilder:
         query = Query(
             text=text,
             top_k=draft.top_k,
-            exclude=frozenset(turn.key for block in draft.blocks[start:] for turn in block.turns),
+            exclude=draft.keys_from(start),
             relevant_only=True,
         )
         if draft.scope == "user":
@@ -333,6 +334,19 @@ def _asked(new: Sequence[Message], draft: _Draft) -> tuple[int | None, bytes] | 
         place = stored[-1].parent_key, stored[-1].content_hash
     settings = f"{draft.scope} {draft.top_k}".encode()
     return place[0], hashlib.sha256(place[1] + settings).digest()
+
+
+def _is_asked_again(draft: _Draft, asked: tuple[int | None, bytes] | None, start: int) -> bool:
+    """Return whether the block of the last prompt can be repeated.
+
+    It cannot where the window has become wider, by another budget, and holds a turn of the block.
+    """
+    state = draft.state
+    return (
+        asked is not None
+        and asked == (state.input_parent_key, state.input_hash)
+        and draft.keys_from(start).isdisjoint(one.turn_key for one in state.recalled)
+    )
 
 
 def _window(

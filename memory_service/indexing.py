@@ -170,7 +170,7 @@ class Indexer:
             return
         with self._log.write() as log:
             # A turn deleted meanwhile has left the queue; its vector must leave the index again.
-            alive = log.places_by_key(passage.key for passage in ready)
+            alive = {place.key for place in log.passage_places(one.key for one in ready)}
             gone = {passage.key for passage in ready if passage.key not in alive}
             # Whoever deleted it has queued that already if the conversation had its place by then.
             log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))

@@ -28,11 +28,12 @@ class Candidate:
     """A turn in the running: its place on the live path, and its raw scores by channel.
 
     `words` is BM25 (at least 0); `vector` is a cosine (-1 to 1), None where it has no vector.
-    `path` names an uninterrupted stretch of a conversation; `position` counts its turns.
+    `path` names an uninterrupted stretch of a conversation (its key, and which); `position` counts
+    the turns of the conversation.
     """
 
     turn_key: int
-    path: int
+    path: tuple[int, int]
     position: int
     created_at: int
     vector: float | None

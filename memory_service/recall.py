@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from memory_service import ranking
 from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
+from memory_service.path_cache import LivePath, PathCache
 from memory_service.records import (
     MICROSECONDS,
     Considered,
@@ -36,7 +38,6 @@ from memory_service.records import (
 )
 from memory_service.relevance import calls_for_memory
 from memory_service.turn_log.log import Reader
-from memory_service.turn_log.turns import PathPoint
 from memory_service.vector_cache import ConversationVectors, VectorCache
 
 log_line = structlog.get_logger(__name__)
@@ -97,6 +98,26 @@ class _Stages:
         self._last = now
 
 
+class _Scored(NamedTuple):
+    """A passage in the running, and its similarity to the query if that is known."""
+
+    passage_key: int
+    turn_key: int
+    cosine: float | None
+
+
+class _Near(NamedTuple):
+    """Candidates of one conversation: places on its live path, and their turns."""
+
+    path: LivePath
+    places: npt.NDArray[np.intp]
+
+    @property
+    def turn_keys(self) -> npt.NDArray[np.int64]:
+        """The keys of the turns."""
+        return self.path.turns[self.places]
+
+
 @dataclass(slots=True)
 class _Scanned:
     """A conversation whose vectors were all compared."""
@@ -104,16 +125,15 @@ class _Scanned:
     entry: ConversationVectors
     scores: npt.NDArray[np.float32]
 
-    def of(self, passages: Sequence[StoredPassage]) -> dict[int, float]:
-        """Return the scores of some passages, by key."""
-        wanted = np.array([passage.key for passage in passages], dtype=np.int64)
-        places = np.searchsorted(self.entry.passages, wanted)
-        places[places == len(self.entry.passages)] = 0
-        found = self.entry.passages[places] == wanted
-        return {
-            int(key): float(self.scores[place])
-            for key, place in zip(wanted[found], places[found], strict=True)
-        }
+    def of_turns(self, turn_keys: npt.NDArray[np.int64]) -> list[_Scored]:
+        """Return the passages of some turns with their scores."""
+        first = np.searchsorted(self.entry.turns, turn_keys, side="left")
+        after = np.searchsorted(self.entry.turns, turn_keys, side="right")
+        return [
+            _Scored(int(self.entry.passages[place]), int(turn_key), float(self.scores[place]))
+            for turn_key, start, end in zip(turn_keys, first, after, strict=True)
+            for place in range(start, end)
+        ]
 
     def best(self, limit: int) -> dict[int, float]:
         """Return the best scores by passage key."""
@@ -126,7 +146,10 @@ class _Scanned:
 
 @dataclass(slots=True)
 class _Search:
-    """The state of one recall: the query's words and vector, and what each channel found."""
+    """The state of one recall: the query's words and vector, and what each channel found.
+
+    `best` is the passage of each turn that matches best.
+    """
 
     log: Reader
     scope: Scope
@@ -139,7 +162,7 @@ class _Search:
     words: dict[int, float] = field(default_factory=dict)
     vectors: dict[int, float] = field(default_factory=dict)
     scanned: dict[int, _Scanned] = field(default_factory=dict)
-    best: dict[int, tuple[int, int]] = field(default_factory=dict)
+    best: dict[int, int] = field(default_factory=dict)
     degraded: str | None = None
 
 
@@ -161,7 +184,7 @@ class Recaller:
         self._embedder = embedder
         self._cache = cache
         self._exact_scan_max = exact_scan_max
-        self._pause = round(pause_hours * 3600 * MICROSECONDS)
+        self._paths = PathCache(round(pause_hours * 3600 * MICROSECONDS))
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
         """Recall inside one conversation; raises NotFound if the project has no such."""
@@ -170,8 +193,8 @@ class Recaller:
             found = log.conversation(project_key, conversation_id)
             if found is None:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-            member = ScopeMember(found.language, found.passages, found.terms, found.erasures)
-            return self._recall(log, Scope(project_key, {found.key: member}), query, stages)
+            scope = Scope(project_key, {found.key: ScopeMember.of(found)})
+            return self._recall(log, scope, query, stages)
 
     def of_user(self, project_key: int, user_id: str, query: Query) -> Recall:
         """Recall over all of a user's conversations; raises NotFound if there is no such user."""
@@ -291,87 +314,84 @@ class Recaller:
         found = log.collection(collection)
         return None if found is not None and found.conversation_key is not None else list(members)
 
-    def _candidates(self, search: _Search) -> dict[int, PathPoint]:
-        """Return the best turns of both channels with their neighbours on the live path."""
+    def _candidates(self, search: _Search) -> dict[int, _Near]:
+        """Return the best turns of both channels with their neighbours, by conversation."""
         by_vector = ranking.top(search.vectors, search.limit)
         by_words = ranking.top(search.words, search.limit)
         best = ranking.top(
             ranking.reciprocal_ranks(by_vector, by_words), max(CANDIDATES, search.limit)
         )
-        turns = {passage.turn_key for passage in search.log.places_by_key(best).values()}
-        spans: dict[int, list[tuple[int, int]]] = {}
-        for point in search.log.points_of_turns(search.scope.project_key, turns):
-            if point.conversation_key in search.scope.members:
-                spans.setdefault(point.conversation_key, []).append(
-                    (point.seq - _REACH, point.seq + _REACH)
-                )
-        return {point.key: point for point in search.log.path_points(spans)}
+        turns: dict[int, list[int]] = {}
+        for place in search.log.passage_places(best):
+            if place.conversation_key in search.scope.members:
+                turns.setdefault(place.conversation_key, []).append(place.turn_key)
+        near: dict[int, _Near] = {}
+        for conversation_key, keys in sorted(turns.items()):
+            member = search.scope.members[conversation_key]
+            path = self._paths.get(search.log, conversation_key, member)
+            near[conversation_key] = _Near(path, path.around(keys, _REACH))
+        return near
 
-    def _exact(self, search: _Search, points: Mapping[int, PathPoint]) -> list[ranking.Candidate]:
-        """Score each turn with the log's own vectors and postings: its best passage counts."""
+    def _exact(self, search: _Search, near: Mapping[int, _Near]) -> list[ranking.Candidate]:
+        """Score each turn with all that its passages hold: the best of them counts."""
         vectors: dict[int, float] = {}
         words: dict[int, float] = {}
         strength: dict[int, tuple[float, float]] = {}
-        passages, cosines = self._passages(search, points)
+        for key, turn_key, cosine in self._scored(search, near):
+            scores = search.words.get(key, 0.0), -1.0 if cosine is None else cosine
+            words[turn_key] = max(words.get(turn_key, 0.0), scores[0])
+            if cosine is not None:
+                vectors[turn_key] = max(vectors.get(turn_key, -1.0), cosine)
+            if turn_key not in strength or scores > strength[turn_key]:
+                strength[turn_key] = scores
+                search.best[turn_key] = key
+        return [
+            ranking.Candidate(
+                turn_key=turn_key,
+                path=(conversation_key, stretch),
+                position=place,
+                created_at=created_at,
+                vector=vectors.get(turn_key),
+                words=words.get(turn_key, 0.0),
+                by_user=by_user,
+            )
+            for conversation_key, (path, places) in near.items()
+            for place, turn_key, stretch, created_at, by_user in zip(
+                places.tolist(),
+                path.turns[places].tolist(),
+                path.stretches[places].tolist(),
+                path.created_at[places].tolist(),
+                path.by_user[places].tolist(),
+                strict=True,
+            )
+        ]
+
+    def _scored(self, search: _Search, near: Mapping[int, _Near]) -> list[_Scored]:
+        """Return the candidates' passages, and look the commonest words up in these."""
+        passages: dict[int, list[_Scored]] = {}
+        for conversation_key, one in near.items():
+            scanned = search.scanned.get(conversation_key)
+            passages[conversation_key] = (
+                self._read_scored(search, one)
+                if scanned is None
+                else scanned.of_turns(one.turn_keys)
+            )
         if search.common_terms:
-            common = search.log.postings_of(search.common_terms, passages)
+            keys = {
+                conversation_key: [one.passage_key for one in some]
+                for conversation_key, some in passages.items()
+            }
+            common = search.log.postings_of(search.common_terms, keys)
             more = ranking.bm25(common, search.weights, search.scope.statistics)
             for key, score in more.items():
                 search.words[key] = search.words.get(key, 0.0) + score
-        for passage in passages:
-            key = passage.turn_key
-            scores = search.words.get(passage.key, 0.0), cosines.get(passage.key, -1.0)
-            words[key] = max(words.get(key, 0.0), scores[0])
-            if passage.key in cosines:
-                vectors[key] = max(vectors.get(key, -1.0), scores[1])
-            if key not in strength or scores > strength[key]:
-                strength[key] = scores
-                search.best[key] = (passage.start, passage.end)
-        return [
-            ranking.Candidate(
-                turn_key=point.key,
-                path=path,
-                position=position,
-                created_at=point.created_at,
-                vector=vectors.get(point.key),
-                words=words.get(point.key, 0.0),
-                by_user=point.role == "user",
-            )
-            for point, path, position in self._stretches(points)
-        ]
+        return list(itertools.chain.from_iterable(passages.values()))
 
-    def _passages(
-        self, search: _Search, points: Mapping[int, PathPoint]
-    ) -> tuple[list[StoredPassage], dict[int, float]]:
-        """Return the turns' passages and their similarities; a scanned scope has these already."""
-        if search.vector is None:
-            return search.log.passage_places(points), {}
-        if not search.scanned:
-            passages = search.log.passages_of_turns(points)
-            return passages, _cosines(search.vector, passages)
-        passages = search.log.passage_places(points)
-        cosines: dict[int, float] = {}
-        for conversation_key, scanned in search.scanned.items():
-            own = [one for one in passages if one.conversation_key == conversation_key]
-            if own:
-                cosines.update(scanned.of(own))
-        return passages, cosines
-
-    def _stretches(self, points: Mapping[int, PathPoint]) -> list[tuple[PathPoint, int, int]]:
-        """Give each turn its stretch and its place in it; a long pause or a deletion ends one."""
-        found: list[tuple[PathPoint, int, int]] = []
-        path, position, before = 0, 0, None
-        for point in sorted(points.values(), key=lambda one: (one.conversation_key, one.seq)):
-            follows = (
-                before is not None
-                and point.parent_key == before.key
-                and not point.gap_before
-                and abs(point.created_at - before.created_at) <= self._pause
-            )
-            path, position = (path, position + 1) if follows else (path + 1, 0)
-            found.append((point, path, position))
-            before = point
-        return found
+    def _read_scored(self, search: _Search, near: _Near) -> list[_Scored]:
+        """Return the passages of turns whose conversation was not scanned, compared now."""
+        stored = search.log.passages_of_turns(near.turn_keys.tolist())
+        cosines = {} if search.vector is None else _cosines(search.vector, stored)
+        return [_Scored(one.key, one.turn_key, cosines.get(one.key)) for one in stored]
 
     def _hits(
         self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]
@@ -400,11 +420,15 @@ class Recaller:
         conversations = search.log.conversations_by_key(
             search.scope.project_key, {turn.conversation_key for _, turn in chosen}
         )
+        best = [search.best[turn.key] for _, turn in chosen if turn.key in search.best]
+        stretches = {
+            place.turn_key: (place.start, place.end) for place in search.log.passage_places(best)
+        }
         return [
             Hit(
                 turn=turn,
-                start=search.best.get(turn.key, (0, len(turn.text)))[0],
-                end=search.best.get(turn.key, (0, len(turn.text)))[1],
+                start=stretches.get(turn.key, (0, len(turn.text)))[0],
+                end=stretches.get(turn.key, (0, len(turn.text)))[1],
                 conversation_id=conversations[turn.conversation_key].id,
                 user_id=conversations[turn.conversation_key].user,
                 score=one.score,

@@ -68,6 +68,7 @@ class Conversation:
     passages: int
     terms: int
     erasures: int
+    path_changes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,16 @@ class StoredPassage:
     vector: Vector | None
 
 
+class PassagePlace(NamedTuple):
+    """A passage, the turn and the conversation it is of, and its stretch of the text."""
+
+    key: int
+    turn_key: int
+    conversation_key: int
+    start: int
+    end: int
+
+
 class Posting(NamedTuple):
     """One term of one passage, weighed against its scope; all that BM25 needs.
 
@@ -157,12 +168,30 @@ class Posting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScopeMember:
-    """A conversation of a scope: its language, passages and their terms, and its deletions."""
+    """A conversation of a scope: its language, its passages and their terms.
+
+    What was read of it before is still true if `erasures` (for passages) or `path_changes` (for
+    the live path) is the same; it has then only grown, up to `next_seq`.
+    """
 
     language: str | None
     passages: int
     terms: int
     erasures: int
+    path_changes: int
+    next_seq: int
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> Self:
+        """Return a conversation as a member of a scope."""
+        return cls(
+            language=conversation.language,
+            passages=conversation.passages,
+            terms=conversation.terms,
+            erasures=conversation.erasures,
+            path_changes=conversation.path_changes,
+            next_seq=conversation.next_seq,
+        )
 
 
 @dataclass(frozen=True, slots=True)

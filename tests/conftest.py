@@ -43,6 +43,7 @@ def own_logs() -> Iterator[None]:
     """Undo what a command does to the logs of its process: its stream is closed after the test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()
     root.handlers[:] = handlers

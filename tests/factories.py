@@ -147,7 +147,7 @@ def make_candidate(key: int = 1, **fields: Any) -> Candidate:
     """Return a candidate at its own place of one stretch, with nothing in its favour."""
     values: dict[str, Any] = {
         "turn_key": key,
-        "path": 1,
+        "path": (1, 1),
         "position": key,
         "created_at": START + key,
         "vector": 0.0,

@@ -49,7 +49,8 @@ LAYERS = (
     ),
     Layer("interfaces", ("interfaces",)),
     Layer("process of an adapter", ("chroma_child", "chroma_process"), may_import_each_other=True),
-    Layer("behind the use cases", ("vector_cache", "later")),
+    Layer("cache", ("conversation_cache",)),
+    Layer("behind the use cases", ("vector_cache", "path_cache", "later")),
     Layer("states and traces", ("prompt_states", "traces")),
     Layer("choice of an adapter", ("embedders",)),
     Layer(

@@ -24,7 +24,7 @@ CANDIDATES = st.lists(
     st.builds(
         make_candidate,
         st.integers(1, 10_000),
-        path=st.integers(1, 3),
+        path=st.tuples(st.just(1), st.integers(1, 3)),
         created_at=st.integers(0, 3),
         vector=st.none() | FLOATS | st.sampled_from([0.0, 0.1, 0.2]),
         words=st.floats(0, 50) | st.sampled_from([0.0, 0.1, 0.2]),
@@ -101,7 +101,7 @@ def test_the_order_of_the_candidates_does_not_decide_near_ties(seed: int) -> Non
     candidates = [
         make_candidate(
             key,
-            path=random.randint(1, 5),
+            path=(1, random.randint(1, 5)),
             created_at=random.randint(0, 1_000),
             vector=random.choice([0.1, 0.2, 0.3, 0.7]),
             words=random.choice([0.0, 1.1, 2.2, 3.3]),
@@ -126,7 +126,7 @@ def test_every_candidate_is_ranked_once(candidates: list[Candidate]) -> None:
 
 def test_ties_go_to_the_newer_turn_and_then_to_the_larger_key() -> None:
     times = {1: 50, 2: 70, 3: 50}
-    tied = [make_candidate(key, path=key, created_at=time) for key, time in times.items()]
+    tied = [make_candidate(key, path=(1, key), created_at=time) for key, time in times.items()]
     assert keys(tied) == [2, 3, 1]
 
 
@@ -151,7 +151,7 @@ def test_neighbours_never_cross_from_one_stretch_to_another(candidates: list[Can
             c.turn_key,
             path=c.path,
             # Each stretch elsewhere: no two of them have a position in common.
-            position=c.position + 100_000 * c.path,
+            position=c.position + 100_000 * c.path[1],
             created_at=c.created_at,
             vector=c.vector,
             words=c.words,

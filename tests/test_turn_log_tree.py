@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 from conftest import LONG
 from factories import function_call, function_output, message
 from hypothesis import strategies as st
@@ -21,11 +22,20 @@ from hypothesis.stateful import (
 )
 from storing import append, attempt, create, findings, idle_service, project_key
 
+from memory_service.path_cache import LivePath, PathCache
+from memory_service.records import ScopeMember
 from memory_service.remember import Below
 from memory_service.settings import Settings
+from memory_service.vector_cache import ConversationVectors, VectorCache
 
 PICK = st.integers(0, 10_000)
 COUNT = st.integers(1, 3)
+PAUSE = 3_600_000_000
+
+
+def same(one: LivePath | ConversationVectors, other: LivePath | ConversationVectors) -> None:
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 @dataclass
@@ -53,6 +63,7 @@ class Tree(RuleBasedStateMachine):
         self.next_seq = 1
         self.names = 0
         self.owners: dict[int, str] = {}
+        self.paths, self.vectors = PathCache(PAUSE), VectorCache(64, 2**20)
 
     def teardown(self) -> None:
         """Close the log and remove its folder."""
@@ -172,6 +183,21 @@ class Tree(RuleBasedStateMachine):
             keys = [turn.key for turn in log.all_turns(conversation.key)]
             lengths = [passage.length for passage in log.passages_of_turns(keys)]
         assert (conversation.passages, conversation.terms) == (len(lengths), sum(lengths))
+
+    @invariant()
+    def what_is_in_memory_is_what_the_log_has(self) -> None:
+        """Compare caches that grew with every step to what is read anew."""
+        project = project_key(self.service)
+        with self.service.log.read() as log:
+            conversation = log.conversation(project, "c")
+            if conversation is None:
+                return
+            asked = log, conversation.key, ScopeMember.of(conversation)
+            paths = self.paths.get(*asked), PathCache(PAUSE).get(*asked)
+            vectors = self.vectors.get(*asked), VectorCache(64, 2**20).get(*asked)
+        same(*paths)
+        same(*vectors)
+        assert len(paths[0].turns) == len(self._path())
 
     @invariant()
     def verify_finds_nothing(self) -> None:

@@ -39,6 +39,7 @@ def _record(row: Any) -> Conversation:
         passages=row.passages,
         terms=row.terms,
         erasures=row.erasures,
+        path_changes=row.path_changes,
     )
 
 
@@ -106,6 +107,8 @@ class ConversationReads(Statements):
                 conversations.c.passages,
                 conversations.c.terms,
                 conversations.c.erasures,
+                conversations.c.path_changes,
+                conversations.c.next_seq,
             )
             .where(conversations.c.project_id == project_key, conversations.c.user_id == user_key)
             .order_by(conversations.c.id)

@@ -31,6 +31,7 @@ class ErasureWrites(TurnWrites, IndexWrites):
         for turn in sorted(doomed, key=lambda one: -one.seq):
             self._bypass(conversation, turn)
         counts = self._delete_passages(conversation.key, keys)
+        self._path_changed(conversation.key)
         for some in batches(keys):
             counts["turns"] += self._connection.execute(
                 sa.delete(turns).where(turns.c.id.in_(some))

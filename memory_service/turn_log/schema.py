@@ -106,6 +106,7 @@ conversations = Table(
     Column("terms", BigInteger, nullable=False, server_default="0"),
     # Counts deletions of turns: what was read into memory before one is out of date.
     Column("erasures", Integer, nullable=False, server_default="0"),
+    Column("path_changes", Integer, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "external_id"),
     Index("conversations_by_user", "user_id", "id"),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from memory_service.records import Passage, Posting, Scope, StoredPassage, Vector
+from memory_service.records import Passage, PassagePlace, Posting, Scope, StoredPassage, Vector
 from memory_service.turn_log.schema import conversations, index_queue, passages, postings
 from memory_service.turn_log.statements import (
     MAX_PARAMETERS,
@@ -31,6 +32,24 @@ _COLUMNS = (
 )
 
 
+_TERMS_COUNTED_AT_ONCE = 16
+
+
+@cache
+def _counting(terms: int) -> sa.TextClause:
+    """Return the statement that counts the passages of several terms, each up to a limit.
+
+    One statement, and as text: built anew for each term, it took longer than the counting.
+    """
+    counts = (
+        f"SELECT {number}, count(*) FROM (SELECT 1 FROM postings"  # noqa: S608 - only numbers
+        " WHERE conversation_id IN :scope"
+        f" AND term = :term{number} LIMIT :most) AS capped{number}"
+        for number in range(terms)
+    )
+    return sa.text(" UNION ALL ".join(counts)).bindparams(sa.bindparam("scope", expanding=True))
+
+
 class TermReads(Statements):
     """Statistics, postings and vectors of a scope."""
 
@@ -42,19 +61,16 @@ class TermReads(Statements):
         A term in more passages than that weighs next to nothing, and counting them all would
         cost more than the rest of the recall.
         """
-        counts: Counter[str] = Counter()
-        for term in terms:
-            for some in batches(scope.conversation_keys):
-                capped = (
-                    sa.select(sa.literal(1))
-                    .select_from(postings)
-                    .where(postings.c.conversation_id.in_(some), postings.c.term == term)
-                    .limit(at_most)
-                    .subquery()
+        counts: Counter[str] = Counter(dict.fromkeys(terms, 0))
+        for asked in batches(counts, _TERMS_COUNTED_AT_ONCE):
+            for some in batches(scope.conversation_keys, MAX_PARAMETERS // len(asked)):
+                rows = self._connection.execute(
+                    _counting(len(asked)),
+                    {"scope": some, "most": at_most}
+                    | {f"term{number}": term for number, term in enumerate(asked)},
                 )
-                counts[term] += (
-                    self._connection.scalar(sa.select(sa.func.count()).select_from(capped)) or 0
-                )
+                for number, count in rows:
+                    counts[asked[number]] += count
         return {term: min(count, at_most) for term, count in counts.items()}
 
     def postings(self, scope: Scope, terms: Sequence[str]) -> list[Posting]:
@@ -65,14 +81,13 @@ class TermReads(Statements):
             for posting in self._postings(terms, postings.c.conversation_id.in_(some))
         ]
 
-    def postings_of(self, terms: Sequence[str], places: Iterable[StoredPassage]) -> list[Posting]:
-        """Return the postings of the terms in some passages."""
-        by_conversation: dict[int, list[int]] = {}
-        for place in places:
-            by_conversation.setdefault(place.conversation_key, []).append(place.key)
+    def postings_of(
+        self, terms: Sequence[str], passages: Mapping[int, Iterable[int]]
+    ) -> list[Posting]:
+        """Return the postings of the terms in some passages, given by conversation."""
         return [
             posting
-            for conversation_key, keys in by_conversation.items()
+            for conversation_key, keys in passages.items()
             for some in batches(keys, MAX_PARAMETERS - len(terms))
             for posting in self._postings(
                 terms,
@@ -110,15 +125,22 @@ class TermReads(Statements):
             for passage in self._passages(passages.c.turn_id.in_(some))
         ]
 
-    def places_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
-        """Return passages by their keys, without their vectors."""
-        return {
-            row.id: _stored(row, None)
+    def passage_places(self, keys: Iterable[int]) -> list[PassagePlace]:
+        """Return where passages are, by their keys; those that were deleted are left out."""
+        # Rows in the order of a PassagePlace's fields, which is all that anybody asks of one.
+        return [
+            PassagePlace(*row)
             for some in batches(keys)
-            for row in self._connection.execute(
-                sa.select(*_COLUMNS[:-1]).where(passages.c.id.in_(some))
-            ).all()
-        }
+            for row in self._fetch_plain(
+                sa.select(
+                    passages.c.id,
+                    passages.c.turn_id,
+                    passages.c.conversation_id,
+                    passages.c.start,
+                    passages.c.end,
+                ).where(passages.c.id.in_(some))
+            )
+        ]
 
     def vector_count(self, conversation_key: int) -> int:
         """Return how many passages of a conversation have a vector."""
@@ -132,16 +154,6 @@ class TermReads(Statements):
             )
             or 0
         )
-
-    def passage_places(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
-        """Return the passages of turns without their vectors."""
-        return [
-            _stored(row, None)
-            for some in batches(turn_keys)
-            for row in self._connection.execute(
-                sa.select(*_COLUMNS[:-1]).where(passages.c.turn_id.in_(some))
-            ).all()
-        ]
 
     def vectors_after(
         self, conversation_key: int, after: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -44,28 +44,14 @@ def _record(row: Any) -> Turn:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PathPoint:
-    """A turn's place on the live path, without its text."""
+class PathRow(NamedTuple):
+    """A turn's place on the live path."""
 
     key: int
-    conversation_key: int
-    seq: int
     parent_key: int | None
     created_at: int
     gap_before: bool
     role: str
-
-
-_POINT = (
-    turns.c.id,
-    turns.c.conversation_id,
-    turns.c.seq,
-    turns.c.parent_id,
-    turns.c.created_at,
-    turns.c.gap_before,
-    turns.c.role,
-)
 
 
 class TurnReads(Statements):
@@ -171,34 +157,27 @@ class TurnReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def points_of_turns(self, project_key: int, keys: Iterable[int]) -> list[PathPoint]:
-        """Return those of the keys that are live turns of the project, without their texts."""
-        return [
-            PathPoint(*row[:-1])
-            for some in batches(keys)
-            for row in self._connection.execute(
-                sa.select(*_POINT, turns.c.project_id).where(turns.c.id.in_(some), turns.c.live)
-            ).all()
-            if row.project_id == project_key
-        ]
-
-    def path_points(self, spans: Mapping[int, Sequence[tuple[int, int]]]) -> list[PathPoint]:
-        """Return the live turns in ranges of `seq` by conversation, without their texts."""
-        found: list[PathPoint] = []
-        for conversation_key, ranges in spans.items():
-            # Single numbers: SQLite seeks each in the index, but for ranges joined by OR it walks
-            # the whole path (62 ms of 100,000 turns, not 2).
-            seqs = {seq for first, last in ranges for seq in range(first, last + 1)}
-            for some in batches(sorted(seqs)):
-                rows = self._connection.execute(
-                    sa.select(*_POINT).where(
-                        turns.c.conversation_id == conversation_key,
-                        turns.c.live,
-                        turns.c.seq.in_(some),
-                    )
-                ).all()
-                found.extend(PathPoint(*row) for row in rows)
-        return found
+    def live_path(self, conversation_key: int, first_seq: int) -> list[PathRow]:
+        """Return the live turns from a `seq` on, oldest first, without their texts."""
+        # Rows in the order of a PathRow's fields, which is all that anybody asks of one.
+        return cast(
+            "list[PathRow]",
+            self._fetch_plain(
+                sa.select(
+                    turns.c.id,
+                    turns.c.parent_id,
+                    turns.c.created_at,
+                    turns.c.gap_before,
+                    turns.c.role,
+                )
+                .where(
+                    turns.c.conversation_id == conversation_key,
+                    turns.c.live,
+                    turns.c.seq >= first_seq,
+                )
+                .order_by(turns.c.seq)
+            ),
+        )
 
 
 @dataclass(slots=True)
@@ -324,6 +303,14 @@ class TurnWrites(TurnReads):
             state.callers.update((row.call_id, row.unit_id) for row in rows)
         return state
 
+    def _path_changed(self, conversation_key: int) -> None:
+        """Count a change of the live path that is not an append."""
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation_key)
+            .values(path_changes=conversations.c.path_changes + 1)
+        )
+
     def _make_live(self, conversation_key: int, head: Turn | None) -> None:
         revived: list[int] = []
         key, fork_seq = (head.key if head else None), 0
@@ -343,6 +330,7 @@ class TurnWrites(TurnReads):
             )
             .values(live=False)
         )
+        self._path_changed(conversation_key)
         for some in batches(revived):
             self._connection.execute(sa.update(turns).where(turns.c.id.in_(some)).values(live=True))
 
