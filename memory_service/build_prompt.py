@@ -166,7 +166,7 @@ class PromptBuilder:
             conversation = log.conversation(project_key, conversation_id)
             if conversation is None:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-            path = log.recent_turns(conversation.key, max_turns + _UNIT_MARGIN)
+            path = _recent_path(log, conversation.key, max_turns)
             system = _system(log, conversation, request.instructions)
             state = self._states.get(log, conversation.key)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
@@ -382,11 +382,25 @@ def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
     return first
 
 
+def _recent_path(log: Reader, conversation_key: int, max_turns: int) -> list[Turn]:
+    """Return the last turns of the live path, and before them what completes a unit cut short.
+
+    One turn more than is asked for says whether there are more.
+    """
+    path = log.recent_turns(conversation_key, max_turns + 1)
+    if any(turn.unit_key is not None and turn.unit_key < path[0].key for turn in path):
+        return log.recent_turns(conversation_key, max_turns + _UNIT_MARGIN)
+    return path
+
+
 def _system(log: Reader, conversation: Conversation, instructions: str | None) -> list[Message]:
     """Return the system message: the request's, else the conversation's own first ones."""
     if instructions is not None:
         return [{"role": "system", "content": instructions}]
     found: list[Message] = []
+    first = log.path_page(conversation.key, None, 1, "asc").data
+    if not first or first[0].role not in _SYSTEM_ROLES:
+        return found
     for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
         if turn.role not in _SYSTEM_ROLES:
             break
