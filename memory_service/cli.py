@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from memory_service import __version__, clock, logs
+from memory_service.ask import ask as ask_own_data
 from memory_service.chroma_index import ChromaIndex
 from memory_service.clock import to_datetime
 from memory_service.embedders.local import LocalEmbedder
@@ -81,6 +82,31 @@ def quickstart(
     """Store a bundled conversation, ask about its beginning, and show the prompt that is built."""
     settings = _settings(data_dir=data_dir, port=0, log_level="error")
     run_quickstart(settings, question, token_budget)
+
+
+@app.command(epilog="Example: memory-service ask 'Where did I park?' --user mara")
+def ask(
+    question: Annotated[str, typer.Argument(help="What a user would say next.")],
+    conversation: Annotated[
+        str | None, typer.Option(help="Ask in this conversation, about it alone.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Ask in this user's newest conversation, about all of them.")
+    ] = None,
+    data_dir: DataDir = None,
+    project: ProjectName = LOCAL_PROJECT,
+    token_budget: Annotated[int, typer.Option(help="Tokens of the prompt.", min=300)] = 2_000,
+) -> None:
+    """Show the prompt that a question would get: its parts, and why each turn is in it or not."""
+    settings = _settings(data_dir=data_dir, log_level="error")
+    ask_own_data(
+        settings,
+        question,
+        project=project,
+        conversation=conversation,
+        user=user,
+        token_budget=token_budget,
+    )
 
 
 @app.command(epilog="Example: memory-service serve --port 8000 --data-dir ./data")

@@ -13,13 +13,11 @@ from typing import Any
 
 import openai
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
-from memory_service.clock import to_datetime
 from memory_service.errors import StartupError
+from memory_service.prompt_view import show_prompt
 from memory_service.server import running
 from memory_service.service import open_log
 from memory_service.settings import Settings
@@ -52,7 +50,16 @@ def run_quickstart(settings: Settings, question: str | None, token_budget: int) 
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="none-needed")
         _store(client, items)
         prompt = _ask(client, asked, token_budget)
-    _show(console, prompt, asked, items)
+        trace = client.get(f"/traces/{prompt['trace_id']}", cast_to=dict[str, Any])
+    whole = sum(len(str(item)) for item in items) // 4
+    console.print(
+        harmless(
+            f"\nStored: {len(items)} turns, {_span(items)}, about {whole:,} tokens. "
+            f"Asked now: {asked}\n",
+            "bold",
+        )
+    )
+    show_prompt(console, prompt, trace)
     _show_next_steps(console, settings)
 
 
@@ -104,68 +111,8 @@ def _ask(client: openai.OpenAI, question: str, token_budget: int) -> Json:
     return dict(prompt)
 
 
-def _show(console: Console, prompt: Json, question: str, items: Sequence[Json]) -> None:
-    tokens = prompt["tokens"]
-    whole = sum(len(str(item)) for item in items) // 4
-    console.print(
-        harmless(f"\nStored: {len(items)} turns, {_span(items)}. Asked now: {question}\n", "bold")
-    )
-    for message in prompt["messages"]:
-        _show_message(console, message, prompt)
-    table = Table("part", "tokens", title="The prompt")
-    for part in ("system", "recent", "recalled", "input", "tools", "total", "reserved_output"):
-        table.add_row(part.replace("_", " "), f"{tokens[part]:,}")
-    table.add_row("budget", f"{tokens['budget']:,}")
-    console.print(table)
-    console.print(
-        harmless(f"Counted by {tokens['counter']}. The whole history is about {whole:,} tokens.\n")
-    )
-    _show_recalled(console, prompt)
-
-
 def _span(items: Sequence[Json]) -> str:
     return f"{items[0]['created_at'][:10]} to {items[-1]['created_at'][:10]}"
-
-
-def _show_message(console: Console, message: Json, prompt: Json) -> None:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    for number, part in enumerate(parts):
-        recalled = message is prompt["messages"][-1] and len(parts) > 1 and number == 0
-        last = message is prompt["messages"][-1] and not recalled
-        name = (
-            "recalled turns"
-            if recalled
-            else "input"
-            if last
-            else "system"
-            if message["role"] == "system"
-            else f"recent · {message['role']}"
-        )
-        text = part.get("text") or json.dumps(message.get("tool_calls") or part, ensure_ascii=False)
-        style = "green" if recalled else "bold" if last else "dim"
-        console.print(Panel(harmless(text), title=name, title_align="left", border_style=style))
-
-
-def _show_recalled(console: Console, prompt: Json) -> None:
-    table = Table("rank", "turn", "said on", "by", "score", "why", title="Where it came from")
-    for hit in prompt["recalled"]:
-        table.add_row(
-            str(hit["rank"]),
-            f"{hit['item_id']} (seq {hit['seq']})",
-            _day(hit["created_at"]),
-            harmless(hit["name"] or hit["role"]),
-            f"{hit['score']:.2f}",
-            harmless(hit["why"]),
-        )
-    console.print(table)
-    first = prompt["recent"]["first_seq"]
-    console.print(Text(f"The recent window begins at seq {first}; all of these lie before it.\n"))
-
-
-def _day(seconds: float) -> str:
-    from_epoch = to_datetime(round(seconds * 1_000_000))
-    return from_epoch.strftime("%d %b %Y")
 
 
 def _show_next_steps(console: Console, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from memory_service.errors import NotFound
 from memory_service.interfaces import TurnLog
 from memory_service.items import new_id
 from memory_service.later import LaterWriter
-from memory_service.records import MICROSECONDS, Prompt, Recall, StoredTrace
+from memory_service.records import MICROSECONDS, DropReason, Prompt, Recall, StoredTrace
 
 _DAY = 24 * 3600 * MICROSECONDS
 _IN_MEMORY = 1_000
@@ -40,7 +40,7 @@ class Traces:
 
     def add_search(self, project_key: int, recall: Recall) -> str:
         """Keep how a search came about; return the trace's id."""
-        return self._add(project_key, new_id("trace"), {"kind": "search", **_recalled(recall)})
+        return self._add(project_key, new_id("trace"), {"kind": "search", **_recalled(recall, {})})
 
     def add_prompt(
         self,
@@ -52,6 +52,10 @@ class Traces:
         reused: bool,
     ) -> None:
         """Keep how a prompt came about, under the id that the prompt has."""
+        reasons = {drop.item_id: drop.reason for drop in prompt.dropped}
+        dropped = {
+            hit.turn.key: reasons[hit.turn.id] for hit in recall.hits if hit.turn.id in reasons
+        }
         detail = {
             "kind": "prompt",
             "conversation": conversation_key,
@@ -59,7 +63,7 @@ class Traces:
             "tokens": asdict(prompt.tokens),
             "recent": [prompt.recent_first_seq, prompt.recent_last_seq],
             "recalled": [hit.turn.key for hit in prompt.recalled],
-            **_recalled(recall),
+            **_recalled(recall, dropped),
         }
         self._add(project_key, prompt.trace_id, detail)
 
@@ -115,7 +119,8 @@ class Traces:
         return trace_id
 
 
-def _recalled(recall: Recall) -> dict[str, Any]:
+def _recalled(recall: Recall, dropped: Mapping[int, DropReason]) -> dict[str, Any]:
+    """Return what a recall found; what it brought back can still have been dropped by a prompt."""
     return {
         "stages_ms": dict(recall.stages_ms),
         "degraded": recall.degraded,
@@ -124,7 +129,7 @@ def _recalled(recall: Recall) -> dict[str, Any]:
                 "turn": one.turn_key,
                 "score": round(one.score, 4),
                 "channels": {name: round(score, 4) for name, score in one.channels.items()},
-                "outcome": one.outcome,
+                "outcome": dropped.get(one.turn_key, one.outcome),
             }
             for one in recall.considered
         ],
