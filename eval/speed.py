@@ -1,4 +1,6 @@
-"""`python -m eval speed`: how fast the service is, over HTTP on loopback, beside bare SQLite.
+"""`python -m eval speed`: how fast the service is, over HTTP on loopback, beside bare parts.
+
+The bare parts, measured in the same run: SQLite for what is stored, numpy and Chroma for vectors.
 
 The service runs as its command does, in a process and a folder of its own, without keys. Requests
 go through httpx2 with connections kept alive, so the official client's own overhead is not in
@@ -14,11 +16,8 @@ import math
 import os
 import platform
 import random
-import signal
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -35,7 +34,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from eval import runs, workloads
+from eval import runs, vector_baseline, workloads
+from eval.serving import TOKEN_BUDGET, MeasurementError, Server, serving
 from memory_service.settings import load_settings
 from memory_service.terminal import harmless, stderr, stdout
 
@@ -43,11 +43,12 @@ BATCH = 1_000
 SMALL_CONVERSATION = 500
 """Turns of each conversation where the turns are spread over many."""
 PAGE = 100
-TOKEN_BUDGET = 2_000
 WARM_UPS = 20
+CLIENTS = (4, 16)
+WRITER_BATCH = 100
+"""Turns of each request of the bulk writer that others are measured beside."""
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 60.0
 _INDEX_SECONDS = 3_600.0
 _POLL_SECONDS = 0.05
 _BASELINE_ROWS = 20_000
@@ -74,10 +75,6 @@ class Plan:
     docs: Sequence[str]
 
 
-class MeasurementError(Exception):
-    """The service did not do what is measured; the message says what."""
-
-
 def speed(
     turns: Annotated[
         list[int] | None, typer.Option(min=1, help="Turns stored; may be repeated.")
@@ -95,7 +92,7 @@ def speed(
     ] = None,
     json_out: Annotated[Path | None, typer.Option(help="File for all numbers, as JSON.")] = None,
 ) -> None:
-    """Measure start, append, list, search and context over HTTP, beside bare SQLite."""
+    """Measure start, append, list, search and context over HTTP, beside bare SQLite and Chroma."""
     sizes = turns or [1_000, 100_000]
     plan = Plan(sizes, writers, samples, seconds, starts, seed, [str(path) for path in docs or ()])
     result: Json = {"provenance": provenance(plan), "sizes": []}
@@ -158,6 +155,13 @@ class _Run:
             "turns": self._size,
             "mean_characters": round(characters, 1),
             "baseline": self._baseline(),
+            "vectors": vector_baseline.measure(
+                self._stored,
+                [workloads.query(self._stored, self._rng) for _ in range(self._plan.samples)],
+                min(SMALL_CONVERSATION, self._size),
+                self._folder / "vectors",
+                self._loop,
+            ),
             "one_conversation": self._one_conversation(),
         }
         if self._size >= 2 * SMALL_CONVERSATION:
@@ -244,7 +248,7 @@ class _Run:
             found["disk_bytes"] = _disk_use(folder)
         return found
 
-    def _bulk(self, server: _Server, by_conversation: Mapping[str, Sequence[str]]) -> Json:
+    def _bulk(self, server: Server, by_conversation: Mapping[str, Sequence[str]]) -> Json:
         total = sum(map(len, by_conversation.values()))
         for conversation in by_conversation:
             server.post("/v1/conversations", {"id": conversation})
@@ -265,10 +269,10 @@ class _Run:
             "searchable_turns_per_s": round(total / searchable, 1),
         }
 
-    def _append(self, server: _Server, conversation: str) -> Callable[[int], object]:
+    def _append(self, server: Server, conversation: str) -> Callable[[int], object]:
         return lambda _number: server.append(conversation, [next(self._texts)])
 
-    def _with_writers(self, server: _Server) -> Json:
+    def _with_writers(self, server: Server) -> Json:
         """Append from several threads, each with a conversation and a connection of its own."""
         each = max(1, self._plan.samples // self._plan.writers)
         texts = [list(itertools.islice(self._texts, each + 1)) for _ in range(self._plan.writers)]
@@ -308,7 +312,7 @@ class _Run:
             "turns_per_s": round(len(times) / elapsed, 1),
         }
 
-    def _recall(self, server: _Server, conversations: Sequence[str]) -> Json:
+    def _recall(self, server: Server, conversations: Sequence[str]) -> Json:
         """Measure search and context in conversations that are drawn at random."""
         queries = [workloads.query(self._stored, self._rng) for _ in range(WARM_UPS)]
         queries += [workloads.query(self._stored, self._rng) for _ in range(self._plan.samples)]
@@ -317,15 +321,91 @@ class _Run:
         if not first["data"] or "degraded" in first:
             raise MeasurementError(f"a search found nothing, or not with all its means: {first}")
         counter = server.context(where[0], queries[0]).json()["tokens"]["counter"]
-        return {
-            "search": self._loop("search", lambda n: server.search(where[n], queries[n])),
+
+        def search(connection: Server, number: int) -> object:
+            return connection.search(where[number], queries[number])
+
+        def context(connection: Server, number: int) -> object:
+            return connection.context(where[number], queries[number])
+
+        found: Json = {
+            "search": self._loop("search", lambda n: search(server, n)),
             "context": {
-                **self._loop("build a context", lambda n: server.context(where[n], queries[n])),
+                **self._loop("build a context", lambda n: context(server, n)),
                 "counter": counter,
             },
         }
+        found["clients"] = {
+            str(clients): {
+                "search": self._from_clients(f"search, {clients} clients", server, clients, search),
+                "context": self._from_clients(
+                    f"build a context, {clients} clients", server, clients, context
+                ),
+            }
+            for clients in CLIENTS
+        }
+        with self._bulk_writer(server) as written:
+            found["beside_a_writer"] = {
+                "search": self._loop("search, beside a writer", lambda n: search(server, n)),
+                "context": self._loop(
+                    "build a context, beside a writer", lambda n: context(server, n)
+                ),
+            }
+        found["beside_a_writer"]["turns_written"] = sum(written)
+        self._wait_for_index(server)
+        return found
 
-    def _while_indexing(self, server: _Server) -> Json:
+    def _from_clients(
+        self, label: str, server: Server, clients: int, action: Callable[[Server, int], object]
+    ) -> Json:
+        """Return the times of requests that several connections make at once."""
+        numbers = iter(range(WARM_UPS, WARM_UPS + self._plan.samples))
+        task = self._progress.add_task(label, total=None)
+
+        def ask(_client: int) -> list[float]:
+            times = []
+            with server.another() as mine:
+                deadline = time.perf_counter() + self._plan.seconds
+                for number in numbers:
+                    began = time.perf_counter()
+                    action(mine, number)
+                    times.append(time.perf_counter() - began)
+                    if began > deadline:
+                        break
+            return times
+
+        began = time.perf_counter()
+        with ThreadPoolExecutor(clients) as threads:
+            times = [one for some in threads.map(ask, range(clients)) for one in some]
+        elapsed = time.perf_counter() - began
+        self._progress.remove_task(task)
+        return {**summary(times), "per_s": round(len(times) / elapsed, 1)}
+
+    @contextmanager
+    def _bulk_writer(self, server: Server) -> Iterator[list[int]]:
+        """Append to another conversation without a pause; the list says how many turns."""
+        texts = list(itertools.islice(self._texts, BATCH))
+        stop, written = threading.Event(), list[int]()
+
+        def write() -> None:
+            with server.another() as mine:
+                while not stop.is_set():
+                    for some in _batches(texts, WRITER_BATCH):
+                        mine.append("beside", some)
+                        written.append(len(some))
+                        if stop.is_set():
+                            return
+
+        server.post("/v1/conversations", {"id": "beside"})
+        with ThreadPoolExecutor(1) as threads:
+            writing = threads.submit(write)
+            try:
+                yield written
+            finally:
+                stop.set()
+            writing.result()
+
+    def _while_indexing(self, server: Server) -> Json:
         """Measure appends and searches while the indexer works off a backlog."""
         more = list(itertools.islice(self._texts, min(self._size, _EXTRA_TURNS)))
         for some in _batches(more, BATCH):
@@ -349,7 +429,7 @@ class _Run:
         with self._serving(folder) as server:
             return server.start_seconds
 
-    def _wait_for_index(self, server: _Server) -> None:
+    def _wait_for_index(self, server: Server) -> None:
         deadline = time.perf_counter() + _INDEX_SECONDS
         waiting = server.read_lag()
         task = self._progress.add_task("wait for the index", total=waiting)
@@ -361,7 +441,7 @@ class _Run:
         self._progress.remove_task(task)
 
     @contextmanager
-    def _serving(self, folder: Path) -> Iterator[_Server]:
+    def _serving(self, folder: Path) -> Iterator[Server]:
         with serving(folder, self.log) as server:
             yield server
 
@@ -383,100 +463,6 @@ class _Run:
                 break
         self._progress.remove_task(task)
         return summary(times)
-
-
-class _Server:
-    """A running service, and one connection to it."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], address: str, start_seconds: float
-    ) -> None:
-        self._process = process
-        self._address = address
-        self._client = httpx2.Client(base_url=address, timeout=120.0, trust_env=False)
-        self.start_seconds = start_seconds
-        self.lag = 0
-
-    @contextmanager
-    def another(self) -> Iterator[_Server]:
-        """Open one more connection to the same service."""
-        other = _Server(self._process, self._address, self.start_seconds)
-        try:
-            yield other
-        finally:
-            other.close()
-
-    def close(self) -> None:
-        """Close the connection; the service goes on."""
-        self._client.close()
-
-    def get(
-        self, path: str, params: Mapping[str, str] | None = None
-    ) -> Callable[[int], httpx2.Response]:
-        """Return a request to be timed."""
-        return lambda _number: _checked(self._client.get(path, params=params))
-
-    def post(self, path: str, body: Json) -> httpx2.Response:
-        """Send a JSON body."""
-        return _checked(self._client.post(path, json=body))
-
-    def append(self, conversation: str, texts: Sequence[str]) -> None:
-        """Append turns, user and assistant by turns, and note how far the index is behind."""
-        items = [
-            {"role": "assistant" if number % 2 else "user", "content": text}
-            for number, text in enumerate(texts)
-        ]
-        answer = self.post(f"/v1/conversations/{conversation}/items", {"items": items})
-        self.lag = int(answer.headers["x-memory-index-lag"])
-
-    def search(self, conversation: str, query: str) -> httpx2.Response:
-        """Search one conversation."""
-        return self.post("/v1/search", {"query": query, "conversation_id": conversation})
-
-    def context(self, conversation: str, text: str) -> httpx2.Response:
-        """Build a prompt."""
-        body = {"input": text, "token_budget": TOKEN_BUDGET}
-        return self.post(f"/v1/conversations/{conversation}/context", body)
-
-    def read_lag(self) -> int:
-        """Return how many passages the index is behind."""
-        return int(_checked(self._client.get("/readyz")).json()["lag"])
-
-    def memory(self) -> Json | None:
-        """Return the service's memory now and at its highest, in bytes; None where unknown."""
-        try:
-            lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        except OSError:
-            return None
-        fields = dict(line.split(":", 1) for line in lines.splitlines() if ":" in line)
-        return {
-            name: int(fields[field].split()[0]) * 1024
-            for name, field in (("rss_bytes", "VmRSS"), ("highest_rss_bytes", "VmHWM"))
-            if field in fields
-        }
-
-
-@contextmanager
-def serving(folder: Path, log: Path) -> Iterator[_Server]:
-    """Run `memory-service serve` on a folder; stops it at the end, whatever happens."""
-    command = [sys.executable, "-m", "memory_service", "serve", "--host", "127.0.0.1"]
-    command += ["--port", "0", "--log-format", "json", "--data-dir", str(folder)]
-    began = time.perf_counter()
-    with log.open("wb") as output:
-        # A session of its own: Ctrl-C comes here, and the service is then stopped below.
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=_environment(), start_new_session=True
-        )
-    try:
-        address = _address(process, log, began)
-        _wait_until_ready(process, address, began)
-        server = _Server(process, address, time.perf_counter() - began)
-        try:
-            yield server
-        finally:
-            server.close()
-    finally:
-        _stop(process)
 
 
 def _seconds(times: Sequence[float]) -> Json:
@@ -533,7 +519,26 @@ _ROWS = (
         "one_conversation.while_indexing.search.p50_ms",
         "one_conversation.while_indexing.search.p99_ms",
     ),
-    ("RSS highest, MB", "one_conversation.memory.highest_rss_bytes"),
+    (
+        "context beside a bulk writer, p50 / p99 ms",
+        "one_conversation.beside_a_writer.context.p50_ms",
+        "one_conversation.beside_a_writer.context.p99_ms",
+    ),
+    (
+        "context, 4 clients, p50 / p99 ms",
+        "one_conversation.clients.4.context.p50_ms",
+        "one_conversation.clients.4.context.p99_ms",
+    ),
+    (
+        "context, 16 clients, p50 / p99 ms",
+        "one_conversation.clients.16.context.p50_ms",
+        "one_conversation.clients.16.context.p99_ms",
+    ),
+    (
+        "memory of all processes / of the service, highest, MB",
+        "one_conversation.memory.highest_rss_bytes",
+        "one_conversation.memory.of_the_service_bytes",
+    ),
     (
         "disk: turn log / Chroma, MB",
         "one_conversation.disk_bytes.turn_log",
@@ -551,6 +556,27 @@ _ROWS = (
         "many_conversations.context.p50_ms",
         "many_conversations.context.p99_ms",
     ),
+    (
+        "many: context beside a bulk writer, p50 / p99 ms",
+        "many_conversations.beside_a_writer.context.p50_ms",
+        "many_conversations.beside_a_writer.context.p99_ms",
+    ),
+    (
+        "many: context, 16 clients, p50 / p99 ms",
+        "many_conversations.clients.16.context.p50_ms",
+        "many_conversations.clients.16.context.p99_ms",
+    ),
+    (
+        "numpy: one conversation of 500 / all, p50 ms",
+        "vectors.numpy_conversation.p50_ms",
+        "vectors.numpy_all.p50_ms",
+    ),
+    (
+        "Chroma alone: 'where' of 500 / no filter, p50 ms",
+        "vectors.chroma_where.p50_ms",
+        "vectors.chroma_all.p50_ms",
+    ),
+    ("many: search / Chroma with 'where', p50", "ratios.search_many_to_chroma_where_p50"),
     ("append alone / SQLite insert, p50", "ratios.append_alone_p50"),
     ("bulk stored / SQLite bulk, turns/s", "ratios.bulk_stored_turns_per_s"),
 )
@@ -570,7 +596,7 @@ def table(result: Json) -> Table:
 def _ratios(found: Json) -> Json:
     """Return the service's numbers over those of bare SQLite."""
     one, baseline = found["one_conversation"], found["baseline"]
-    return {
+    ratios = {
         "append_alone_p50": round(
             one["append"]["alone"]["p50_ms"] / baseline["insert"]["p50_ms"], 2
         ),
@@ -581,6 +607,13 @@ def _ratios(found: Json) -> Json:
             one["bulk"]["stored_turns_per_s"] / baseline["bulk_turns_per_s"], 4
         ),
     }
+    if "many_conversations" in found:
+        ratios["search_many_to_chroma_where_p50"] = round(
+            found["many_conversations"]["search"]["p50_ms"]
+            / found["vectors"]["chroma_where"]["p50_ms"],
+            2,
+        )
+    return ratios
 
 
 def _at(value: Any, path: str) -> Any:
@@ -613,55 +646,6 @@ def _disk_use(folder: Path) -> Json:
     chroma = sum(size for path, size in sizes.items() if path.parts[0] == "chroma")
     log = sum(size for path, size in sizes.items() if path.name.startswith("turn_log"))
     return {"turn_log": log, "chroma": chroma, "total": sum(sizes.values())}
-
-
-def _checked(response: httpx2.Response) -> httpx2.Response:
-    if response.is_success:
-        return response
-    raise MeasurementError(f"{response.request.url.path}: {response.status_code} {response.text}")
-
-
-def _environment() -> dict[str, str]:
-    # Where the folder is and how it is served is not for the caller's environment to say here.
-    ours = {"MEMORY_DATA_DIR", "MEMORY_HOST", "MEMORY_PORT", "MEMORY_LOG_FORMAT"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
-
-
-def _address(process: subprocess.Popen[bytes], log: Path, began: float) -> str:
-    """Return the address that the service logs when it listens."""
-    while time.perf_counter() - began < _START_SECONDS:
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("{") and '"listening"' in line and line.endswith("}"):
-                return str(json.loads(line)["address"])
-        _check_alive(process)
-        time.sleep(0.01)
-    raise MeasurementError(f"the service did not listen within {_START_SECONDS:.0f} s")
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], address: str, began: float) -> None:
-    with httpx2.Client(base_url=address, trust_env=False, timeout=_START_SECONDS) as client:
-        while time.perf_counter() - began < _START_SECONDS:
-            try:
-                if client.get("/readyz").status_code == 200:
-                    return
-            except httpx2.TransportError:
-                _check_alive(process)
-            time.sleep(0.01)
-    raise MeasurementError(f"the service was not ready within {_START_SECONDS:.0f} s")
-
-
-def _check_alive(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        raise MeasurementError(f"the service ended with exit code {process.returncode}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _show_failure(error: Exception, log: Path) -> None:

@@ -71,7 +71,7 @@ LAYERS = (
 
 # A library whose types or habits must not spread has one home.
 HOMES = {
-    "chromadb": ("chroma_index", "embedders.chroma_registry"),
+    "chromadb": ("chroma_index", "embedders.chroma_registry", "eval.vector_baseline"),
     "tiktoken": ("vocabularies",),
     "tiktoken_ext": ("vocabularies",),
     "sqlalchemy": ("turn_log",),

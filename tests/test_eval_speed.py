@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from eval import workloads
-from eval.speed import MeasurementError, serving, summary
+from eval.serving import MeasurementError, serving
+from eval.speed import summary
 
 ROOT = Path(__file__).parents[1]
 TURNS = 1_000
@@ -57,6 +58,10 @@ def result(folder: Path) -> dict[str, Any]:
         ("one_conversation", "list"),
         ("one_conversation", "search"),
         ("one_conversation", "context"),
+        ("one_conversation", "clients", "16", "context"),
+        ("one_conversation", "beside_a_writer", "context"),
+        ("vectors", "numpy_conversation"),
+        ("vectors", "chroma_where"),
         ("many_conversations", "search"),
         ("many_conversations", "context"),
     ],
