@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from memory_service.analyser import terms
 from memory_service.errors import ContextLengthExceeded, InvalidRequest, NotFound
 from memory_service.interfaces import TurnLog
 from memory_service.items import content_hash, new_id, text_of_parts
@@ -205,13 +206,14 @@ class PromptBuilder:
 
     def _recall(self, draft: _Draft, request: PromptRequest, start: int) -> Recall:
         conversation = draft.conversation
-        text = _query_text(request.input, draft.path)
+        text, context = _query_text(request.input, draft.path)
         if draft.scope == "user" and conversation.user is None:
             raise InvalidRequest("This conversation has no user to recall over.", param="scope")
         if not text or draft.top_k == 0:
             return Recall([])
         query = Query(
             text=text,
+            context=context,
             top_k=draft.top_k,
             exclude=draft.keys_from(start),
             relevant_only=True,
@@ -408,8 +410,8 @@ def _system(log: Reader, conversation: Conversation, instructions: str | None) -
     return found
 
 
-def _query_text(new: Sequence[Message], path: Sequence[Turn]) -> str:
-    """Return what to look for: the new user text, with the last two turns if it is short."""
+def _query_text(new: Sequence[Message], path: Sequence[Turn]) -> tuple[str, str]:
+    """Return what to look for: the new user text, and the last two turns if it is short."""
     users = [message for message in new if message.get("role") == "user"]
     if users:
         text, before = text_of_parts(users[-1].get("content")), list(path)
@@ -417,6 +419,7 @@ def _query_text(new: Sequence[Message], path: Sequence[Turn]) -> str:
         # In a loop of tool calls the question is stored already.
         last = max((n for n, turn in enumerate(path) if turn.role == "user"), default=None)
         text, before = ("", []) if last is None else (path[last].text, list(path[:last]))
-    if not text or len(text.split()) >= MIN_QUERY_WORDS:
-        return text
-    return "\n".join([*(turn.text for turn in before[-2:]), text])
+    # Without a language every word counts, and a text without spaces has its pairs of characters.
+    if not text or len(terms(text, None)) >= MIN_QUERY_WORDS:
+        return text, ""
+    return text, "\n".join(turn.text for turn in before[-2:])

@@ -59,7 +59,8 @@ _REACH = max(ranking.NEIGHBOUR_WEIGHTS)
 class Query:
     """What to look for; `exclude` holds keys of turns that the prompt has anyway.
 
-    With `relevant_only` a message that calls for no memory gets none.
+    With `relevant_only` a message that calls for no memory gets none. `context` is what was said
+    just before a text that is too short to be looked for alone; it does not decide about that.
     """
 
     text: str
@@ -69,6 +70,12 @@ class Query:
     created_before: int | None = None
     exclude: frozenset[int] = frozenset()
     relevant_only: bool = False
+    context: str = ""
+
+    @property
+    def searched(self) -> str:
+        """All that is looked for."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
 
     def admits(self, turn: Turn) -> bool:
         """Return whether the filters let a turn through; both times are inclusive."""
@@ -251,7 +258,7 @@ class Recaller:
 
     def _score_words(self, search: _Search, query: Query) -> None:
         """Weigh the query's terms by the scope and score the passages that hold them."""
-        wanted = _query_terms(query.text, search.scope)
+        wanted = _query_terms(query.searched, search.scope)
         frequencies = search.log.document_frequencies(search.scope, wanted, at_most=MAX_COUNTED)
         statistics = search.scope.statistics
         search.weights = {
@@ -272,10 +279,10 @@ class Recaller:
         spans = [
             (span.start, span.end, search.weights.get(span.term, 0.0))
             for language in search.scope.languages
-            for span in term_spans(query.text, language)
+            for span in term_spans(query.searched, language)
         ]
         try:
-            search.vector = self._embedder.embed_query(query.text, spans)
+            search.vector = self._embedder.embed_query(query.searched, spans)
         except (EmbedderDown, EmbedderRefused) as error:
             log_line.warning("recall goes on without the embedder", error=error.message)
             search.degraded = "embedder"

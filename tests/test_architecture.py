@@ -33,7 +33,7 @@ LAYERS = (
         "pure",
         (
             *("strict_json", "clock", "items", "analyser", "chunking", "tokens", "ranking"),
-            *("messages", "prompt", "relevance", "terminal"),
+            *("messages", "prompt", "relevance", "small_talk", "terminal"),
         ),
         may_import_each_other=True,
     ),

@@ -1,24 +1,19 @@
-"""The project's own evaluation set: what its turns and questions must be for numbers to mean much.
-
-The files are read as they are, without the loader, so that the two check each other.
-"""
+"""What the turns and questions of the own evaluation set must be for its numbers to mean much."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from own_set import ASKED, CONVERSATIONS, QUESTIONS, TURNS, language
 
 from memory_service.analyser import detect_language, terms
 
-FOLDER = Path(__file__).parents[1] / "eval" / "datasets" / "own"
 TURN_KEYS = {"id", "conv", "user", "time", "speaker", "role", "text"}
 QUESTION_KEYS = {
     *("id", "scope", "question", "answer", "category", "language", "gold", "now", "wording")
@@ -32,7 +27,6 @@ ZONES = {
     "wei": "Asia/Shanghai",
     "anya": "Asia/Yerevan",
 }
-LANGUAGES = {"jonas": "de", "lucia": "es", "wei": "zh", "anya": "ru"}
 AT_LEAST = {
     "single_fact": 50,
     "several_facts": 15,
@@ -47,20 +41,7 @@ AT_LEAST = {
 SESSION_PAUSE = timedelta(hours=6)
 
 
-def lines(name: str) -> list[dict[str, Any]]:
-    """Return the objects of one of the set's files."""
-    rows = [json.loads(line) for line in (FOLDER / name).read_text("utf-8").splitlines()]
-    assert all(isinstance(row, dict) for row in rows)
-    return rows
-
-
-TURNS = lines("turns.jsonl")
-QUESTIONS = lines("questions.jsonl")
-ASKED = [question for question in QUESTIONS if question["category"] != "none"]
 BY_ID = {turn["id"]: turn for turn in TURNS}
-CONVERSATIONS: dict[str, list[dict[str, Any]]] = defaultdict(list)
-for one in TURNS:
-    CONVERSATIONS[one["conv"]].append(one)
 
 
 def when(row: dict[str, Any], name: str = "time") -> datetime:
@@ -77,11 +58,6 @@ def scope(question: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the turns that a question may look in."""
     key = "conv" if question["scope"] == "conversation" else "user"
     return [turn for turn in TURNS if turn[key] == question[key]]
-
-
-def language(row: dict[str, Any]) -> str:
-    """Return the language in which a turn was written."""
-    return LANGUAGES.get(row["user"], "en")
 
 
 def test_the_set_is_as_large_as_it_says() -> None:
