@@ -5,10 +5,11 @@ was asked: its scores only compare turns with each other. So the message itself 
 calls for no memory
 
 * if nothing is left of it without the words of small talk, in whatever language;
-* or if it has such words, asks nothing, holds no number, and what is left was never said in the
-  scope ("Danke, du bist ein Engel!");
-* or if it speaks of nobody's own affairs, names nothing that the scope knows, and shares next to
-  none of its weight with any turn ("Write a haiku about autumn").
+* or if it speaks of nobody's own affairs and
+  - either has such words, asks nothing, holds no number, and what is left of it was never said in
+    the scope ("Danke, du bist ein Held!"),
+  - or names nothing that the scope knows, and shares next to none of its weight with any turn
+    ("Write a haiku about autumn").
 """
 
 # ruff: noqa: RUF001 - words of other languages are meant to look like that
@@ -29,6 +30,9 @@ MIN_SHARED_WEIGHT = 0.1
 At 0.2 it kept a few more requests for verses and sums quiet and cost 5 % of the questions of the
 own evaluation set whose answer had been found: a paraphrase shares little with what it is about.
 """
+
+MAX_SMALL_TALK_CHARACTERS = 300
+"""Nobody talks small for longer; a paste is not read in every language to find that out."""
 
 _UNSPACED_LANGUAGES = frozenset({"ja", "zh"})
 # What points at the people who talk, or back at what they said.
@@ -67,22 +71,25 @@ def calls_for_memory(
     that occur there, `best` is the highest BM25 score of any passage; all in the analysis of the
     scope's `languages`.
     """
-    rests = {language: leftover(text, language) for language in PHATIC}
-    if not all(rest for rest, _ in rests.values()):
+    if len(text) <= MAX_SMALL_TALK_CHARACTERS and _is_small_talk(text):
         return False
     spoken = {language for language in languages if language not in (None, "und")}
     if not spoken <= PHATIC.keys() | _UNSPACED_LANGUAGES:
         return True
     known = [language for language in languages if language in PHATIC] or ["en"]
-    telling = {term for language in known for term in rests[language][0]}
-    polite = any(rests[language][1] for language in known)
+    if _is_personal(text, known):
+        return True
+    rests = [leftover(text, language) for language in known]
+    telling = {term for rest, _ in rests for term in rest}
+    polite = any(phatic for _, phatic in rests)
     if polite and not _ASKS_OR_COUNTS.search(text) and telling.isdisjoint(known_terms):
         return False
-    return (
-        _is_personal(text, known)
-        or _names_something(text, known[0], known_terms)
-        or _shares_weight(telling, weights, best)
-    )
+    return _names_something(text, known[0], known_terms) or _shares_weight(telling, weights, best)
+
+
+def _is_small_talk(text: str) -> bool:
+    """Return whether nothing is left of a text in one of the languages: its own is not known."""
+    return any(not leftover(text, language)[0] for language in PHATIC)
 
 
 def _is_personal(text: str, languages: Collection[str]) -> bool:

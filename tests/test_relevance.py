@@ -1,5 +1,7 @@
 """Which messages call for memory."""
 
+# ruff: noqa: RUF001 - signs of other languages are meant to look like that
+
 from __future__ import annotations
 
 import pytest
@@ -20,6 +22,11 @@ KNOWN = {"locker", "gym", "jule"}
         ("Danke, bis morgen!", "de"),
         ("Merci beaucoup, à demain !", "fr"),
         ("¡Muchas gracias!", "es"),
+        ("Спасибо, до завтра!", "ru"),
+        ("谢谢你，晚安！", "zh"),
+        ("Grazie mille!", "de"),
+        ("Hahahaha", "tr"),
+        ("Danke schön, du bist ein Held!", "de"),
         ("👍", "en"),
         ("", "en"),
     ],
@@ -35,6 +42,8 @@ def test_small_talk_calls_for_none(text: str, language: str | None) -> None:
         "What did you recommend for the floor?",
         "When does Jule arrive?",
         "thanks, and what was my locker again?",
+        "Great, add my badge please",
+        "Thanks, she likes tulips",
     ],
 )
 def test_what_is_about_somebody_calls_for_memory(text: str) -> None:
@@ -47,6 +56,29 @@ def test_an_impersonal_request_needs_a_turn_that_shares_its_weight(
 ) -> None:
     text = "Write a haiku about autumn"
     assert calls_for_memory(text, ["en"], WEIGHTS, KNOWN, best) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Спасибо, а какой у меня шкафчик?", "ru"), ("谢谢，我的柜子是几号？", "zh")],
+)
+def test_thanks_before_a_question_do_not_hide_it(text: str, language: str) -> None:
+    assert calls_for_memory(text, [language], WEIGHTS, KNOWN, best=0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Thanks, tulips.", False), ("Thanks, tulips?", True), ("Thanks, 12.", True)],
+)
+def test_thanks_with_something_unheard_of_call_for_none_unless_they_ask_or_count(
+    text: str, *, expected: bool
+) -> None:
+    weights = {"tulip": 1.0, "12": 1.0}
+    assert calls_for_memory(text, ["en"], weights, KNOWN, best=1.0) is expected
+
+
+def test_a_long_paste_may_begin_with_thanks() -> None:
+    assert calls_for_memory("thanks " * 200 + "locker", ["en"], WEIGHTS, KNOWN, best=3.0)
 
 
 def test_a_language_without_a_list_is_asked_for_its_words_only() -> None:
