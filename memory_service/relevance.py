@@ -27,8 +27,9 @@ from memory_service.small_talk import PHATIC, leftover
 MIN_SHARED_WEIGHT = 0.1
 """Of an impersonal message's word weights, what the best passage must share.
 
-At 0.2 it kept a few more requests for verses and sums quiet and cost 5 % of the questions of the
-own evaluation set whose answer had been found: a paraphrase shares little with what it is about.
+Of 236 questions of the own evaluation set whose answer had been found 20 lost it at 0.2, 11 at 0.15
+and 3 at 0.1, for a paraphrase shares little with what it is about; of its 34 messages that call for
+none 25, 23 and 22 were kept quiet.
 """
 
 MAX_SMALL_TALK_CHARACTERS = 300
