@@ -12,6 +12,8 @@
     ├── VectorIndexDown          503 (never served: recall goes on, degraded)
     ├── EmbedderDown             503 (never served: asked again later, it may well answer)
     ├── EmbedderRefused          503 (never served: it will not pass by itself)
+    ├── ChatModelDown            503 (never served: asked again later, it may well answer)
+    ├── ChatModelRefused         503 (never served: it will not pass by itself)
     └── StartupError             not served: what stops a command, with what to do about it
 
 One handler (`memory_service.api.errors`) renders all of them in OpenAI's error envelope.
@@ -142,6 +144,27 @@ class EmbedderRefused(ServiceError):
     def __init__(self, message: str, *, positions: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.positions = tuple(positions)
+
+
+class ChatModelDown(ServiceError):
+    """The model failed in a way that may pass: no answer, too many requests, an unusable answer.
+
+    `retry_after_seconds` is what its server asks for, if it does.
+    """
+
+    status = 503
+    default_code = "chat_model_unavailable"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ChatModelRefused(ServiceError):
+    """The model will say no until something is changed: the key, its name, what it is asked."""
+
+    status = 503
+    default_code = "chat_model_refused"
 
 
 class StartupError(ServiceError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from memory_service.records import Matrix, Vector
+from memory_service.records import Answer, Matrix, Vector
 from memory_service.turn_log.log import Reader, Writer
 
 
@@ -57,6 +57,24 @@ class Embedder(Protocol):
 
     def close(self) -> None:
         """Release connections; calls that wait elsewhere end with EmbedderDown."""
+
+
+class ChatModel(Protocol):
+    """A model that answers one prompt. Safe for several threads.
+
+    Raises ChatModelDown for what may pass, ChatModelRefused for what will not.
+    """
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
+    ) -> Answer:
+        """Return what the model says to chat-completions messages, at least one character.
+
+        `max_tokens` is asked of the model; a server may not hold it, so count again.
+        """
+
+    def close(self) -> None:
+        """Release connections and end waits between tries; calls then raise ChatModelDown."""
 
 
 class VectorIndex(Protocol):

@@ -377,6 +377,14 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said; `is_whole` is False where it was cut at its limit of tokens."""
+
+    text: str
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Proof that something was forgotten: what kind and how much, never what it said."""
 

@@ -6,19 +6,15 @@ No message of the server is passed on: some repeat the texts they were sent, and
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI, omit
+from openai import APIConnectionError, APIStatusError, APITimeoutError, omit
 from pydantic import BaseModel, ValidationError
 from tenacity import (
     RetryCallState,
@@ -38,7 +34,16 @@ from memory_service.embedders.checks import (
     token_counts,
     unit_vectors,
 )
-from memory_service.errors import EmbedderDown, EmbedderRefused, StartupError
+from memory_service.errors import EmbedderDown, EmbedderRefused
+from memory_service.openai_client import (
+    LONGEST_WAIT_SECONDS,
+    address_of,
+    codes,
+    passes,
+    plain_client,
+    retry_after,
+    wait_seconds,
+)
 from memory_service.records import Vector
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -55,21 +60,16 @@ MAX_BATCH_TOKENS = 200_000
 
 _TRIES = 5
 _QUERY_TRIES = 2
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 10.0
-"""A server that asks for more is down: the caller has other things to do meanwhile."""
 _LONGEST_REMEMBERED_SECONDS = 120.0
 """A server's request not to be asked is honoured for so long, however long it says."""
 
 _SHORTEST_SECONDS = 0.001
 
-_PASSING = frozenset({408, 409, 425, 429})
 _HINTS = {
     401: " Check MEMORY_EMBEDDER_API_KEY.",
     403: " Check MEMORY_EMBEDDER_API_KEY.",
     404: " Check MEMORY_EMBEDDER_MODEL and MEMORY_EMBEDDER_BASE_URL.",
 }
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 Pause = Callable[[float], None]
 
@@ -116,10 +116,10 @@ class OpenAIEmbedder:
         two tries.
         """
         self._url = base_url or DEFAULT_BASE_URL
-        self._where = _where(self._url)
+        self._where = address_of(self._url, "MEMORY_EMBEDDER_BASE_URL")
         self._model = model
         self._asked_dimension = dimension
-        self._client = _client(self._url, api_key)
+        self._client = plain_client(self._url, api_key)
         self._documents = _Patience(_TRIES, limits.timeout_seconds, math.inf)
         self._query = _Patience(
             _QUERY_TRIES, limits.query_timeout_seconds, limits.query_timeout_seconds
@@ -173,7 +173,7 @@ class OpenAIEmbedder:
         self._wait_as_told(patience)
         retrying = Retrying(
             retry=retry_if_exception_type(EmbedderDown),
-            wait=_wait_seconds,
+            wait=wait_seconds,
             stop=self._stop(patience),
             sleep=self._pause,
             reraise=True,
@@ -193,14 +193,14 @@ class OpenAIEmbedder:
             stop_after_attempt(patience.tries),
             stop_before_delay(patience.total_seconds),
         )
-        return lambda state: state.upcoming_sleep > _LONGEST_WAIT_SECONDS or out_of_patience(state)
+        return lambda state: state.upcoming_sleep > LONGEST_WAIT_SECONDS or out_of_patience(state)
 
     def _wait_as_told(self, patience: _Patience) -> None:
         """Wait until the server wants to be asked again, or raise EmbedderDown if that is long."""
         left = self._not_before - time.monotonic()
         if left <= 0:
             return
-        if patience is self._query or left > _LONGEST_WAIT_SECONDS:
+        if patience is self._query or left > LONGEST_WAIT_SECONDS:
             raise EmbedderDown(
                 f"{self._where} wants not to be asked for another {left:.0f} s.",
                 retry_after_seconds=left,
@@ -233,9 +233,9 @@ class OpenAIEmbedder:
     ) -> EmbedderDown | EmbedderRefused:
         """Return what an error status means: something that passes, or something that does not."""
         status = error.status_code
-        said = f"{self._where} answered {status}{_codes(error)}."
-        if status in _PASSING or status >= 500:
-            wait = _retry_after(error.response.headers)
+        said = f"{self._where} answered {status}{codes(error)}."
+        if passes(error):
+            wait = retry_after(error.response.headers)
             if wait is not None:
                 self._not_before = time.monotonic() + min(wait, _LONGEST_REMEMBERED_SECONDS)
             return EmbedderDown(said, retry_after_seconds=wait)
@@ -248,30 +248,6 @@ class OpenAIEmbedder:
 def name_of(model: str) -> str:
     """Return the embedder's name without its dimension."""
     return f"openai/{model}"
-
-
-def _client(url: str, api_key: str | None) -> OpenAI:
-    # Tries are counted here. A server without keys takes any.
-    client = OpenAI(base_url=url, api_key=api_key or "none", max_retries=0)
-    # Left None, these come from variables of the environment which were meant for something else.
-    client.organization = client.project = client.admin_api_key = None
-    return client
-
-
-def _where(url: str) -> str:
-    """Return a server's name for messages: its address without a path or a password."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise _bad_url() from error
-    if parts.scheme not in {"http", "https"} or not host:
-        raise _bad_url()
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-
-
-def _bad_url() -> StartupError:
-    return StartupError("MEMORY_EMBEDDER_BASE_URL is not a URL such as http://127.0.0.1:11434/v1.")
 
 
 def _max_input_tokens(model: str) -> int:
@@ -296,45 +272,3 @@ def _numbers(embedding: str | list[float]) -> npt.ArrayLike:
     if isinstance(embedding, str):
         return np.frombuffer(b64decode(embedding, validate=True), dtype="<f4")
     return embedding
-
-
-def _codes(error: APIStatusError) -> str:
-    """Return an error's code and parameter where they are plain words."""
-    plain = [part for part in (error.code, error.param) if part and _CODE.fullmatch(str(part))]
-    return f" ({', '.join(plain)})" if plain else ""
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds a server wants not to be asked; None if it does not say."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1_000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    return _until(value) if seconds is None else seconds
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def _until(date: str | None) -> float | None:
-    try:
-        then = parsedate_to_datetime(date or "")
-    except ValueError:
-        return None
-    # A date without a zone is in UTC, as HTTP's are.
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())
-
-
-def _wait_seconds(state: RetryCallState) -> float:
-    """Return the wait before the next try: what the server asks for, else twice as long each."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, EmbedderDown) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds
-    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1))
