@@ -16,7 +16,7 @@ from typing import Any, Literal
 from memory_service.analyser import terms
 from memory_service.errors import ContextLengthExceeded, InvalidRequest, NotFound
 from memory_service.interfaces import TurnLog
-from memory_service.items import content_hash, new_id, text_of_parts
+from memory_service.items import SYSTEM_ROLES, content_hash, new_id, text_of_parts
 from memory_service.messages import Block, Message, blocks, call_ids
 from memory_service.prompt import (
     Budget,
@@ -51,7 +51,6 @@ MIN_QUERY_WORDS = 4
 """A shorter question ("and then?") is searched together with what was said just before."""
 
 _UNIT_MARGIN = 64
-_SYSTEM_ROLES = frozenset({"system", "developer"})
 
 ScopeName = Literal["user", "conversation"]
 
@@ -171,7 +170,7 @@ class PromptBuilder:
             system = _system(log, conversation, request.instructions)
             state = self._states.get(log, conversation.key)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
-        said = [turn for turn in path if turn.role not in _SYSTEM_ROLES]
+        said = [turn for turn in path if turn.role not in SYSTEM_ROLES]
         found = blocks(said, call_ids(request.input))
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
@@ -404,7 +403,7 @@ def _system(log: Reader, conversation: Conversation, instructions: str | None) -
     if not first or first[0].role not in _SYSTEM_ROLES:
         return found
     for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
-        if turn.role not in _SYSTEM_ROLES:
+        if turn.role not in SYSTEM_ROLES:
             break
         found.extend(blocks([turn])[0].messages)
     return found

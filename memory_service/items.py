@@ -34,6 +34,8 @@ ROLES = frozenset(
         "discriminator",
     }
 )
+SYSTEM_ROLES = frozenset({"system", "developer"})
+"""The roles of what stands at the beginning of every prompt, and is not said in between."""
 MAX_NAME_CHARS = 128
 MAX_CALL_ID_CHARS = 256
 MAX_METADATA_PAIRS = 16

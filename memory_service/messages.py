@@ -47,15 +47,19 @@ def blocks(turns: Sequence[Turn], answered: frozenset[str] = frozenset()) -> lis
     `answered` are ids of calls whose results come with the new input. A unit whose beginning lies
     before the stretch is left out whole.
     """
-    whole = _without_cut_units(turns)
-    last_of_unit = {turn.unit_key: number for number, turn in enumerate(whole)}
-    found: list[Block] = []
+    return [_block(some, answered) for some in whole_units(_without_cut_units(turns))]
+
+
+def whole_units(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
+    """Cut a stretch of the live path wherever no unit lies on both sides."""
+    last_of_unit = {turn.unit_key: number for number, turn in enumerate(turns)}
+    found: list[Sequence[Turn]] = []
     begin, reach = 0, 0
-    for number, turn in enumerate(whole):
+    for number, turn in enumerate(turns):
         if turn.unit_key is not None:
             reach = max(reach, last_of_unit[turn.unit_key])
         if number >= reach:
-            found.append(_block(whole[begin : number + 1], answered))
+            found.append(turns[begin : number + 1])
             begin = reach = number + 1
     return found
 

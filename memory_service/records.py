@@ -69,6 +69,7 @@ class Conversation:
     terms: int
     erasures: int
     path_changes: int
+    summaries: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +317,8 @@ class PromptState:
 
     `window_seq` is where its recent window began; `input_parent_key` and `input_hash` tell the user
     message that its block was made for; `recalled` is what is in that block, `left_out` what is not
-    and why, by turn.
+    and why, by turn. `summaries` are the keys of those in its summary part; `model` is the newest
+    that a prompt was for.
     """
 
     window_seq: int | None = None
@@ -324,6 +326,75 @@ class PromptState:
     input_hash: bytes | None = None
     recalled: tuple[RecalledStretch, ...] = ()
     left_out: tuple[tuple[int, DropReason], ...] = ()
+    model: str | None = None
+    summaries: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPlace:
+    """Which turns of a path a summary covers: both ends are meant."""
+
+    key: int
+    level: int
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSummary:
+    """A summary on its way into the log, and what it was made of.
+
+    `tip_key` is the last turn it covers; `began_at` and `ended_at` are when the first and the last
+    were said. Of `turn_keys` and `summary_keys` one is empty.
+    """
+
+    level: int
+    first_seq: int
+    last_seq: int
+    tip_key: int
+    began_at: int
+    ended_at: int
+    turn_keys: tuple[int, ...] = ()
+    summary_keys: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model wrote of turns (level 1), or of summaries one level below or lower."""
+
+    key: int
+    id: str
+    conversation_key: int
+    level: int
+    first_seq: int
+    last_seq: int
+    tip_key: int
+    began_at: int
+    ended_at: int
+    text: str
+    model: str
+    created_at: int
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryHit:
+    """A summary that a search brought back; `rank` counts from 1 among summaries."""
+
+    summary: Summary
+    conversation_id: str
+    user_id: str | None
+    score: float
+    channels: Mapping[str, float]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedConversation:
+    """A conversation that may have something to summarise, as of its newest request."""
+
+    conversation_key: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +442,7 @@ class Prompt:
     recalled: Sequence[Hit]
     recent_first_seq: int | None
     recent_last_seq: int | None
+    summaries: Sequence[Summary] = ()
     dropped: Sequence[Dropped] = ()
     degraded: str | None = None
     trace_id: str = ""
@@ -408,6 +480,15 @@ class IndexStatus:
 
     lag: int
     parked: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryStatus:
+    """How many conversations wait to be summarised, what was refused, and the last failure."""
+
+    waiting: int
+    set_aside: int
     error: str | None = None
 
 

@@ -40,6 +40,7 @@ def _record(row: Any) -> Conversation:
         terms=row.terms,
         erasures=row.erasures,
         path_changes=row.path_changes,
+        summaries=row.summaries,
     )
 
 
@@ -69,6 +70,13 @@ class ConversationReads(Statements):
             )
             found.update((row.id, _record(row)) for row in rows)
         return found
+
+    def conversation_of_key(self, conversation_key: int) -> Conversation | None:
+        """Return a conversation by its key; for work in no project."""
+        row = self._connection.execute(
+            _SELECT.where(conversations.c.id == conversation_key)
+        ).first()
+        return None if row is None else _record(row)
 
     def conversations(
         self, project_key: int, user_key: int | None, after: int | None, limit: int, order: Order
@@ -129,6 +137,7 @@ class ConversationWrites(ConversationReads):
         metadata: Metadata,
         created_at: int,
         now: int,
+        summaries: bool | None = None,
     ) -> Conversation:
         """Add an empty conversation; its id must be new in the project."""
         key = allocate_keys(self._connection, "conversations", 1)[0]
@@ -145,6 +154,7 @@ class ConversationWrites(ConversationReads):
                 head_id=None,
                 next_seq=1,
                 language=None,
+                summaries=summaries,
             )
         )
         made = self._connection.execute(_SELECT.where(conversations.c.id == key)).one()
@@ -167,6 +177,10 @@ class ConversationWrites(ConversationReads):
                 sa.select(conversations.c.stored_at).where(conversations.c.id == conversation_key)
             ).scalar_one()
         )
+
+    def set_summaries(self, conversation_key: int, *, wanted: bool | None) -> None:
+        """Say whether the conversation is summarised; None leaves that to the settings."""
+        self._update(conversation_key, {"summaries": wanted})
 
     def update_conversation(
         self, conversation_key: int, *, metadata: Metadata | None, title: str | None

@@ -15,14 +15,16 @@ from memory_service.turn_log.schema import (
     index_queue,
     passages,
     postings,
+    summaries,
     turns,
     users,
 )
 from memory_service.turn_log.statements import batches
+from memory_service.turn_log.summaries import SummaryWrites
 from memory_service.turn_log.turns import TurnWrites
 
 
-class ErasureWrites(TurnWrites, IndexWrites):
+class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
     """Deleting; each method returns how many rows of each kind are gone."""
 
     def delete_turns(self, conversation: Conversation, doomed: Sequence[Turn]) -> Counter[str]:
@@ -30,13 +32,14 @@ class ErasureWrites(TurnWrites, IndexWrites):
         keys = [turn.key for turn in doomed]
         for turn in sorted(doomed, key=lambda one: -one.seq):
             self._bypass(conversation, turn)
+        seqs = [turn.seq for turn in doomed]
         counts = self._delete_passages(conversation.key, keys)
         self._path_changed(conversation.key)
+        counts["summaries"] = self.delete_summaries(conversation.key, seqs)
         for some in batches(keys):
             counts["turns"] += self._connection.execute(
                 sa.delete(turns).where(turns.c.id.in_(some))
             ).rowcount
-        seqs = [turn.seq for turn in doomed]
         counts["idempotency_keys"] = self._connection.execute(
             sa.delete(idempotency).where(
                 idempotency.c.conversation_id == conversation.key,
@@ -56,6 +59,7 @@ class ErasureWrites(TurnWrites, IndexWrites):
         for table, name in (
             (postings, "postings"),
             (passages, "passages"),
+            (summaries, "summaries"),
             (turns, "turns"),
             (idempotency, "idempotency_keys"),
         ):

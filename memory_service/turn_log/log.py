@@ -19,6 +19,7 @@ from memory_service.turn_log.index_state import IndexReads
 from memory_service.turn_log.migrate import migrate
 from memory_service.turn_log.observations import ObservationReads, ObservationWrites
 from memory_service.turn_log.retries import RetryReads, RetryWrites
+from memory_service.turn_log.summaries import SummaryReads
 from memory_service.turn_log.tenants import TenantReads, TenantWrites
 from memory_service.turn_log.terms import TermReads, TermWrites
 from memory_service.turn_log.turns import TurnReads
@@ -27,7 +28,14 @@ FILE_NAME = "turn_log.sqlite3"
 
 
 class Reader(
-    TenantReads, ConversationReads, TurnReads, TermReads, IndexReads, RetryReads, ObservationReads
+    TenantReads,
+    ConversationReads,
+    TurnReads,
+    TermReads,
+    IndexReads,
+    RetryReads,
+    ObservationReads,
+    SummaryReads,
 ):
     """The statements of a transaction that only reads; what it sees does not change under it."""
 

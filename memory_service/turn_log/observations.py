@@ -35,6 +35,8 @@ class ObservationReads(Statements):
             input_hash=row.input_hash,
             recalled=tuple(RecalledStretch(**one) for one in json.loads(row.recalled)),
             left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
+            model=row.model,
+            summaries=tuple(json.loads(row.summaries)),
         )
 
     def trace(self, project_key: int, trace_id: str) -> StoredTrace | None:
@@ -60,6 +62,8 @@ class ObservationWrites(ObservationReads):
             "input_hash": state.input_hash,
             "recalled": dumps([asdict(one) for one in state.recalled]),
             "left_out": dumps(state.left_out),
+            "model": state.model,
+            "summaries": dumps(state.summaries),
         }
         changed = self._connection.execute(
             sa.update(prompt_states)

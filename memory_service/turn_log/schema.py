@@ -10,7 +10,10 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
 * `postings` holds, for each passage, the terms of its text under the conversation's language.
 * `conversations.passages` and `.terms` are the number and the summed length of its passages.
 * A passage that is not in the vector index has a row in `index_queue`.
-* No table holds text of a turn but `turns`, and none holds terms of it but `postings`.
+* A summary covers the path that ends in the turn `tip_id`, from `first_seq` to `last_seq`; if its
+  tip is live, so are they all. A turn is never deleted without the summaries that cover it.
+* No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
+  wrote of turns is in `summaries` alone.
 """
 
 from __future__ import annotations
@@ -107,6 +110,8 @@ conversations = Table(
     # Counts deletions of turns: what was read into memory before one is out of date.
     Column("erasures", Integer, nullable=False, server_default="0"),
     Column("path_changes", Integer, nullable=False, server_default="0"),
+    # Whether it is summarised; null leaves that to the settings.
+    Column("summaries", Boolean),
     UniqueConstraint("project_id", "external_id"),
     Index("conversations_by_user", "user_id", "id"),
 )
@@ -236,6 +241,36 @@ receipts = Table(
     comment="What was forgotten, in numbers. Nothing here names or quotes it.",
 )
 
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
+    Column("external_id", String(64), nullable=False, unique=True),
+    Column("level", Integer, nullable=False),
+    Column("first_seq", Integer, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    Column("tip_id", Key, _cascade("turns.id"), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("vector", LargeBinary),
+    UniqueConstraint("conversation_id", "level", "first_seq", "tip_id"),
+    Index("summaries_by_tip", "tip_id"),
+    comment="What a model wrote of turns (level 1) or of summaries (above); vector is float16.",
+)
+
+summary_queue = Table(
+    "summary_queue",
+    metadata,
+    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    # Rises with each request, so that one that comes while the last is worked off is not lost.
+    Column("requests", Integer, nullable=False),
+    comment="Conversations that may have something to summarise.",
+)
+
 prompt_states = Table(
     "prompt_states",
     metadata,
@@ -245,6 +280,8 @@ prompt_states = Table(
     Column("input_hash", LargeBinary(32)),
     Column("recalled", Text, nullable=False),
     Column("left_out", Text, nullable=False),
+    Column("model", String(256)),
+    Column("summaries", Text, nullable=False, server_default="[]"),
     comment="How a conversation's last prompt was built; keys and scores, no text.",
 )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from memory_service.items import SYSTEM_ROLES
 from memory_service.records import Conversation, NewTurn, Order, Page, Turn
 from memory_service.turn_log.schema import conversations, tool_calls, turns
 from memory_service.turn_log.statements import (
@@ -112,6 +113,39 @@ class TurnReads(Statements):
             .limit(limit + 1)
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    def said_between(
+        self, conversation_key: int, after_seq: int, before_seq: int, limit: int
+    ) -> list[Turn]:
+        """Return the first turns of the live path between two, system messages apart."""
+        rows = self._connection.execute(
+            sa.select(turns)
+            .where(
+                turns.c.conversation_id == conversation_key,
+                turns.c.live,
+                turns.c.seq > after_seq,
+                turns.c.seq < before_seq,
+                turns.c.role.not_in(SYSTEM_ROLES),
+            )
+            .order_by(turns.c.seq)
+            .limit(limit)
+        ).all()
+        return [_record(row) for row in rows]
+
+    def units_from(self, conversation_key: int, seq: int) -> set[int]:
+        """Return the units that have live turns at `seq` or after it."""
+        return set(
+            self._connection.scalars(
+                sa.select(turns.c.unit_id)
+                .where(
+                    turns.c.conversation_id == conversation_key,
+                    turns.c.live,
+                    turns.c.seq >= seq,
+                    turns.c.unit_id.is_not(None),
+                )
+                .distinct()
+            )
+        )
 
     def recent_turns(self, conversation_key: int, limit: int) -> list[Turn]:
         """Return the last turns of the live path, oldest first."""

@@ -1,0 +1,244 @@
+"""Summaries: what models wrote of stretches of a path, and which conversations are next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from memory_service.items import new_id
+from memory_service.records import (
+    NewSummary,
+    Order,
+    Page,
+    QueuedConversation,
+    Scope,
+    Summary,
+    SummaryPlace,
+    Vector,
+)
+from memory_service.turn_log.schema import conversations, summaries, summary_queue, turns
+from memory_service.turn_log.statements import (
+    Statements,
+    allocate_keys,
+    batches,
+    beyond,
+    ordered,
+    vector_from_blob,
+    vector_to_blob,
+)
+
+# One that was made on another branch is kept, and comes back with the branch.
+_LIVE = summaries.join(turns, sa.and_(turns.c.id == summaries.c.tip_id, turns.c.live))
+
+
+def _record(row: Any) -> Summary:
+    return Summary(
+        key=row.id,
+        id=row.external_id,
+        conversation_key=row.conversation_id,
+        level=row.level,
+        first_seq=row.first_seq,
+        last_seq=row.last_seq,
+        tip_key=row.tip_id,
+        began_at=row.began_at,
+        ended_at=row.ended_at,
+        text=row.text,
+        model=row.model,
+        created_at=row.created_at,
+        vector=vector_from_blob(row.vector),
+    )
+
+
+class SummaryReads(Statements):
+    """Reading summaries, and the queue of conversations that may want some."""
+
+    def summary_places(self, conversation_key: int) -> list[SummaryPlace]:
+        """Return what the summaries of the live path cover."""
+        rows = self._connection.execute(
+            sa.select(
+                summaries.c.id, summaries.c.level, summaries.c.first_seq, summaries.c.last_seq
+            )
+            .select_from(_LIVE)
+            .where(summaries.c.conversation_id == conversation_key)
+        ).all()
+        return [SummaryPlace(*row) for row in rows]
+
+    def summaries_of_keys(self, conversation_key: int, keys: Iterable[int]) -> dict[int, Summary]:
+        """Return those of the keys that are summaries of the conversation."""
+        return {
+            row.id: _record(row)
+            for some in batches(keys)
+            for row in self._connection.execute(
+                sa.select(summaries).where(
+                    summaries.c.conversation_id == conversation_key, summaries.c.id.in_(some)
+                )
+            ).all()
+        }
+
+    def summary_key(self, conversation_key: int, summary_id: str) -> int | None:
+        """Return the key of a conversation's summary by its id."""
+        return self._connection.scalar(
+            sa.select(summaries.c.id).where(
+                summaries.c.conversation_id == conversation_key,
+                summaries.c.external_id == summary_id,
+            )
+        )
+
+    def summary_page(
+        self, conversation_key: int, after: int | None, limit: int, order: Order
+    ) -> Page:
+        """Return a page of the live path's summaries in the order they were made."""
+        rows = self._connection.execute(
+            sa.select(summaries)
+            .select_from(_LIVE)
+            .where(
+                summaries.c.conversation_id == conversation_key,
+                beyond(summaries.c.id, after, order),
+            )
+            .order_by(ordered(summaries.c.id, order))
+            .limit(limit + 1)
+        ).all()
+        return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    def summaries_of_scope(self, scope: Scope, limit: int) -> list[Summary]:
+        """Return the newest summaries of the scope's live paths."""
+        found: list[Summary] = []
+        for some in batches(scope.conversation_keys):
+            rows = self._connection.execute(
+                sa.select(summaries)
+                .select_from(_LIVE)
+                .where(summaries.c.conversation_id.in_(some))
+                .order_by(summaries.c.id.desc())
+                .limit(limit)
+            )
+            found.extend(_record(row) for row in rows)
+        return sorted(found, key=lambda one: -one.key)[:limit]
+
+    def summaries_without_vector(self, conversation_key: int, limit: int) -> list[Summary]:
+        """Return the oldest summaries of a conversation that are not embedded yet."""
+        rows = self._connection.execute(
+            sa.select(summaries)
+            .where(summaries.c.conversation_id == conversation_key, summaries.c.vector.is_(None))
+            .order_by(summaries.c.id)
+            .limit(limit)
+        )
+        return [_record(row) for row in rows]
+
+    def all_summaries(self, conversation_key: int) -> list[Summary]:
+        """Return the summaries of every branch of a conversation, for `verify`."""
+        rows = self._connection.execute(
+            sa.select(summaries)
+            .where(summaries.c.conversation_id == conversation_key)
+            .order_by(summaries.c.id)
+        )
+        return [_record(row) for row in rows]
+
+    def conversations_to_summarise(self) -> list[QueuedConversation]:
+        """Return the conversations that may have something to summarise."""
+        rows = self._connection.execute(
+            sa.select(summary_queue).order_by(summary_queue.c.conversation_id)
+        )
+        return [QueuedConversation(*row) for row in rows]
+
+
+class SummaryWrites(SummaryReads):
+    """Keeping summaries, and the queue."""
+
+    def add_summary(
+        self,
+        conversation_key: int,
+        new: NewSummary,
+        *,
+        text: str,
+        model: str,
+        vector: Vector | None,
+        now: int,
+    ) -> bool:
+        """Keep a summary; False, and nothing happens, if what it was made of is not all there."""
+        if not self._is_there(turns, new.turn_keys) or not self._is_there(
+            summaries, new.summary_keys
+        ):
+            return False
+        self._connection.execute(
+            sa.insert(summaries).values(
+                id=allocate_keys(self._connection, "summaries", 1)[0],
+                conversation_id=conversation_key,
+                external_id=new_id("sum"),
+                level=new.level,
+                first_seq=new.first_seq,
+                last_seq=new.last_seq,
+                tip_id=new.tip_key,
+                began_at=new.began_at,
+                ended_at=new.ended_at,
+                text=text,
+                model=model,
+                created_at=now,
+                vector=vector_to_blob(vector),
+            )
+        )
+        return True
+
+    def store_summary_vectors(self, vectors: Mapping[int, Vector]) -> None:
+        """Keep vectors that were made after their summaries were stored."""
+        for key, vector in vectors.items():
+            self._connection.execute(
+                sa.update(summaries)
+                .where(summaries.c.id == key)
+                .values(vector=vector_to_blob(vector))
+            )
+
+    def delete_summaries(self, conversation_key: int, seqs: Sequence[int]) -> int:
+        """Delete every summary, of whatever level or branch, whose range holds one of the `seqs`.
+
+        What is left uncovered is queued to be summarised again.
+        """
+        rows = self._connection.execute(
+            sa.select(summaries.c.id, summaries.c.first_seq, summaries.c.last_seq).where(
+                summaries.c.conversation_id == conversation_key,
+                summaries.c.first_seq <= max(seqs),
+                summaries.c.last_seq >= min(seqs),
+            )
+        ).all()
+        doomed = [row.id for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
+        for some in batches(doomed):
+            self._connection.execute(sa.delete(summaries).where(summaries.c.id.in_(some)))
+        if doomed:
+            self.queue_summaries(conversation_key)
+        return len(doomed)
+
+    def queue_summaries(self, conversation_key: int) -> None:
+        """Say that a conversation may have something to summarise, unless it was deleted."""
+        changed = self._connection.execute(
+            sa.update(summary_queue)
+            .where(summary_queue.c.conversation_id == conversation_key)
+            .values(requests=summary_queue.c.requests + 1)
+        )
+        if changed.rowcount == 0:
+            is_there = sa.select(conversations.c.id, sa.literal(1)).where(
+                conversations.c.id == conversation_key
+            )
+            self._connection.execute(
+                sa.insert(summary_queue).from_select(["conversation_id", "requests"], is_there)
+            )
+
+    def finish_summaries(self, done: QueuedConversation) -> None:
+        """Take a conversation off the queue, unless it was queued again since it was read."""
+        self._connection.execute(
+            sa.delete(summary_queue).where(
+                summary_queue.c.conversation_id == done.conversation_key,
+                summary_queue.c.requests == done.requests,
+            )
+        )
+
+    def _is_there(self, table: sa.Table, keys: Sequence[int]) -> bool:
+        """Return whether a table has all of the keys; they are never given twice."""
+        found = sum(
+            self._connection.scalar(
+                sa.select(sa.func.count()).select_from(table).where(table.c.id.in_(some))
+            )
+            or 0
+            for some in batches(keys)
+        )
+        return found == len(keys)
