@@ -1,9 +1,10 @@
-"""The use case that builds a prompt: system, recent turns, recalled turns and the new message.
+"""The use case that builds a prompt: system, summaries, recent turns, recalled turns, new message.
 
-Two things are remembered of a conversation's last prompt, both for the sake of prefix caches. The
-recent window keeps its beginning while it fits and is then cut by half. The recalled block is made
-once for a user message and repeated to the byte until the next one, so that a loop of tool calls
-keeps its facts and its cache.
+Three things are remembered of a conversation's last prompt, all for the sake of prefix caches. The
+recent window keeps its beginning while it fits and is then cut by half. The summaries of what lies
+before it are chosen when it is cut, and stay until it is cut again. The recalled block is made once
+for a user message and repeated to the byte until the next one, so that a loop of tool calls keeps
+its facts and its cache.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from memory_service.prompt import (
     with_recalled,
 )
 from memory_service.prompt_states import PromptStates
+from memory_service.prompt_summaries import SummaryChooser
 from memory_service.recall import Query, Recaller
 from memory_service.records import (
     Conversation,
@@ -43,6 +45,7 @@ from memory_service.records import (
     RecalledStretch,
     Turn,
 )
+from memory_service.summary_part import SummaryPart, summary_tokens, with_summaries
 from memory_service.tokens import TokenCounter, count_message
 from memory_service.traces import Traces
 from memory_service.turn_log.log import Reader
@@ -94,13 +97,15 @@ class _Draft:
     blocks: Sequence[Block]
     costs: Sequence[int]
     window: Window
+    summaries: SummaryPart
     scope: ScopeName
     top_k: int
+    model: str | None
 
     @property
     def free(self) -> int:
-        """Tokens that the fixed parts leave."""
-        return self.window.max_tokens
+        """Tokens that the fixed parts and the summaries leave."""
+        return self.window.max_tokens - self.summaries.most_tokens
 
     def start(self, taken: int = 0) -> int:
         """Return where the recent window begins if `taken` tokens go elsewhere."""
@@ -110,6 +115,10 @@ class _Draft:
     def keys_from(self, start: int) -> frozenset[int]:
         """Return the turns in a recent window that begins at `start`."""
         return frozenset(turn.key for block in self.blocks[start:] for turn in block.turns)
+
+    def seq_at(self, start: int) -> int | None:
+        """Return the first `seq` of a window that begins there; None if it is empty."""
+        return self.blocks[start].first_seq if start < len(self.blocks) else None
 
 
 class PromptBuilder:
@@ -123,6 +132,7 @@ class PromptBuilder:
         states: PromptStates,
         traces: Traces,
         defaults: PromptDefaults,
+        summaries: SummaryChooser,
     ) -> None:
         self._log = log
         self._recaller = recaller
@@ -130,6 +140,7 @@ class PromptBuilder:
         self._states = states
         self._traces = traces
         self._defaults = defaults
+        self._summaries = summaries
 
     def build(self, project_key: int, conversation_id: str, request: PromptRequest) -> Prompt:
         """Return the prompt; raises NotFound, or ContextLengthExceeded if it cannot fit."""
@@ -147,6 +158,9 @@ class PromptBuilder:
             room = recalled_share(draft.free, sum(draft.costs[start:]))
             chosen, dropped = choose_recalled(recall.hits, room, counter)
         chosen, start = self._fit(draft, chosen, dropped, counter)
+        if draft.seq_at(start) is None or draft.seq_at(start) != draft.state.window_seq:
+            draft = self._with_new_summaries(draft, start, budget, counter)
+            chosen, start = self._fit(draft, chosen, dropped, counter, at_least=start)
         prompt = self._assemble(draft, start, chosen, recall, dropped, budget, counter)
         known = draft.state.left_out if reused else ()
         self._remember(draft, asked, start, chosen, (*known, *_left_out(recall.hits, dropped)))
@@ -169,11 +183,14 @@ class PromptBuilder:
             path = _recent_path(log, conversation.key, max_turns)
             system = _system(log, conversation, request.instructions)
             state = self._states.get(log, conversation.key)
+            remembered = self._summaries.remembered(log, conversation, state)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
         said = [turn for turn in path if turn.role not in SYSTEM_ROLES]
         found = blocks(said, call_ids(request.input))
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
+        window = _window(max_turns, free, found, costs, call_ids(request.input))
+        room = _summary_room(window, costs)
         return _Draft(
             project_key=project_key,
             conversation=conversation,
@@ -182,9 +199,11 @@ class PromptBuilder:
             fixed=fixed,
             blocks=found,
             costs=costs,
-            window=_window(max_turns, free, found, costs, call_ids(request.input)),
+            window=window,
+            summaries=SummaryPart.of(remembered, room, counter),
             scope=request.scope or ("user" if conversation.user else "conversation"),
             top_k=_or(request.top_k, self._defaults.top_k),
+            model=request.model or state.model,
         )
 
     def _budget(self, request: PromptRequest) -> Budget:
@@ -221,16 +240,29 @@ class PromptBuilder:
             return self._recaller.of_user(draft.project_key, str(conversation.user), query)
         return self._recaller.in_conversation(draft.project_key, conversation.id, query)
 
+    def _with_new_summaries(
+        self, draft: _Draft, start: int, budget: Budget, counter: TokenCounter
+    ) -> _Draft:
+        """Return the draft with what there is to say now of the turns before a new window."""
+        found = self._summaries.before(draft.conversation, draft.seq_at(start), budget, counter)
+        room = _summary_room(draft.window, draft.costs)
+        return replace(draft, summaries=SummaryPart.of(found, room, counter))
+
     def _fit(
         self,
         draft: _Draft,
         chosen: list[Hit],
         dropped: list[Dropped],
         counter: TokenCounter,
+        at_least: int = 0,
     ) -> tuple[list[Hit], int]:
-        """Return the hits and the window's beginning that fit together; the window gives way."""
+        """Return the hits and the window's beginning that fit together; the window gives way.
+
+        It does not begin before the block `at_least`: summaries speak of what comes before that.
+        """
         while True:
-            start = draft.start(taken=_recalled_tokens(draft, 0, chosen, counter))
+            taken = _recalled_tokens(draft, 0, chosen, counter)
+            start = max(at_least, draft.start(taken))
             taken = _recalled_tokens(draft, start, chosen, counter)
             if taken + sum(draft.costs[start:]) <= draft.free:
                 return chosen, start
@@ -250,17 +282,20 @@ class PromptBuilder:
         recent = draft.blocks[start:]
         recent_tokens = sum(draft.costs[start:])
         recalled_tokens = _recalled_tokens(draft, start, chosen, counter)
+        said = with_recalled(_conversation(draft, start), chosen)
+        shown = draft.summaries.shown
+        told_tokens = summary_tokens(said, shown, counter)
         turns = [turn for block in recent for turn in block.turns]
         return Prompt(
-            messages=[*draft.fixed.system, *with_recalled(_conversation(draft, start), chosen)],
+            messages=[*draft.fixed.system, *with_summaries(said, shown)],
             tokens=PromptTokens(
                 system=draft.fixed.system_tokens,
-                summary=0,
+                summary=told_tokens,
                 recent=recent_tokens,
                 recalled=recalled_tokens,
                 input=draft.fixed.input_tokens,
                 tools=draft.fixed.tools_tokens,
-                total=draft.fixed.tokens + recent_tokens + recalled_tokens,
+                total=draft.fixed.tokens + told_tokens + recent_tokens + recalled_tokens,
                 reserved_output=budget.reserved,
                 budget=budget.total,
                 counter=counter.name,
@@ -268,6 +303,7 @@ class PromptBuilder:
             recalled=[replace(hit, rank=rank) for rank, hit in enumerate(chosen, start=1)],
             recent_first_seq=turns[0].seq if turns else None,
             recent_last_seq=turns[-1].seq if turns else None,
+            summaries=shown,
             dropped=[*dropped, *(drop for block in recent for drop in block.dropped)],
             degraded=recall.degraded,
             trace_id=new_id("trace"),
@@ -283,14 +319,19 @@ class PromptBuilder:
     ) -> None:
         parent, digest = asked or (None, None)
         state = PromptState(
-            window_seq=draft.blocks[start].first_seq if start < len(draft.blocks) else None,
+            window_seq=draft.seq_at(start),
             input_parent_key=parent,
             input_hash=digest,
             recalled=tuple(RecalledStretch.of(hit) for hit in chosen),
             left_out=tuple(left_out),
+            model=draft.model,
+            summaries=tuple(one.key for one in draft.summaries.remembered),
         )
-        if state != draft.state:
-            self._states.set(draft.conversation.key, state)
+        if state == draft.state:
+            return
+        self._states.set(draft.conversation.key, state)
+        if start > 0 and state.window_seq != draft.state.window_seq:
+            self._summaries.on_cut(draft.conversation)
 
 
 def _or(value: int | None, default: int) -> int:
@@ -366,6 +407,12 @@ def _window(
             param="input",
         )
     return Window(max_turns, free, held if held < len(found) else None)
+
+
+def _summary_room(window: Window, costs: Sequence[int]) -> int:
+    """Return the most tokens that summaries may have in a prompt: recent turns keep half."""
+    held = 0 if window.must_hold is None else sum(costs[window.must_hold :])
+    return min(window.max_tokens // 2, window.max_tokens - held)
 
 
 def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:

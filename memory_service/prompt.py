@@ -99,19 +99,25 @@ def recent_window(
     """Return the index of the first block of the recent window; len(blocks) leaves it empty.
 
     A window that began at `kept_seq` keeps its beginning while it fits, so that a prompt begins
-    like the one before; then it is cut to about half. One that is much smaller than it may be (the
-    limits were raised) is made anew.
+    like the one before; then it is cut to about half. One that is less than a quarter of what it
+    may be (the limits were raised) is made anew.
     """
     fits = _fitting(blocks, tokens, window.max_turns, window.max_tokens)
-    half = _fitting(blocks, tokens, window.max_turns // 2, window.max_tokens // 2)
-    # A single block that is larger than half is still better than none.
-    cut = max(fits, min(half, len(blocks) - 1))
+    # A single block that is larger than that is still better than none.
+    cut, smallest = (
+        max(fits, min(part, len(blocks) - 1))
+        for part in (
+            _fitting(blocks, tokens, window.max_turns // share, window.max_tokens // share)
+            for share in (2, 4)
+        )
+    )
     start = 0 if fits == 0 else cut
     if kept_seq is not None:
         kept = next(
             (n for n, block in enumerate(blocks) if block.first_seq >= kept_seq), len(blocks)
         )
-        if fits <= kept <= cut:
+        # What else is in a prompt, and with it the window's room, differs from one to the next.
+        if fits <= kept <= smallest:
             start = kept
     return start if window.must_hold is None else min(start, window.must_hold)
 

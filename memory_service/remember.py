@@ -54,6 +54,7 @@ class NewConversation:
     title: str | None
     metadata: Metadata
     created_at: int | None = None
+    summaries: bool | None = None
 
 
 class Below(Enum):
@@ -61,6 +62,14 @@ class Below(Enum):
 
     HEAD = "head"
     ROOT = "root"
+
+
+class Switch(Enum):
+    """What a caller makes of something that the settings decide for those who say nothing."""
+
+    ON = True
+    OFF = False
+    AS_SET = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +186,18 @@ class Remember:
         title: str | None,
         head_id: str | None,
         attempt: Attempt,
+        summaries: Switch | None = None,
     ) -> Conversation:
-        """Replace metadata or title, or make another branch live, each if given."""
+        """Replace metadata or title, make another branch live, switch summaries: each if given."""
         with self._log.write() as log:
             done = self._done_before(log, project_key, attempt)
             if done is not None:
                 return done.conversation
             conversation = _locked(log, project_key, conversation_id)
             log.update_conversation(conversation.key, metadata=metadata, title=title)
+            if summaries is not None:
+                log.set_summaries(conversation.key, wanted=summaries.value)
+                log.queue_summaries(conversation.key)
             if head_id is not None:
                 head = log.turn(project_key, conversation.key, head_id)
                 if head is None:
@@ -205,6 +218,7 @@ class Remember:
             metadata=new.metadata,
             created_at=now if new.created_at is None else new.created_at,
             now=now,
+            summaries=new.summaries,
         )
 
     def _append(
@@ -300,6 +314,7 @@ class Remember:
             found.user == new.user
             and found.title == new.title
             and dict(found.metadata) == dict(new.metadata)
+            and found.summaries == new.summaries
             and [turn.content_hash for turn in stored] == [turn.content_hash for turn in turns]
         )
         fresh = log.conversation_stored_at(found.key) >= self._retry_horizon()

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from memory_service import clock
 from memory_service.analyser import ANALYSER_VERSION
 from memory_service.build_prompt import PromptBuilder, PromptDefaults
+from memory_service.chat_model import OpenAIChatModel
 from memory_service.chroma_process import ChromaProcess
 from memory_service.embedders import open_embedder
 from memory_service.embedders.checks import Limits as EmbedderLimits
@@ -22,14 +23,17 @@ from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import StartupError
 from memory_service.forget import Forget
 from memory_service.indexing import Indexer
-from memory_service.interfaces import Embedder, VectorIndex
+from memory_service.interfaces import ChatModel, Embedder, VectorIndex
 from memory_service.items import ItemLimits
 from memory_service.later import LaterWriter
 from memory_service.prompt_states import PromptStates
+from memory_service.prompt_summaries import SummaryChooser
 from memory_service.recall import Recaller
 from memory_service.records import IndexStatus
 from memory_service.remember import Limits, Remember
 from memory_service.settings import Settings, context_window
+from memory_service.summarize import Summarizer, SummaryRules
+from memory_service.summary_search import SummaryFinder
 from memory_service.tokens import TokenCounter, encoding_name_for_model
 from memory_service.traces import Traces
 from memory_service.turn_log.log import TurnLog
@@ -100,6 +104,7 @@ class Service:
         log: TurnLog,
         index: VectorIndex,
         embedder: Embedder,
+        chat_model: ChatModel | None = None,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -136,6 +141,13 @@ class Service:
         self.traces = Traces(
             log, self.later, keep=settings.traces_kept, keep_days=settings.trace_days
         )
+        self.summary_finder = SummaryFinder(log, embedder)
+        rules = SummaryRules(settings.summaries, settings.summary_model, settings.summary_tokens)
+        self.summarizer = None
+        if chat_model is not None:
+            self.summarizer = Summarizer(
+                log, chat_model, embedder, self.counter, rules, threads=settings.summary_threads
+            )
         self.prompts = PromptBuilder(
             log,
             self.recaller,
@@ -149,11 +161,24 @@ class Service:
                 top_k=settings.top_k,
                 window=lambda model: settings.context_window or context_window(model),
             ),
+            SummaryChooser(
+                log,
+                self.later,
+                rules if chat_model else None,
+                token_share=settings.summary_token_share,
+            ),
         )
         self._closing = ExitStack()
 
     @classmethod
-    def open(cls, settings: Settings, *, purpose: str, embedder: Embedder | None = None) -> Service:
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        purpose: str,
+        embedder: Embedder | None = None,
+        chat_model: ChatModel | None = None,
+    ) -> Service:
         """Open the log, the embedder and the index, and start indexing in the background."""
         with ExitStack() as stack:
             folder = settings.data_dir
@@ -167,12 +192,17 @@ class Service:
                 folder / "chroma", embedder=chosen.name, dimension=chosen.dimension
             )
             stack.callback(index.close)
-            service = cls(settings, log=log, index=index, embedder=chosen)
+            model = chat_model or _chat_model(settings)
+            service = cls(settings, log=log, index=index, embedder=chosen, chat_model=model)
             stack.callback(service.forget.close)
             stack.callback(service.indexer.stop)
             service.indexer.start()
             stack.callback(service.later.stop)
             service.later.start()
+            if service.summarizer is not None and model is not None:
+                stack.callback(service.summarizer.stop)
+                stack.callback(model.close)
+                service.summarizer.start()
             service._closing = stack.pop_all()
         return service
 
@@ -245,6 +275,18 @@ def _embedder(settings: Settings, log: TurnLog) -> Embedder:
         dimension=settings.embedder_dimension,
         config=settings.embedder_config,
         made_with=made_with,
+    )
+
+
+def _chat_model(settings: Settings) -> ChatModel | None:
+    """Open the model of the upstream, if there is one."""
+    if settings.upstream_base_url is None:
+        return None
+    key = settings.upstream_api_key
+    return OpenAIChatModel(
+        base_url=settings.upstream_base_url,
+        api_key=None if key is None else key.get_secret_value(),
+        timeout_seconds=settings.upstream_timeout_seconds,
     )
 
 

@@ -197,6 +197,31 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Longest wait for that server's next byte, in seconds.",
     )
+    summaries: bool = Field(
+        default=True,
+        description="Let that server's model summarise the turns that leave the recent window;"
+        " a conversation may say otherwise.",
+    )
+    summary_model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Model that writes summaries; else the one that a conversation's prompts are"
+        " for.",
+    )
+    summary_tokens: int = Field(
+        default=300, ge=32, le=2_000, description="Longest summary, in tokens."
+    )
+    summary_token_share: float = Field(
+        default=0.15,
+        ge=0,
+        le=0.5,
+        description="Share of a prompt's tokens that summaries may have, the reserve for the answer"
+        " apart; what they do not use, recent and recalled turns may.",
+    )
+    summary_threads: int = Field(
+        default=2, ge=1, le=32, description="Summaries that are written at the same time."
+    )
     tiktoken_cache_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
         validation_alias=AliasChoices(

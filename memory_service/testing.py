@@ -1,6 +1,6 @@
 """Doubles for tests of programs that build on this package: small, exact, without files or models.
 
-Both fit `memory_service.interfaces` and pass the contract suite that the real ones pass.
+All fit `memory_service.interfaces` and pass the contract suite that the real ones pass.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memory_service.errors import VectorIndexDown
-from memory_service.records import Matrix, Vector
+from memory_service.errors import ChatModelDown, VectorIndexDown
+from memory_service.records import Answer, Matrix, Vector
 
 _WORD = re.compile(r"\w+")
 
@@ -120,6 +120,38 @@ class HashingEmbedder:
         digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
         random = np.random.default_rng(int.from_bytes(digest))
         return random.standard_normal(self.dimension, dtype=np.float32)
+
+
+class RepeatingModel:
+    """A model that repeats the last message up to its limit, a word being a token.
+
+    `asked` holds every prompt. The next `failures` calls raise ChatModelDown; a negative number
+    means every call until it is set again.
+    """
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.asked: list[list[dict[str, str]]] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
+    ) -> Answer:
+        """Return the first words of the last message, after the model's name."""
+        with self._lock:
+            if self._closed:
+                raise ChatModelDown("The model is closed.")
+            self.asked.append([dict(message) for message in messages])
+            if self.failures:
+                self.failures -= 1
+                raise ChatModelDown("The model was told to fail.")
+        words = [model, *messages[-1]["content"].split()]
+        return Answer(" ".join(words[:max_tokens]), is_whole=len(words) <= max_tokens)
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._closed = True
 
 
 def _weight(word: re.Match[str], weights: Sequence[tuple[int, int, float]]) -> float:

@@ -34,17 +34,18 @@ LAYERS = (
         (
             *("strict_json", "clock", "items", "analyser", "chunking", "tokens", "ranking"),
             *("messages", "prompt", "relevance", "small_talk", "terminal"),
+            *("folding", "summary_prompts", "summary_part"),
         ),
         may_import_each_other=True,
     ),
     Layer("configuration", ("settings", "logs")),
     Layer("turn log", ("turn_log",), may_import_each_other=True),
-    Layer("checks of vendors", ("embedders.checks",)),
+    Layer("checks of vendors", ("embedders.checks", "openai_client")),
     Layer(
         "adapters",
         (
             *("embedders.local", "embedders.openai", "embedders.chroma_registry"),
-            *("chroma_index", "vocabularies", "testing"),
+            *("chroma_index", "vocabularies", "testing", "chat_model"),
         ),
     ),
     Layer("interfaces", ("interfaces",)),
@@ -55,7 +56,10 @@ LAYERS = (
     Layer("choice of an adapter", ("embedders",)),
     Layer(
         "use cases",
-        ("remember", "indexing", "recall", "build_prompt", "forget", "export", "verify"),
+        (
+            *("remember", "indexing", "recall", "build_prompt", "forget", "export", "verify"),
+            *("summarize", "summary_work", "summary_search", "prompt_summaries"),
+        ),
         may_import_each_other=True,
     ),
     Layer("composition", ("service",)),

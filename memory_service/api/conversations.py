@@ -18,7 +18,7 @@ from memory_service.clock import parse_time
 from memory_service.errors import NotFound
 from memory_service.items import check_id, check_metadata
 from memory_service.records import Conversation
-from memory_service.remember import NewConversation
+from memory_service.remember import NewConversation, Switch
 from memory_service.turn_log.log import Reader
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
@@ -40,6 +40,7 @@ def create_conversation(
         title=wanted.title,
         metadata=check_metadata(wanted.metadata, "metadata"),
         created_at=created_at,
+        summaries=wanted.summaries,
     )
     stored = service.remember.create_conversation(project, new, turns, attempt)
     return render.respond(render.conversation(stored.conversation))
@@ -82,7 +83,7 @@ def update_conversation(
     body: RequestBody,
     attempt: RequestAttempt,
 ) -> Response:
-    """Replace the metadata or the title, or make another branch live."""
+    """Replace the metadata or the title, make another branch live, or switch summaries."""
     wanted = body.as_model(ConversationUpdate)
     metadata: dict[str, Any] | None = None
     if "metadata" in wanted.model_fields_set:
@@ -94,6 +95,7 @@ def update_conversation(
         title=wanted.title,
         head_id=wanted.head,
         attempt=attempt,
+        summaries=Switch(wanted.summaries) if "summaries" in wanted.model_fields_set else None,
     )
     return render.respond(render.conversation(changed))
 

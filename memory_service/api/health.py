@@ -37,4 +37,6 @@ def readyz(service: ServiceState) -> Response:
     }
     if status.error is not None:
         answer["reason"] = status.error
+    if service.summarizer is not None:
+        answer["summaries"] = render.summary_status(service.summarizer.status())
     return render.respond(answer)

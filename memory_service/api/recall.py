@@ -42,6 +42,17 @@ def search(project: Project, service: ServiceState, body: RequestBody) -> Respon
         "data": [render.hit(one) for one in found.hits],
         "trace_id": service.traces.add_search(project, found),
     }
+    if wanted.summaries:
+        answer["summaries"] = [
+            render.summary_hit(one)
+            for one in service.summary_finder.find(
+                project,
+                wanted.query,
+                conversation_id=wanted.conversation_id,
+                user_id=wanted.user_id,
+                top_k=wanted.summaries,
+            )
+        ]
     if found.degraded is not None:
         answer["degraded"] = found.degraded
     return render.respond(answer)

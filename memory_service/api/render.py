@@ -9,7 +9,17 @@ from starlette.responses import Response
 
 from memory_service.clock import to_unix
 from memory_service.items import show_item
-from memory_service.records import Conversation, Hit, Prompt, Receipt, Turn, User
+from memory_service.records import (
+    Conversation,
+    Hit,
+    Prompt,
+    Receipt,
+    Summary,
+    SummaryHit,
+    SummaryStatus,
+    Turn,
+    User,
+)
 from memory_service.strict_json import dumps
 
 _MAX_STORED_NESTING = 1_000
@@ -33,7 +43,7 @@ def listing(data: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, A
 
 
 def conversation(record: Conversation) -> dict[str, Any]:
-    """Return OpenAI's Conversation, with whose it is and its title."""
+    """Return OpenAI's Conversation, with whose it is, its title and its switch."""
     return {
         "id": record.id,
         "object": "conversation",
@@ -41,6 +51,7 @@ def conversation(record: Conversation) -> dict[str, Any]:
         "metadata": dict(record.metadata),
         "user": record.user,
         "title": record.title,
+        "summaries": record.summaries,
     }
 
 
@@ -73,6 +84,47 @@ def hit(found: Hit) -> dict[str, Any]:
     }
 
 
+def place_of_summary(record: Summary) -> dict[str, Any]:
+    """Return which turns a summary covers."""
+    return {
+        "id": record.id,
+        "level": record.level,
+        "first_seq": record.first_seq,
+        "last_seq": record.last_seq,
+    }
+
+
+def summary(record: Summary) -> dict[str, Any]:
+    """Return a summary with the turns, the times and the model it is of."""
+    return {
+        "object": "conversation.summary",
+        **place_of_summary(record),
+        "began_at": to_unix(record.began_at),
+        "ended_at": to_unix(record.ended_at),
+        "text": record.text,
+        "model": record.model,
+        "created_at": to_unix(record.created_at),
+    }
+
+
+def summary_status(status: SummaryStatus) -> dict[str, Any]:
+    """Return how far the summaries are behind, and why if something failed."""
+    shown: dict[str, Any] = {"waiting": status.waiting, "set_aside": status.set_aside}
+    return shown if status.error is None else {**shown, "reason": status.error}
+
+
+def summary_hit(found: SummaryHit) -> dict[str, Any]:
+    """Return a summary that was found, with its scores."""
+    return {
+        **summary(found.summary),
+        "conversation_id": found.conversation_id,
+        "user_id": found.user_id,
+        "score": found.score,
+        "channels": dict(found.channels),
+        "rank": found.rank,
+    }
+
+
 def prompt(built: Prompt) -> dict[str, Any]:
     """Return a prompt with its tokens by part and where each recalled turn came from."""
     tokens = built.tokens
@@ -80,6 +132,7 @@ def prompt(built: Prompt) -> dict[str, Any]:
         "messages": list(built.messages),
         "tokens": {name: getattr(tokens, name) for name in tokens.__dataclass_fields__},
         "recalled": [{**hit(found), "why": why(found)} for found in built.recalled],
+        "summaries": [place_of_summary(one) for one in built.summaries],
         "recent": {"first_seq": built.recent_first_seq, "last_seq": built.recent_last_seq},
         "dropped": [{"item_id": drop.item_id, "reason": drop.reason} for drop in built.dropped],
         "trace_id": built.trace_id,

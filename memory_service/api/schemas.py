@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 TimeValue = int | float | str
 MAX_TITLE_CHARS = 1_000
+_SUMMARIES = (
+    "Whether turns that leave the recent window are summarised; null leaves it to the settings."
+)
 
 
 class _OpenAIShape(BaseModel):
@@ -19,7 +22,7 @@ class _OwnShape(BaseModel):
 
 
 class ConversationCreate(_OpenAIShape):
-    """POST /v1/conversations; `id`, `user`, `title`, `created_at`, `stored_as` are extensions."""
+    """POST /v1/conversations; all but `items` and `metadata` are extensions."""
 
     items: list[Any] | None = Field(default=None, description="OpenAI items, oldest first.")
     metadata: dict[str, Any] | None = None
@@ -32,14 +35,16 @@ class ConversationCreate(_OpenAIShape):
         description="One object an item, with its id, created_at, name or metadata, where the"
         " item's own JSON must stay as it is.",
     )
+    summaries: bool | None = Field(default=None, description=_SUMMARIES)
 
 
 class ConversationUpdate(_OpenAIShape):
-    """POST /v1/conversations/{id}; `title` and `head` are extensions."""
+    """POST /v1/conversations/{id}; `title`, `head` and `summaries` are extensions."""
 
     metadata: dict[str, Any] | None = None
     title: str | None = Field(default=None, max_length=MAX_TITLE_CHARS)
     head: str | None = Field(default=None, description="The item whose branch becomes live.")
+    summaries: bool | None = Field(default=None, description=_SUMMARIES)
 
 
 class ItemsCreate(_OpenAIShape):
@@ -67,6 +72,9 @@ class SearchRequest(_OwnShape):
     created_after: TimeValue | None = None
     created_before: TimeValue | None = None
     now: TimeValue | None = None
+    summaries: int = Field(
+        default=0, ge=0, le=20, description="Most summaries to return beside the turns."
+    )
 
 
 class ContextRequest(_OwnShape):

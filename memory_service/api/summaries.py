@@ -1,0 +1,35 @@
+"""/v1/conversations/{id}/summaries: what models wrote of the turns that left the recent window."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from memory_service.api import render
+from memory_service.api.auth import Project
+from memory_service.api.conversations import found
+from memory_service.api.paging import After, Direction, Limit
+from memory_service.api.state import ServiceState
+from memory_service.errors import NotFound
+
+router = APIRouter(prefix="/v1/conversations/{conversation_id}/summaries", tags=["summaries"])
+
+
+@router.get("")
+def list_summaries(
+    project: Project,
+    service: ServiceState,
+    conversation_id: str,
+    after: After = None,
+    limit: Limit = 20,
+    order: Direction = "desc",
+) -> Response:
+    """List the summaries of the live branch, newest first."""
+    with service.log.read() as log:
+        conversation = found(log, project, conversation_id, "conversation_id")
+        begin = None if after is None else log.summary_key(conversation.key, after)
+        if after is not None and begin is None:
+            raise NotFound(f"No summary {after!r} in this conversation.", param="after")
+        page = log.summary_page(conversation.key, begin, limit, order)
+    data = [render.summary(one) for one in page.data]
+    return render.respond(render.listing(data, has_more=page.has_more))
