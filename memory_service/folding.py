@@ -23,10 +23,10 @@ LEAST_TURNS, LEAST_TOKENS = 6, 600
 short remarks would be longer than they are."""
 
 
-def cover(places: Iterable[SummaryPlace], before_seq: int) -> list[SummaryPlace]:
-    """Return the widest summaries that end before a turn, in their order, none inside another."""
+def cover(places: Iterable[SummaryPlace], before_seq: int | None = None) -> list[SummaryPlace]:
+    """Return the widest summaries in their order, none inside another; up to a turn, if given."""
     chosen: list[SummaryPlace] = []
-    fitting = (place for place in places if place.last_seq < before_seq)
+    fitting = (place for place in places if before_seq is None or place.last_seq < before_seq)
     for place in sorted(fitting, key=lambda one: (one.first_seq, -one.last_seq, -one.level)):
         if not chosen or place.first_seq > chosen[-1].last_seq:
             chosen.append(place)
@@ -34,9 +34,12 @@ def cover(places: Iterable[SummaryPlace], before_seq: int) -> list[SummaryPlace]
 
 
 def gaps(covering: Sequence[SummaryPlace], before_seq: int) -> list[tuple[int, int]]:
-    """Return (after, before) where turns may lie that nothing covers; neither end is meant."""
+    """Return (after, before) where turns may lie that nothing covers; neither end is meant.
+
+    Summaries may reach over `before_seq`, where the window went back to a larger size.
+    """
     ends = [0, *(place.last_seq for place in covering)]
-    begins = [*(place.first_seq for place in covering), before_seq]
+    begins = [*(min(place.first_seq, before_seq) for place in covering), before_seq]
     return [(end, begin) for end, begin in zip(ends, begins, strict=True) if begin - end > 1]
 
 
@@ -59,7 +62,8 @@ def next_merge(covering: Sequence[SummaryPlace], open_seqs: Sequence[int]) -> li
     """Return the summaries that make the next higher one; none if there are not enough.
 
     `open_seqs` are turns that nothing covers: no summary reaches over one. The lowest level comes
-    first, and what is left over of lower levels between higher ones goes with them.
+    first. What a deletion has left of lower levels goes with its higher neighbours, but for what is
+    newest: that will have company of its own level.
     """
     for level in sorted({place.level for place in covering}):
         for run in _runs(covering, level, open_seqs):
@@ -71,16 +75,26 @@ def next_merge(covering: Sequence[SummaryPlace], open_seqs: Sequence[int]) -> li
 def _runs(
     covering: Sequence[SummaryPlace], level: int, open_seqs: Sequence[int]
 ) -> list[list[SummaryPlace]]:
-    """Return the summaries of up to a level that lie side by side."""
-    runs: list[list[SummaryPlace]] = []
+    """Return the summaries of up to a level that lie side by side, and can make one together."""
+    runs: list[list[SummaryPlace]] = [[]]
     before: SummaryPlace | None = None
     for place in covering:
+        if before is not None and _is_between(open_seqs, before, place):
+            runs[-1] = _without_newest(runs[-1], level)
+            runs.append([])
         if place.level <= level:
-            if before is None or _is_between(open_seqs, before, place):
-                runs.append([])
             runs[-1].append(place)
-        before = place if place.level <= level else None
+        elif runs[-1]:
+            runs.append([])
+        before = place
+    runs[-1] = _without_newest(runs[-1], level)
     return runs
+
+
+def _without_newest(run: Sequence[SummaryPlace], level: int) -> list[SummaryPlace]:
+    """Return a run up to its last summary of a level."""
+    ends = [number for number, place in enumerate(run, start=1) if place.level == level]
+    return list(run[: max(ends, default=0)])
 
 
 def _is_between(seqs: Sequence[int], left: SummaryPlace, right: SummaryPlace) -> bool:

@@ -36,7 +36,7 @@ ASIDE_SECONDS = 600.0
 """What was refused is tried again after that: somebody may have loaded the model meanwhile."""
 
 _IDLE_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 300.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 300.0
 _STOP_SECONDS = 2.0
 """A model that answers later finds nobody any more: what it was asked is asked again."""
 _VECTORS_AT_ONCE = 16
@@ -70,14 +70,12 @@ class Summarizer:
         rules: SummaryRules,
         *,
         threads: int,
-        first_wait_seconds: float = 1.0,
     ) -> None:
         self._log = log
         self._model = model
         self._embedder = embedder
         self._counter = counter
         self._rules = rules
-        self._first_wait_seconds = first_wait_seconds
         self._desk = _Desk()
         self._stopping = threading.Event()
         self._storing = threading.Lock()
@@ -92,6 +90,11 @@ class Summarizer:
         """Begin to work in the background."""
         for thread in self._threads:
             thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one of the threads lives."""
+        return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
         """End the threads; what a model answers from now on is thrown away."""
@@ -191,7 +194,7 @@ class Summarizer:
         log_line.info(
             "a summary was written" if kept else "what a summary tells of was deleted meanwhile",
             conversation=work.conversation_key,
-            level=work.new.level,
+            of_level=work.new.level,
             seqs=(work.new.first_seq, work.new.last_seq),
         )
 
@@ -237,7 +240,7 @@ class Summarizer:
     def _wait_longer(self, error: ChatModelDown | EmbedderDown) -> None:
         """Leave the model alone, after each failure for twice as long."""
         self._error = error.message
-        wait = min(_LONGEST_WAIT_SECONDS, self._first_wait_seconds * 2.0**self._failures)
+        wait = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**self._failures)
         self._failures += 1
         log_line.warning("summaries wait", error=error.message, seconds=wait)
         self._stopping.wait(min(_LONGEST_WAIT_SECONDS, max(wait, error.retry_after_seconds or 0.0)))

@@ -14,7 +14,7 @@ WORDS_PER_TOKEN = 0.6
 """Words are what a model can be asked for; a word of English has 1.3 tokens, of others more."""
 
 _LEAST_LINE_TOKENS = 24
-_LEFT_OUT = " […] "
+_LEFT_OUT, _CUT = " […] ", "…"
 # In any case: a model reads the one as the other.
 _DELIMITER = re.compile(r"<(\s*/?\s*quoted)", re.IGNORECASE)
 
@@ -101,20 +101,17 @@ def kept_text(answer: Answer, max_tokens: int, counter: TokenCounter) -> str:
 
 
 def _beginning(text: str, max_tokens: int, counter: TokenCounter) -> str:
-    """Return the longest beginning of a text that ends between two words and fits, marked as cut.
-
-    A text without spaces is cut between any two characters.
-    """
-    pieces = re.findall(r"\S+\s*", text)
-    pieces = pieces if len(pieces) > 1 else list(text)
-    low, high = 0, len(pieces)
+    """Return the longest beginning of a text that fits with a mark, between two words if it can."""
+    low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if counter.count("".join(pieces[:middle]).rstrip() + "…") <= max_tokens:
+        if counter.count(text[:middle] + _CUT) <= max_tokens:
             low = middle
         else:
             high = middle - 1
-    return "".join(pieces[: max(1, low)]).rstrip() + "…"
+    words = text[:low].rsplit(maxsplit=1)
+    ends_a_word = not text[low : low + 1].strip()
+    return (text[:low] if ends_a_word or len(words) < 2 else words[0]).rstrip() + _CUT
 
 
 def _allowance(counts: Sequence[int]) -> int:

@@ -54,7 +54,7 @@ def next_work(
     before_seq = _window_seq(log, conversation)
     if before_seq is None:
         return None
-    covering = folding.cover(log.summary_places(conversation.key), before_seq)
+    covering = folding.cover(log.summary_places(conversation.key))
     gaps = _gaps(log, conversation, covering, before_seq)
     merge = folding.next_merge(covering, [gap.turns[0].seq for gap in gaps])
     if merge and (work := _merging(log, conversation, merge)).place not in aside:

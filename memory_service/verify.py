@@ -12,8 +12,16 @@ from memory_service.analyser import terms
 from memory_service.chunking import Window, passage_text, windows
 from memory_service.errors import InvalidRequest
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
-from memory_service.items import ItemLimits, parse_item
-from memory_service.records import Conversation, Finding, StoredPassage, Turn, Verification
+from memory_service.items import SYSTEM_ROLES, ItemLimits, parse_item
+from memory_service.records import (
+    Conversation,
+    Finding,
+    StoredPassage,
+    Summary,
+    Turn,
+    Vector,
+    Verification,
+)
 from memory_service.turn_log.log import Reader
 
 VECTOR_TOLERANCE = 2e-3
@@ -52,6 +60,9 @@ class Verifier:
                     passages = log.passages_of_turns(turn.key for turn in turns)
                     checked.update(conversations=1, turns=len(turns), passages=len(passages))
                     findings += self._conversation(log, conversation, turns, passages)
+                    summaries = log.all_summaries(conversation.key)
+                    checked.update(summaries=len(summaries))
+                    findings += self._summaries(conversation, turns, summaries)
                     on_conversation()
             if self._index is not None:
                 dropped = log.queued_drops()
@@ -94,6 +105,28 @@ class Verifier:
             yield Finding("postings", f"passage {key}", "terms of a passage that does not exist")
         yield from self._vectors(passages, texts, by_key)
 
+    def _summaries(
+        self,
+        conversation: Conversation,
+        turns: Sequence[Turn],
+        summaries: Sequence[Summary],
+    ) -> Iterator[Finding]:
+        """Check that summaries lie on paths that exist, and have the vectors of their texts."""
+        by_key = {turn.key: turn for turn in turns}
+        for one in summaries:
+            tip = by_key.get(one.tip_key)
+            if tip is None or tip.seq != one.last_seq or one.first_seq > one.last_seq:
+                yield Finding("summaries", one.id, "its range does not end in its last turn")
+        live = [one for one in summaries if (tip := by_key.get(one.tip_key)) and tip.live]
+        yield from _covered(conversation, turns, live)
+        if self._embedder is None or not summaries:
+            return
+        derived = self._embedder.embed_documents([one.text for one in summaries])
+        for one, vector in zip(summaries, derived, strict=True):
+            # One that is not embedded yet is queued.
+            if one.vector is not None and _differ(vector, one.vector):
+                yield Finding("vectors", one.id, "vector differs from the text")
+
     def _cut(self, turn: Turn, passages: Sequence[StoredPassage]) -> Iterator[Finding]:
         expected = windows(turn.text, words=self._words, overlap=self._overlap)
         stored = sorted(passages, key=lambda one: one.ordinal)
@@ -110,11 +143,7 @@ class Verifier:
             return
         derived = self._embedder.embed_documents([texts[passage.key] for passage in passages])
         for passage, vector in zip(passages, derived, strict=True):
-            if (vector is None) != (passage.vector is None) or (
-                vector is not None
-                and passage.vector is not None
-                and not np.allclose(vector, passage.vector, atol=VECTOR_TOLERANCE)
-            ):
+            if _differ(vector, passage.vector):
                 yield Finding("vectors", turns[passage.turn_key].id, "vector differs from the text")
 
     def _collection(self, log: Reader, index: VectorIndex, collection: int) -> Iterator[Finding]:
@@ -126,6 +155,24 @@ class Verifier:
             yield Finding("index", f"collection {collection}", f"{len(missing)} vectors missing")
         if extra:
             yield Finding("index", f"collection {collection}", f"{len(extra)} vectors too many")
+
+
+def _differ(derived: Vector | None, stored: Vector | None) -> bool:
+    if derived is None or stored is None:
+        return derived is not stored
+    return not np.allclose(derived, stored, atol=VECTOR_TOLERANCE)
+
+
+def _covered(
+    conversation: Conversation, turns: Sequence[Turn], live: Sequence[Summary]
+) -> Iterator[Finding]:
+    """Check that every turn below a summary of summaries is told of by one of turns."""
+    told = {seq for one in live if one.level == 1 for seq in range(one.first_seq, one.last_seq + 1)}
+    said = {turn.seq for turn in turns if turn.live and turn.role not in SYSTEM_ROLES}
+    untold = said - told
+    for one in live:
+        if any(one.first_seq <= seq <= one.last_seq for seq in untold):
+            yield Finding("summaries", conversation.id, f"{one.id} covers turns that nothing tells")
 
 
 def _tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding]:

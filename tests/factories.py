@@ -10,7 +10,7 @@ from memory_service.chunking import windows
 from memory_service.items import ItemLimits, parse_item
 from memory_service.messages import Block
 from memory_service.ranking import Candidate
-from memory_service.records import MICROSECONDS, Hit, NewTurn, Posting, Turn
+from memory_service.records import MICROSECONDS, Hit, NewTurn, Posting, Summary, Turn
 
 LIMITS = ItemLimits(max_text_chars=10_000, max_nesting=64)
 START = 1_700_000_000 * MICROSECONDS
@@ -141,6 +141,26 @@ def make_block(*items: Mapping[str, Any], first_key: int = 1) -> Block:
     """Return a block of consecutive turns whose messages are the items themselves."""
     turns = [make_turn(item, key=first_key + number) for number, item in enumerate(items)]
     return Block(turns, items)
+
+
+def make_summary(text: str = "Anna likes tea.", *, key: int = 1, **fields: Any) -> Summary:
+    """Return a summary of ten turns: number `key` of a conversation."""
+    values: dict[str, Any] = {
+        "key": key,
+        "id": f"sum_{key}",
+        "conversation_key": 1,
+        "level": 1,
+        "first_seq": key * 10 - 9,
+        "last_seq": key * 10,
+        "tip_key": key * 10,
+        "began_at": START,
+        "ended_at": START,
+        "text": text,
+        "model": "stand-in",
+        "created_at": START,
+        "vector": None,
+    }
+    return Summary(**{**values, **fields})
 
 
 def make_candidate(key: int = 1, **fields: Any) -> Candidate:

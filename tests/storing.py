@@ -10,7 +10,7 @@ from typing import Any
 
 from factories import message, new_turn
 
-from memory_service.interfaces import VectorIndex
+from memory_service.interfaces import ChatModel, Embedder, VectorIndex
 from memory_service.records import Turn
 from memory_service.remember import Attempt, Below, NewConversation
 from memory_service.service import LOCAL_PROJECT, Service, open_log
@@ -25,10 +25,21 @@ def attempt(key: str | None = None) -> Attempt:
 
 
 @contextmanager
-def idle_service(settings: Settings, index: VectorIndex | None = None) -> Iterator[Service]:
-    """Return a service on fakes whose indexer works only when it is told to."""
+def idle_service(
+    settings: Settings,
+    index: VectorIndex | None = None,
+    embedder: Embedder | None = None,
+    chat_model: ChatModel | None = None,
+) -> Iterator[Service]:
+    """Return a service on fakes that does in the background only what it is told to."""
     log = open_log(settings.data_dir)
-    service = Service(settings, log=log, index=index or MemoryIndex(), embedder=HashingEmbedder())
+    service = Service(
+        settings,
+        log=log,
+        index=index or MemoryIndex(),
+        embedder=embedder or HashingEmbedder(),
+        chat_model=chat_model,
+    )
     try:
         yield service
     finally:
