@@ -16,6 +16,7 @@ from factories import message
 from memory_service import clock
 from memory_service.api.app import create_app
 from memory_service.export import export_lines
+from memory_service.records import NewSummary
 from memory_service.server import running
 from memory_service.service import open_log
 from memory_service.settings import Settings
@@ -45,12 +46,13 @@ IDS = {
 AFTER = {
     "/v1/conversations": "conversation",
     "/v1/conversations/{conversation_id}/items": "item",
+    "/v1/conversations/{conversation_id}/summaries": "summary",
     "/v1/users": "user",
 }
 NEW = {("post", "/v1/conversations", "id"), ("post", "/v1/conversations", "user")}
 HEADERS = {"idempotency-key", "x-stainless-retry-count"}
 PAGING = {"limit", "order", "include"}
-WRITTEN = {"items", "metadata", "title", "created_at", "stored_as", "gap_before"}
+WRITTEN = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
 ASKED = {"query", "top_k", "roles", "created_after", "created_before", "now"}
 PROMPT = {"input", "instructions", "model", "tools", "recent_turns", "scope", "store"}
 TOKENS = {"token_budget", "max_output_tokens"}
@@ -59,7 +61,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/conversations": {"items": [message("made by the test")]},
     "/v1/conversations/{conversation_id}": {"title": "set by the test"},
     "/v1/conversations/{conversation_id}/items": {"items": [message("said by the test")]},
-    "/v1/search": {"query": "walrus umbrella"},
+    "/v1/search": {"query": "walrus umbrella", "summaries": 5},
     "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
 }
 NUMBERS = itertools.count(1)
@@ -115,7 +117,19 @@ class World:
             made = Tenant(name, writer.create_api_key(project, clock.now()), self.http)
         if filled:
             made.fill()
+            made.ids["summary"] = self.summarise(project, made)
         return made
+
+    def summarise(self, project: int, tenant: Tenant) -> str:
+        """Store a summary of what the tenant said; return its id."""
+        with self.log.write() as writer:
+            conversation = writer.conversation(project, tenant.ids["conversation"])
+            assert conversation is not None
+            turns = list(writer.all_turns(conversation.key))
+            new = NewSummary(1, 1, 2, turns[-1].key, 0, 0, tuple(turn.key for turn in turns))
+            text = f"a walrus of {tenant.name}"
+            writer.add_summary(conversation.key, new, text=text, model="m", vector=None, now=0)
+            return str(writer.all_summaries(conversation.key)[0].id)
 
     def export(self, tenant: Tenant) -> list[str]:
         """Return everything that a project has stored."""

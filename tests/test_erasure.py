@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from factories import function_call, function_output, message
 from storing import append, create, eventually, findings, idle_service, project_key
+from summarising import fold, remarks, summaries, summarising
 
 from memory_service.analyser import terms
 from memory_service.errors import NotFound
@@ -21,7 +22,10 @@ from memory_service.turn_log.log import FILE_NAME
 KEPT = "the kettle whistles every morning"
 DOOMED = "xylophagous quokkaberries wandered through brumbleforths"
 RARE = ["xylophagous", "quokkaberries", "brumbleforths"]
-TABLES = ("turns", "tool_calls", "passages", "postings", "index_queue", "idempotency")
+TABLES = (
+    *("turns", "tool_calls", "passages", "postings", "index_queue", "idempotency"),
+    *("summaries", "summary_queue"),
+)
 
 
 def needles(words: Iterable[str]) -> set[bytes]:
@@ -167,7 +171,8 @@ def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
     )
     assert (receipt_id, kind, created_at) == (receipt.id, "user", receipt.created_at)
     assert set(receipt.counts) <= {
-        *("users", "conversations", "turns", "passages", "postings", "idempotency_keys")
+        *("users", "conversations", "turns", "passages", "postings", "idempotency_keys"),
+        "summaries",
     }
     assert all(isinstance(count, int) for count in receipt.counts.values())
     assert not any(word in counts for word in ("ana", "bandicootish", *RARE))
@@ -198,6 +203,19 @@ def test_another_projects_things_cannot_be_forgotten(service: Service, what: str
         forget(service, project_key(service, "mine"), what)
     service.log.checkpoint()
     assert len(rows(service.settings.data_dir, "SELECT * FROM turns")) == 1
+
+
+@pytest.mark.parametrize("what", ["item", "conversation", "user"])
+def test_summaries_of_what_is_deleted_are_in_no_file(settings: Settings, what: str) -> None:
+    with summarising(settings, summary_tokens=400) as service:
+        create(service, "c", doomed(), *remarks(20), user="ana")
+        fold(service)
+        append(service, "c", *remarks(20, first=21))
+        assert fold(service).summaries
+        assert any(RARE[0] in one.text for one in summaries(service))
+        forget(service, project_key(service), what)
+        assert findings(service) == []
+    assert left_in(settings.data_dir, [*RARE, "bandicootish"]) == set()
 
 
 def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_prevent_it(

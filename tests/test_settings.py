@@ -16,7 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 UNITS = {
     *("bytes", "chars", "words", "seconds", "hours", "vectors", "turns", "tokens", "vector"),
     *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch", "scan"),
-    *("traces", "days", "mib"),
+    *("traces", "days", "mib", "share", "threads"),
 }
 """A number's name says what it counts: one of these is among its words."""
 
@@ -67,6 +67,11 @@ def test_a_number_says_what_it_counts(name: str) -> None:
         ("MEMORY_RESERVED_OUTPUT_TOKENS", "-5"),
         ("MEMORY_RECENT_TURNS", "1001"),
         ("MEMORY_TOP_K", "101"),
+        ("MEMORY_SUMMARIES", "perhaps"),
+        ("MEMORY_SUMMARY_MODEL", ""),
+        ("MEMORY_SUMMARY_TOKENS", "31"),
+        ("MEMORY_SUMMARY_TOKEN_SHARE", "0.51"),
+        ("MEMORY_SUMMARY_THREADS", "0"),
         ("MEMORY_TIKTOKEN_DOWNLOAD", "perhaps"),
         ("MEMORY_EMBEDDER", "magic"),
         ("MEMORY_EMBEDDER_CONFIG", "[]"),

@@ -1,4 +1,4 @@
-"""The summary part of a prompt: what fits, where it stands, and that it can only be read as data."""
+"""The summary part of a prompt: what fits, where it stands, and that it reads as data only."""
 
 from __future__ import annotations
 
@@ -81,13 +81,10 @@ def test_nothing_quoted_can_begin_or_end_the_block(found: list[Summary]) -> None
 
 
 def test_the_widest_summaries_come_first_and_then_the_newest() -> None:
-    found = [
-        make_summary("x " * 30, key=key, level=level) for key, level in ((1, 2), (2, 1), (3, 1))
-    ]
-    rooms = [
-        count_messages([message(summary_block(one))], None, Words())
-        for one in (found[:1], found[::2])
-    ]
+    levels = {1: 2, 2: 1, 3: 1}
+    found = [make_summary("x " * 30, key=key, level=level) for key, level in levels.items()]
+    blocks = [message(summary_block(some)) for some in (found[:1], found[::2])]
+    rooms = [count_messages([block], None, Words()) for block in blocks]
     chosen = [choose_summaries(found, room, Words()) for room in rooms]
     assert [[one.key for one in some] for some in chosen] == [[1], [1, 3]]
 
