@@ -330,7 +330,7 @@ class PromptBuilder:
         if state == draft.state:
             return
         self._states.set(draft.conversation.key, state)
-        if start > 0 and state.window_seq != draft.state.window_seq:
+        if state.window_seq not in {None, 1, draft.state.window_seq}:
             self._summaries.on_cut(draft.conversation)
 
 
