@@ -447,7 +447,7 @@ def _system(log: Reader, conversation: Conversation, instructions: str | None) -
         return [{"role": "system", "content": instructions}]
     found: list[Message] = []
     first = log.path_page(conversation.key, None, 1, "asc").data
-    if not first or first[0].role not in _SYSTEM_ROLES:
+    if not first or first[0].role not in SYSTEM_ROLES:
         return found
     for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
         if turn.role not in SYSTEM_ROLES:

@@ -93,7 +93,7 @@ class SummaryFinder:
             [
                 ranking.Candidate(
                     turn_key=one.key,
-                    path=one.key,
+                    path=(one.key, 0),
                     position=0,
                     created_at=one.ended_at,
                     vector=_cosine(one.vector, vector),
@@ -122,7 +122,7 @@ def _scope(
     found = log.conversation(project_key, conversation_id)
     if found is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-    member = ScopeMember(found.language, found.passages, found.terms, found.erasures)
+    member = ScopeMember.of(found)
     return Scope(project_key, {found.key: member})
 
 
