@@ -95,7 +95,7 @@ def check_tool_units(messages: Sequence[Mapping[str, Any]]) -> None:
 
 def test_a_prompt_has_this_shape(http: httpx2.Client) -> None:
     prompt = build(http, "mara", input=QUESTIONS[0], token_budget=2_000)
-    shape = {"messages", "tokens", "recalled", "recent", "dropped", "trace_id"}
+    shape = {"messages", "tokens", "summaries", "recalled", "recent", "dropped", "trace_id"}
     assert set(prompt) == shape
     assert set(prompt["tokens"]) == {*PARTS, "total", "reserved_output", "budget", "counter"}
     assert set(prompt["recent"]) == {"first_seq", "last_seq"}

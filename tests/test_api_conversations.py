@@ -114,6 +114,7 @@ def test_extensions_are_kept_and_shown(
         "metadata": {},
         "user": "ann",
         "title": "Öl & Brot",
+        "summaries": None,
     }
 
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import httpx2
-import openai
 import pytest
 import upstream as upstreams
+from conftest import connected
 from storing import eventually
 from summarising import remarks
 from test_durability import serving
@@ -23,23 +23,51 @@ from memory_service.settings import Settings
 FACT = "Mara keeps her bicycle in the cellar; the code of its lock is 8314."
 
 
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as opened:
-        opened.strict = True
-        yield opened
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, httpx2.Client]]:
+    """Return a model's server, and a client of the service that asks it."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("world"), port=0, log_level="warning")
+    with (
+        running_upstream() as upstream,
+        running(beside(upstream, settings), "tests") as url,
+        httpx2.Client(base_url=url, timeout=60) as http,
+    ):
+        yield upstream, http
 
 
 @pytest.fixture
-def settings(settings: Settings, upstream: Upstream) -> Settings:
+def own(settings: Settings) -> Iterator[tuple[Upstream, Settings]]:
+    """Return a model's server for one test, and the settings of a service that asks it."""
+    with running_upstream() as upstream:
+        yield upstream, beside(upstream, settings)
+
+
+def beside(upstream: Upstream, settings: Settings) -> Settings:
     changes = {"upstream_base_url": upstream.base_url, "summary_model": "stand-in"}
     return settings.model_copy(update=changes)
 
 
 @pytest.fixture
-def http(address: str) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=address, timeout=60) as opened:
-        yield opened
+def clean_world(world: tuple[Upstream, httpx2.Client]) -> tuple[Upstream, httpx2.Client]:
+    """Return both with nothing of other tests in them, or left to do."""
+    upstream, http = world
+    for name in "cde":
+        http.delete(f"/v1/conversations/{name}")
+    eventually(lambda: http.get("/readyz").json()["summaries"]["waiting"] == 0)
+    upstream.requests.clear()
+    return upstream, http
+
+
+@pytest.fixture
+def http(clean_world: tuple[Upstream, httpx2.Client]) -> httpx2.Client:
+    """Return a client of the service."""
+    return clean_world[1]
+
+
+@pytest.fixture
+def upstream(clean_world: tuple[Upstream, httpx2.Client]) -> Upstream:
+    """Return the model's server."""
+    return clean_world[0]
 
 
 def cut(http: httpx2.Client, conversation: str = "c", **fields: Any) -> dict[str, Any]:
@@ -144,16 +172,14 @@ def test_the_better_summary_comes_first(http: httpx2.Client, upstream: Upstream)
 
 
 def test_the_official_client_switches_summaries_off_and_on(
-    client: openai.OpenAI, http: httpx2.Client, upstream: Upstream
+    http: httpx2.Client, upstream: Upstream
 ) -> None:
     items: list[Any] = remarks(12)
-    made = client.conversations.create(items=items, extra_body={"id": "c", "summaries": False})
-    assert made.model_extra is not None
-    assert made.model_extra["summaries"] is False
-    cut(http)
-    changed = client.conversations.update("c", metadata={}, extra_body={"summaries": True})
-    assert changed.model_extra is not None
-    assert changed.model_extra["summaries"] is True
+    with connected(str(http.base_url).rstrip("/"), "none") as client:
+        made = client.conversations.create(items=items, extra_body={"id": "c", "summaries": False})
+        cut(http)
+        changed = client.conversations.update("c", metadata={}, extra_body={"summaries": True})
+    assert (made.to_dict()["summaries"], changed.to_dict()["summaries"]) == (False, True)
     assert upstream.requests == []
     cut(http, recent_turns=3)
     eventually(lambda: listed(http))
@@ -166,36 +192,31 @@ def test_a_switch_is_a_truth_value_or_null(http: httpx2.Client, value: Any) -> N
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "summaries")
 
 
-def test_a_failing_model_is_visible_and_delays_nothing(
-    http: httpx2.Client, upstream: Upstream
-) -> None:
+def test_a_failing_model_is_visible_and_delays_nothing(own: tuple[Upstream, Settings]) -> None:
+    upstream, settings = own
     upstream.then(upstreams.fails(401, code="invalid_api_key"))
-    create(http)
-    cut(http)
-
-    def reason() -> str:
-        return str(http.get("/readyz").json()["summaries"].get("reason"))
-
-    eventually(lambda: "401 (invalid_api_key)" in reason())
-    ready = http.get("/readyz").json()
-    assert (ready["status"], ready["summaries"]["set_aside"]) == ("ok", 1)
-    assert "MEMORY_UPSTREAM_API_KEY" in reason()
-    assert cut(http)["tokens"]["summary"] == 0
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
+        create(http)
+        cut(http)
+        eventually(lambda: http.get("/readyz").json()["summaries"]["set_aside"] == 1)
+        ready = http.get("/readyz").json()
+        assert cut(http)["tokens"]["summary"] == 0
+    assert (ready["status"], ready["summaries"]["waiting"]) == ("ok", 1)
+    assert "401 (invalid_api_key). Check MEMORY_UPSTREAM_API_KEY." in ready["summaries"]["reason"]
 
 
 def test_without_an_upstream_nothing_is_summarised_and_nothing_said_of_it(
-    settings: Settings, upstream: Upstream
+    settings: Settings,
 ) -> None:
-    off = settings.model_copy(update={"upstream_base_url": None})
-    with running(off, "tests") as base, httpx2.Client(base_url=base) as http:
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
         create(http)
         cut(http)
         assert "summaries" not in http.get("/readyz").json()
         assert listed(http) == []
-    assert upstream.requests == []
 
 
-def test_the_service_stops_while_a_model_is_slow(settings: Settings, upstream: Upstream) -> None:
+def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings]) -> None:
+    upstream, settings = own
     upstream.then(upstreams.but(upstreams.echo, first_byte_seconds=200))
     with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
         create(http)
@@ -209,8 +230,9 @@ def test_the_service_stops_while_a_model_is_slow(settings: Settings, upstream: U
 
 
 def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(
-    settings: Settings, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    own: tuple[Upstream, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    upstream, settings = own
     monkeypatch.setenv("MEMORY_UPSTREAM_BASE_URL", upstream.base_url)
     monkeypatch.setenv("MEMORY_SUMMARY_MODEL", "stand-in")
     upstream.then(upstreams.echo, upstreams.but(upstreams.echo, first_byte_seconds=200))
