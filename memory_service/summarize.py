@@ -241,7 +241,8 @@ class Summarizer:
         """Leave the model alone, after each failure for twice as long."""
         self._error = error.message
         wait = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**self._failures)
-        self._failures += 1
+        # Not counted on for ever: two to the power of a week's failures is no number.
+        self._failures = min(self._failures + 1, 16)
         log_line.warning("summaries wait", error=error.message, seconds=wait)
         self._stopping.wait(min(_LONGEST_WAIT_SECONDS, max(wait, error.retry_after_seconds or 0.0)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from memory_service import folding
@@ -59,11 +59,9 @@ def next_work(
     merge = folding.next_merge(covering, [gap.turns[0].seq for gap in gaps])
     if merge and (work := _merging(log, conversation, merge)).place not in aside:
         return work
-    for gap in gaps:
-        chunk = _chunk(log, conversation, gap, counter)
-        if chunk and (work := _telling(conversation, chunk, counter)).place not in aside:
-            return work
-    return None
+    chunks = (chunk for gap in gaps for chunk in _chunks(log, conversation, gap, counter))
+    tellings = (_telling(conversation, chunk, counter) for chunk in chunks)
+    return next((work for work in tellings if work.place not in aside), None)
 
 
 def _window_seq(log: Reader, conversation: Conversation) -> int | None:
@@ -87,12 +85,17 @@ def _gaps(
     ]
 
 
-def _chunk(log: Reader, conversation: Conversation, gap: _Gap, counter: TokenCounter) -> list[Turn]:
-    """Return the turns of the next summary, units whole; none if they are to wait."""
+def _chunks(
+    log: Reader, conversation: Conversation, gap: _Gap, counter: TokenCounter
+) -> Iterator[list[Turn]]:
+    """Yield the turns of the next summaries, units whole; none of what is to wait."""
     units = _complete_units(log, conversation, gap)
     tokens = [sum(counter.count(line) for line in turn_lines(unit, counter)) for unit in units]
-    size = folding.chunk_size(tokens, [len(unit) for unit in units], may_wait=gap.is_last)
-    return [turn for unit in units[:size] for turn in unit]
+    turns = [len(unit) for unit in units]
+    begin = 0
+    while size := folding.chunk_size(tokens[begin:], turns[begin:], may_wait=gap.is_last):
+        yield [turn for unit in units[begin : begin + size] for turn in unit]
+        begin += size
 
 
 def _complete_units(log: Reader, conversation: Conversation, gap: _Gap) -> list[Sequence[Turn]]:

@@ -267,6 +267,16 @@ def test_what_a_model_refuses_is_set_aside_and_does_not_hold_up_others(
         assert model.refused == 1
 
 
+def test_what_a_model_refuses_does_not_hold_up_what_was_said_after_it(settings: Settings) -> None:
+    with summarising(settings, Choosy("walrus3 ")) as service:
+        long = [{**one, "content": one["content"] + " word" * 700} for one in remarks(12)]
+        create(service, "c", *long)
+        fold(service, token_budget=20_000)
+        found = ranges(service)
+        assert not any(first <= 3 <= last for first, last in found)
+        assert found[-1][1] >= 9
+
+
 def test_without_the_name_of_a_model_nothing_is_asked_and_the_reason_shows(
     service: Service, model: RepeatingModel
 ) -> None:
