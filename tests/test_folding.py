@@ -192,7 +192,6 @@ def test_after_any_history_summaries_tile_what_left_the_window(
     for step, count in steps:
         play(service, model, name, step, count)
         check_no_overlap(service, name)
-    model.crashes = 0
     built = fold(service, name, recent_turns=12)
     check_no_overlap(service, name)
     if built.recent_first_seq is not None:
@@ -220,6 +219,7 @@ def play(service: Service, model: Crashing, name: str, step: str, count: int) ->
         model.crashes = count
         with suppress(CrashError):
             worker(service).step()
+        model.crashes = 0
 
 
 def check_no_overlap(service: Service, name: str) -> None:

@@ -254,7 +254,7 @@ summaries = Table(
     Column("began_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
     Column("text", Text, nullable=False),
-    Column("model", String(256), nullable=False),
+    Column("model", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("vector", LargeBinary),
     UniqueConstraint("conversation_id", "level", "first_seq", "tip_id"),
@@ -280,7 +280,7 @@ prompt_states = Table(
     Column("input_hash", LargeBinary(32)),
     Column("recalled", Text, nullable=False),
     Column("left_out", Text, nullable=False),
-    Column("model", String(256)),
+    Column("model", Text),
     Column("summaries", Text, nullable=False, server_default="[]"),
     comment="How a conversation's last prompt was built; keys and scores, no text.",
 )

@@ -23,7 +23,7 @@ def _cascade(column: str) -> sa.ForeignKey:
 def upgrade() -> None:
     """Create the tables, and let prompts remember their summaries."""
     op.add_column("conversations", sa.Column("summaries", sa.Boolean))
-    op.add_column("prompt_states", sa.Column("model", sa.String(256)))
+    op.add_column("prompt_states", sa.Column("model", sa.Text))
     op.add_column(
         "prompt_states", sa.Column("summaries", sa.Text, nullable=False, server_default="[]")
     )
@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("began_at", sa.BigInteger, nullable=False),
         sa.Column("ended_at", sa.BigInteger, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
-        sa.Column("model", sa.String(256), nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("vector", sa.LargeBinary),
         sa.UniqueConstraint("conversation_id", "level", "first_seq", "tip_id"),
