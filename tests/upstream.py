@@ -1,7 +1,8 @@
 """A stand-in for a model's server: `/v1/chat/completions` over a real socket, answering as told.
 
-It echoes the last message unless `then` has queued other behaviours, one a request; it refuses what
-strict chat templates refuse and prompts longer than `max_tokens`; it writes down every request.
+It answers as `answer` says (an echo) unless `then` has queued other behaviours, one a request. It
+refuses what strict chat templates refuse and prompts longer than `max_tokens`, and writes down all
+requests.
 `python tests/upstream.py [PORT]` serves it in a process of its own until that is ended.
 """
 
@@ -25,6 +26,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 Body = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -32,6 +34,7 @@ Message = Mapping[str, Any]
 ECHO: Final = "You said: "
 MODELS: Final = ("stand-in", "stand-in-mini")
 MESSAGE_TOKENS: Final = 4
+STALL_SECONDS: Final = 60.0
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _NUMBERS = count(1)
@@ -42,7 +45,8 @@ class Reply:
     """What goes back: a message a choice, or a status with a body of any kind.
 
     `usage` None counts honestly. Seconds are waited before the first byte and between chunks of a
-    stream. After `cut_after` chunks (or before anything, with 0) the connection breaks.
+    stream; after `stall_after` chunks nothing more comes until the server is released. After
+    `cut_after` chunks (with 0: after the headers) the connection breaks.
     """
 
     messages: Sequence[Message] = ()
@@ -55,6 +59,7 @@ class Reply:
     chunk_chars: int = 8
     first_byte_seconds: float = 0.0
     between_seconds: float = 0.0
+    stall_after: int | None = None
     cut_after: int | None = None
 
 
@@ -117,6 +122,13 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
     envelope = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _: Reply(status=status, body=envelope, headers=sent)
+
+
+def paced(body: Body) -> Reply:
+    """Stream at a pace: a model named `paced-50` lets 50 ms pass between 20 chunks."""
+    seconds = int(str(body["model"]).rpartition("-")[2]) / 1000
+    words = "word " * 20
+    return Reply([{"role": "assistant", "content": words}], chunk_chars=5, between_seconds=seconds)
 
 
 def raw(content: bytes, status: int = 200, content_type: str = "application/json") -> Behaviour:
@@ -195,6 +207,7 @@ class Upstream:
         self.max_tokens: int | None = None
         self.strict = True
         self.count: Callable[[Body], int] = count_tokens
+        self.answer: Behaviour = echo
         self.disconnects = 0
         self._script: deque[Behaviour] = deque()
         self._released = asyncio.Event()
@@ -232,7 +245,7 @@ class Upstream:
         reply = self._reply(body, tokens)
         await self._pause(reply.first_byte_seconds)
         if reply.cut_after == 0:
-            raise _CutError
+            return _CutResponse()
         if reply.status != 200 or reply.body is not None:
             return _plain_response(reply)
         usage = reply.usage or _usage(tokens, reply)
@@ -248,7 +261,7 @@ class Upstream:
             return fails(400, problem, "invalid_template")(body)
         if self.max_tokens is not None and tokens > self.max_tokens:
             return too_long(self.max_tokens, tokens)
-        return (self._script.popleft() if self._script else echo)(body)
+        return (self._script.popleft() if self._script else self.answer)(body)
 
     async def _stream(self, body: Body, reply: Reply, usage: Body) -> AsyncIterator[bytes]:
         asked = (body.get("stream_options") or {}).get("include_usage")
@@ -257,6 +270,8 @@ class Upstream:
             for number, chunk in enumerate([*chunks, b"data: [DONE]\n\n"]):
                 if reply.cut_after is not None and number >= reply.cut_after:
                     raise _CutError
+                if number == reply.stall_after:
+                    await self._pause(STALL_SECONDS)
                 if number:
                     await self._pause(reply.between_seconds)
                 yield chunk
@@ -276,6 +291,16 @@ class Upstream:
 
 class _CutError(Exception):
     """Ends a connection in the middle."""
+
+
+class _CutResponse(Response):
+    """Promises a body and breaks the connection."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"99"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise _CutError
 
 
 def _plain_response(reply: Reply) -> Response:
@@ -344,35 +369,44 @@ def _event(chunk: Mapping[str, Any]) -> bytes:
 @contextmanager
 def running_upstream() -> Iterator[Upstream]:
     """Serve on a free port of loopback, in a thread."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        upstream = Upstream(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-        server = _server(upstream)
-        thread = threading.Thread(target=server.run, args=([listener],), name="upstream")
-        thread.start()
+    upstream = Upstream()
+    with serving(upstream.app()) as address:
+        upstream.base_url = f"{address}/v1"
         try:
             yield upstream
         finally:
             upstream.release()
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve an application on a free port of loopback, in a thread; yields its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = _server(app)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
             server.should_exit = True
             thread.join()
 
 
-def _server(upstream: Upstream) -> uvicorn.Server:
+def _server(app: ASGIApp) -> uvicorn.Server:
     # What breaks a connection is raised on purpose: it belongs into no log.
-    config = uvicorn.Config(
-        upstream.app(), log_config=None, log_level="critical", timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
 
 
 def main() -> None:
-    """Serve until the process is ended; the first line says where."""
+    """Serve paced answers until the process is ended; the first line says where."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     with socket.create_server(("127.0.0.1", port)) as listener:
         upstream = Upstream()
         upstream.strict = False
+        upstream.answer = paced
         print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)  # noqa: T201
-        _server(upstream).run([listener])
+        _server(upstream.app()).run([listener])
 
 
 if __name__ == "__main__":
