@@ -19,13 +19,18 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from memory_service.chroma_index import ChromaIndex
 from memory_service.errors import ServiceError, VectorIndexDown
 
 _LENGTH = struct.Struct(">Q")
 _QUERY_THREADS = 2
 _NICENESS = 5
-_WRITES = frozenset({"upsert", "delete", "drop"})
+WRITES = frozenset({"upsert", "delete", "drop", "compact"})
+"""What one thread does in the order it comes; all else may overtake it."""
+# A parent that was killed leaves a child that finishes its batch; its successor waits for it.
+_LOCK_SECONDS = 50.0
 
 
 def send(stream: IO[bytes], value: Any) -> None:
@@ -57,6 +62,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, _own_stdout()
     folder, embedder, dimension = receive(requests)
     try:
+        lock = _own(Path(folder))
         index = ChromaIndex(Path(folder), embedder=embedder, dimension=dimension)
     except ServiceError as error:
         send(answers, (0, _as_error(error)))
@@ -64,6 +70,17 @@ def main() -> None:
     send(answers, (0, None))
     _serve(index, requests, answers)
     index.close()
+    lock.release()
+
+
+def _own(folder: Path) -> FileLock:
+    """Hold the folder: two processes that write one lose vectors without an error."""
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout as error:
+        raise VectorIndexDown("Another process still writes the vector index's folder.") from error
+    return lock
 
 
 def _own_stdout() -> IO[bytes]:
@@ -81,6 +98,8 @@ def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
             result = work()
         except ServiceError as error:
             result = _as_error(error)
+        except BaseException as error:  # noqa: BLE001 - a panic of Chroma's Rust is no Exception
+            result = VectorIndexDown(f"The vector index failed: {type(error).__name__}: {error}.")
         with sending:
             send(answers, (number, result))
 
@@ -89,9 +108,19 @@ def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
             try:
                 number, name, arguments = receive(requests)
             except EOFError:
+                # Nobody is left to hear the answers; what is not done is still in the log's queue.
+                reading.shutdown(wait=False, cancel_futures=True)
+                writing.shutdown(wait=False, cancel_futures=True)
                 return
-            pool = writing if name in _WRITES else reading
+            if name == "ping":
+                answer(number, _nothing)
+                continue
+            pool = writing if name in WRITES else reading
             pool.submit(answer, number, partial(getattr(index, name), *arguments))
+
+
+def _nothing() -> None:
+    """Answer a ping: whoever waits for it knows that this process runs."""
 
 
 def _as_error(error: ServiceError) -> VectorIndexDown:

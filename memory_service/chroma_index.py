@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import chromadb
+import numpy as np
 from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 
+from memory_service import chroma_files
 from memory_service.errors import StartupError, VectorIndexDown
 from memory_service.records import Matrix, Vector
 
@@ -22,6 +24,7 @@ MAX_BATCH = 5_000
 """Chroma takes at most 5,461 records at once."""
 
 _GROUP = "c"
+_PREFIX = "passages-"
 # The default of 1,000 leaves small collections unsynced, and each add rescans a shared queue: 33 ms
 # an add against 5.5 ms with 100.
 _SYNC_THRESHOLD = 100
@@ -31,6 +34,7 @@ class ChromaIndex:
     """Collections of an embedded Chroma, owned by this process alone."""
 
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
+        self._folder = folder
         with _as_down():
             self._client: Any = chromadb.PersistentClient(
                 path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
@@ -64,10 +68,19 @@ class ChromaIndex:
                 opened.delete(ids=ids[start : start + MAX_BATCH])
 
     def drop(self, collection: int) -> None:
-        """Remove a collection; an unknown one is no error."""
+        """Remove a collection with its files; an unknown one is no error."""
         self._collections.pop(collection, None)
         with _as_down(), suppress(NotFoundError):
             self._client.delete_collection(_name(collection))
+        chroma_files.remove_orphans(self._folder)
+
+    def compact(self) -> None:
+        """Remove the bytes of vectors from the files that belong to no collection any more.
+
+        A collection's own files keep vectors that were deleted from it until it is dropped.
+        """
+        chroma_files.remove_orphans(self._folder)
+        chroma_files.vacuum(self._folder)
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
@@ -88,10 +101,17 @@ class ChromaIndex:
             for key, distance in zip(found["ids"][0], found["distances"][0], strict=True)
         }
 
-    def exists(self, collection: int) -> bool:
-        """Return whether there is such a collection."""
+    def collections(self) -> set[int]:
+        """Return the collections that there are."""
         with _as_down():
-            return self._open(collection, create=False) is not None
+            names = [str(one.name) for one in self._client.list_collections()]
+        return {int(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX)}
+
+    def count(self, collection: int) -> int:
+        """Return how many vectors a collection holds; an unknown one is empty."""
+        with _as_down():
+            opened = self._open(collection, create=False)
+            return 0 if opened is None else int(opened.count())
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
@@ -99,8 +119,19 @@ class ChromaIndex:
             opened = self._open(collection, create=False)
             return set() if opened is None else {int(key) for key in opened.get(include=[])["ids"]}
 
-    def ping(self) -> None:
-        """Return at once: whoever waits for this knows that the index works."""
+    def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
+        """Return the vectors of those keys that a collection holds."""
+        found: dict[int, Vector] = {}
+        with _as_down():
+            opened = self._open(collection, create=False)
+            if opened is None:
+                return {}
+            for start in range(0, len(keys), MAX_BATCH):
+                ids = [str(key) for key in keys[start : start + MAX_BATCH]]
+                some = opened.get(ids=ids, include=["embeddings"])
+                for key, vector in zip(some["ids"], some["embeddings"], strict=True):
+                    found[int(key)] = np.asarray(vector, dtype=np.float32)
+        return found
 
     def close(self) -> None:
         """Release Chroma's files and threads."""
@@ -137,8 +168,8 @@ class ChromaIndex:
             raise StartupError(
                 f"The vector index was made with {metadata.get('embedder')} "
                 f"({metadata.get('dimension')} dimensions), this service runs "
-                f"{self._metadata['embedder']} ({self._metadata['dimension']}). Start it with the "
-                "first, or delete the folder 'chroma' in the data folder to build a new index."
+                f"{self._metadata['embedder']} ({self._metadata['dimension']}). "
+                "`memory-service rebuild-index` makes it anew from the turn log."
             )
 
 
@@ -152,7 +183,7 @@ def _as_down() -> Iterator[None]:
 
 
 def _name(collection: int) -> str:
-    return f"passages-{collection}"
+    return f"{_PREFIX}{collection}"
 
 
 def _where(groups: Sequence[int] | None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,11 +12,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
-from memory_service.chroma_child import receive, send
+from memory_service.chroma_child import WRITES, receive, send
 from memory_service.errors import VectorIndexDown
 from memory_service.records import Matrix, Vector
 
@@ -25,14 +27,21 @@ START_SECONDS = 60.0
 READ_SECONDS = 10.0
 WRITE_SECONDS = 120.0
 """A full disk can make an `add` hang for ever; after this the child is replaced."""
+COMPACT_SECONDS = 1_800.0
+"""Rewriting Chroma's database takes about ten seconds a gigabyte on a slow disk."""
 
 _END_SECONDS = 30.0
+_STOPPED = "The vector index has stopped."
 # The child finds this package where the parent has it, installed or not.
 _ROOT = str(Path(__file__).parents[1])
 _PROGRAM = (
     f"import sys; sys.path.insert(0, {_ROOT!r}); "
     "from memory_service.chroma_child import main; main()"
 )
+
+
+class _TimedOutError(VectorIndexDown):
+    """No answer came in time: the child may hang."""
 
 
 class _Child:
@@ -44,23 +53,31 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._waiting: dict[int, Future[Any]] = {}
-        self._sending = threading.Lock()
+        self._guard = threading.Lock()
+        self._has_ended = False
         self._numbers = itertools.count(1)
         self._ready: Future[Any] = Future()
-        self._waiting[0] = self._ready
-        send(self._stdin, (str(folder), embedder, dimension))
-        self._reader = threading.Thread(target=self._read, name="chroma-answers", daemon=True)
-        self._reader.start()
+        self._waiting: dict[int, Future[Any]] = {0: self._ready}
+        # A child that hangs reads nothing, and writing to a full pipe has no time limit: whoever
+        # waits for an answer must not do it.
+        self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._outbox.put((str(folder), embedder, dimension))
+        self._threads = [
+            threading.Thread(target=self._write, name="chroma-requests", daemon=True),
+            threading.Thread(target=self._read, name="chroma-answers", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
-    def _stdin(self) -> Any:
-        return self._process.stdin
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
         """Whether it can still answer."""
-        return self._process.poll() is None and self._reader.is_alive()
+        return self._process.poll() is None and not self._has_ended
 
     def wait_until_ready(self) -> None:
         """Return once Chroma is open; raises VectorIndexDown if it cannot be."""
@@ -69,74 +86,91 @@ class _Child:
     def call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
         """Return what the child's index returns; raises VectorIndexDown."""
         future: Future[Any] = Future()
-        with self._sending:
+        with self._guard:
+            if self._has_ended:
+                raise VectorIndexDown(_STOPPED)
             number = next(self._numbers)
             self._waiting[number] = future
-            try:
-                send(self._stdin, (number, name, arguments))
-            except OSError as error:
-                raise VectorIndexDown("The vector index has stopped.") from error
+        self._outbox.put((number, name, arguments))
         return self._result(future, seconds)
 
     def end(self) -> None:
         """Let it finish what it does and end; kill it if it does not."""
-        with suppress(OSError):
-            self._stdin.close()
+        self._outbox.put(None)
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
         self._release()
 
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
-        self._process.wait()
         self._release()
 
     def _release(self) -> None:
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            # What a dead child has not read cannot be flushed.
-            with suppress(OSError):
-                if stream is not None:
-                    stream.close()
+        self._process.wait()
+        self._outbox.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self) -> None:
+        """Send requests until there are no more; what a dead child did not read is lost."""
+        stdin: Any = self._process.stdin
+        with suppress(OSError), stdin:
+            while (request := self._outbox.get()) is not None:
+                send(stdin, request)
 
     def _read(self) -> None:
+        """Hand answers to those who wait for them, until the child has ended."""
         stdout: Any = self._process.stdout
-        try:
+        with suppress(EOFError), stdout:
             while True:
                 number, result = receive(stdout)
-                future = self._waiting.pop(number, None)
-                if future is None:
-                    continue
+                future = self._waiting.pop(number)
                 if isinstance(result, VectorIndexDown):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-        except EOFError:
-            stopped = VectorIndexDown("The vector index has stopped.")
-            for future in list(self._waiting.values()):
-                if not future.done():
-                    future.set_exception(stopped)
+        with self._guard:
+            self._has_ended = True
+        for future in self._waiting.values():
+            future.set_exception(VectorIndexDown(_STOPPED))
 
     def _result(self, future: Future[Any], seconds: float) -> Any:
         try:
             return future.result(seconds)
         except FutureTimeoutError as error:
-            raise VectorIndexDown(f"The vector index did not answer in {seconds:g} s.") from error
+            raise _TimedOutError(f"The vector index did not answer in {seconds:g} s.") from error
 
 
 class ChromaProcess:
-    """A `VectorIndex` whose Chroma is in a child; a child that died or hangs is replaced."""
+    """A `VectorIndex` whose Chroma is in a child; a child that died or hangs is replaced.
 
-    def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
+    A folder that Chroma cannot open is no error here: each call raises VectorIndexDown until
+    `reset` has made an empty one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: str,
+        dimension: int,
+        read_seconds: float = READ_SECONDS,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._folder = folder
         self._arguments = folder, embedder, dimension
+        self._read_seconds = read_seconds
+        self._write_seconds = write_seconds
         self._replacing = threading.Lock()
         self._closed = False
-        self._child = _Child(*self._arguments)
-        self._child.wait_until_ready()
+        self._child: _Child | None = None
+        try:
+            self._alive()
+        except VectorIndexDown as error:
+            log_line.warning("the vector index cannot be opened", error=error.message)
 
     def upsert(
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
@@ -149,50 +183,85 @@ class ChromaProcess:
         self._write("delete", collection, list(keys))
 
     def drop(self, collection: int) -> None:
-        """Remove a collection; an unknown one is no error."""
+        """Remove a collection with its files; an unknown one is no error."""
         self._write("drop", collection)
+
+    def compact(self) -> None:
+        """Remove the bytes of vectors that belong to no collection any more from the files."""
+        self._call("compact", (), COMPACT_SECONDS)
+
+    def reset(self) -> None:
+        """Remove everything, readable or not, and go on with an empty folder."""
+        with self._replacing:
+            if self._child is not None:
+                self._child.kill()
+                self._child = None
+            try:
+                if self._folder.exists():
+                    shutil.rmtree(self._folder)
+            except OSError as error:
+                raise VectorIndexDown(
+                    f"The folder {self._folder} cannot be removed: {error.strerror}."
+                ) from error
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
         """Return the cosine similarity of the nearest keys of some groups, or of all."""
-        found: Mapping[int, float] = self._alive().call(
-            "query", (collection, vector, groups, limit), READ_SECONDS
-        )
+        found: Mapping[int, float] = self._read("query", collection, vector, groups, limit)
         return found
 
-    def exists(self, collection: int) -> bool:
-        """Return whether there is such a collection."""
-        return bool(self._alive().call("exists", (collection,), READ_SECONDS))
+    def collections(self) -> set[int]:
+        """Return the collections that there are."""
+        found: set[int] = self._read("collections")
+        return found
+
+    def count(self, collection: int) -> int:
+        """Return how many vectors a collection holds; an unknown one is empty."""
+        return int(self._read("count", collection))
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
-        found: set[int] = self._alive().call("keys", (collection,), WRITE_SECONDS)
+        found: set[int] = self._call("keys", (collection,), WRITE_SECONDS)
         return found
 
-    def kill_child(self) -> None:
-        """End the child at once, as a crash would; the next call starts another."""
-        self._child.kill()
+    def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
+        """Return the vectors of those keys that a collection holds."""
+        found: Mapping[int, Vector] = self._read("vectors", collection, list(keys))
+        return found
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that owns the folder now, if there is one."""
+        return None if self._child is None else self._child.pid
 
     def close(self) -> None:
         """Let the child finish and end."""
         with self._replacing:
             self._closed = True
-            self._child.end()
+            if self._child is not None:
+                self._child.end()
+
+    def _read(self, name: str, *arguments: Any) -> Any:
+        return self._call(name, arguments, self._read_seconds)
 
     def _write(self, name: str, *arguments: Any) -> None:
+        self._call(name, arguments, self._write_seconds)
+
+    def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
         child = self._alive()
         try:
-            child.call(name, arguments, WRITE_SECONDS)
-        except VectorIndexDown as error:
-            if child.is_alive and not self._answers(child):
+            return child.call(name, arguments, seconds)
+        except _TimedOutError as error:
+            # A read may be waiting for a write; a child that hangs does not even answer a ping.
+            if name in WRITES or not self._answers(child):
                 log_line.warning("the vector index hangs and is replaced", error=error.message)
                 child.kill()
             raise
 
     def _answers(self, child: _Child) -> bool:
         try:
-            child.call("ping", (), READ_SECONDS)
+            child.call("ping", (), self._read_seconds)
         except VectorIndexDown:
             return False
         return True
@@ -202,9 +271,16 @@ class ChromaProcess:
         with self._replacing:
             if self._closed:
                 raise VectorIndexDown("The vector index is closed.")
-            if not self._child.is_alive:
+            if self._child is not None and self._child.is_alive:
+                return self._child
+            if self._child is not None:
                 log_line.warning("the vector index had stopped and is started again")
                 self._child.kill()
-                self._child = _Child(*self._arguments)
+            self._child = _Child(*self._arguments)
+            try:
                 self._child.wait_until_ready()
+            except VectorIndexDown:
+                self._child.kill()
+                self._child = None
+                raise
             return self._child

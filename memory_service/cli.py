@@ -13,15 +13,15 @@ from rich.table import Table
 
 from memory_service import __version__, clock, logs
 from memory_service.ask import ask as ask_own_data
-from memory_service.chroma_index import ChromaIndex
 from memory_service.clock import to_datetime
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import NotFound, ServiceError, StartupError
 from memory_service.export import export_lines
 from memory_service.quickstart import run_quickstart
+from memory_service.rebuild import Rebuild
 from memory_service.records import Verification
 from memory_service.server import serve as run_server
-from memory_service.service import LOCAL_PROJECT, open_log, own_folder
+from memory_service.service import LOCAL_PROJECT, made_with, open_index, open_log
 from memory_service.settings import Settings, load_settings
 from memory_service.terminal import harmless, stderr, stdout
 from memory_service.verify import Verifier
@@ -189,29 +189,43 @@ def revoke_key(
 def verify(data_dir: DataDir = None) -> None:
     """Derive again what can be derived from the log and compare; exits 1 if anything differs."""
     settings = _settings(data_dir=data_dir, log_level="warning")
-    embedder = LocalEmbedder()
-    with own_folder(settings.data_dir, "memory-service verify"):
-        log = open_log(settings.data_dir)
-        index = ChromaIndex(
-            settings.data_dir / "chroma", embedder=embedder.name, dimension=embedder.dimension
+    with open_index(settings, "memory-service verify") as (log, index):
+        embedder, dimension = made_with(log)
+        verifier = Verifier(
+            log,
+            # Others may cost money, or be elsewhere.
+            LocalEmbedder() if embedder == LocalEmbedder.name else None,
+            index,
+            dimension=dimension,
+            passage_words=settings.passage_words,
+            passage_overlap_words=settings.passage_overlap_words,
         )
-        try:
-            verifier = Verifier(
-                log,
-                embedder,
-                index,
-                passage_words=settings.passage_words,
-                passage_overlap_words=settings.passage_overlap_words,
-            )
-            with Progress(console=stderr(), transient=True) as progress:
-                task = progress.add_task("Comparing conversations", total=None)
-                result = verifier.run(lambda: progress.advance(task))
-        finally:
-            index.close()
-            log.close()
+        with Progress(console=stderr(), transient=True) as progress:
+            task = progress.add_task("Comparing conversations", total=None)
+            result = verifier.run(lambda: progress.advance(task))
     _report(result)
     if result.findings:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: memory-service rebuild-index --data-dir ./data")
+def rebuild_index(data_dir: DataDir = None) -> None:
+    """Build the vector index anew from the turn log; asks no embedder. After a kill it goes on."""
+    settings = _settings(data_dir=data_dir, log_level="warning")
+    with (
+        open_index(settings, "memory-service rebuild-index") as (log, index),
+        Progress(console=stderr(), transient=True) as progress,
+    ):
+        task = progress.add_task("Building", total=None)
+        result = Rebuild(log, index, batch=settings.index_batch).run(
+            lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    went_on = " (going on where the last one was cut short)" if result.resumed else ""
+    typer.echo(
+        f"The index has {result.vectors:,} vectors in {result.collections:,} collections{went_on}."
+    )
+    if result.waiting:
+        typer.echo(f"{result.waiting:,} changes wait in the queue for the next start.")
 
 
 @app.command(epilog="Example: memory-service export --out history.jsonl")

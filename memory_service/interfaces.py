@@ -22,6 +22,15 @@ class TurnLog(Protocol):
     def checkpoint(self) -> bool:
         """Remove deleted text from write-ahead files; return whether nothing was in the way."""
 
+    def vacuum(self) -> None:
+        """Rewrite the files without the remnants of deleted rows; nobody can write meanwhile.
+
+        A `checkpoint` has to follow. Raises Unavailable when there is no room, or no lock.
+        """
+
+    def size_bytes(self) -> int:
+        """Return how large the files are."""
+
 
 class Embedder(Protocol):
     """Text to vectors. Every vector is finite and of unit length, shape (dimension,).
@@ -80,7 +89,8 @@ class ChatModel(Protocol):
 class VectorIndex(Protocol):
     """Vectors by internal key, in numbered collections; it can be rebuilt from the log at any time.
 
-    A key is a passage, a group is the conversation it belongs to.
+    A key is a passage, a group is the conversation it belongs to. Every method raises
+    VectorIndexDown when it cannot do its work now, whatever the reason.
     """
 
     def upsert(
@@ -99,11 +109,26 @@ class VectorIndex(Protocol):
     ) -> Mapping[int, float]:
         """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
 
-    def exists(self, collection: int) -> bool:
-        """Return whether there is such a collection."""
+    def collections(self) -> set[int]:
+        """Return the collections that there are."""
+
+    def count(self, collection: int) -> int:
+        """Return how many vectors a collection holds; an unknown one is empty."""
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
+
+    def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
+        """Return the vectors of those keys that a collection holds."""
+
+    def compact(self) -> None:
+        """Remove the bytes of vectors that belong to no collection any more from the files.
+
+        A collection's own files may keep vectors that were deleted from it until it is dropped.
+        """
+
+    def reset(self) -> None:
+        """Remove everything, readable or not, and go on empty."""
 
     def close(self) -> None:
         """Release files and threads."""

@@ -250,6 +250,19 @@ class Collection:
     vectors: int
 
 
+ResiduePlace = Literal["log", "index", "collection"]
+"""The log's file, the database of the vector index, or the files of one collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """A place where bytes of deleted data may still lie."""
+
+    key: int
+    place: ResiduePlace
+    collection_key: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A turn that a recall brought back, with its scores by channel; `rank` counts from 1.
@@ -476,11 +489,25 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """How far the vector index is behind the log, and what keeps failing."""
+    """How far the vector index is behind the log, and what keeps failing.
+
+    While a scrub is pending, files may still hold bytes of what was deleted.
+    """
 
     lag: int
     parked: int
     error: str | None = None
+    scrub_is_pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild of the vector index did; `waiting` changes are left to the next start."""
+
+    vectors: int
+    collections: int
+    resumed: bool
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)

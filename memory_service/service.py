@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,6 +93,27 @@ def _held_message(folder: Path, holder: Path) -> str:
         f"The data folder {folder} is in use by {who}. Stop it, choose another folder with "
         "--data-dir, or, if it is a server, send your data to it with --url."
     )
+
+
+@contextmanager
+def open_index(settings: Settings, purpose: str) -> Iterator[tuple[TurnLog, ChromaProcess]]:
+    """Open the log and its vector index alone, for commands; no embedder is needed for that."""
+    with own_folder(settings.data_dir, purpose), ExitStack() as stack:
+        log = TurnLog.open(settings.data_dir)
+        stack.callback(log.close)
+        embedder, dimension = made_with(log)
+        index = ChromaProcess(settings.data_dir / "chroma", embedder=embedder, dimension=dimension)
+        stack.callback(index.close)
+        yield log, index
+
+
+def made_with(log: TurnLog) -> tuple[str, int]:
+    """Return the name and the dimension of the embedder whose vectors the log holds."""
+    with log.read() as reader:
+        embedder, dimension = reader.property("embedder"), reader.property("dimension")
+    if embedder is None or dimension is None:
+        return LocalEmbedder.name, LocalEmbedder.dimension
+    return embedder, int(dimension)
 
 
 class Service:
@@ -244,9 +266,10 @@ class Service:
             return log.lag()
 
     def index_status(self) -> IndexStatus:
-        """Return how far the vector index is behind the log."""
+        """Return how far the vector index is behind the log, and what is in its way."""
         with self.log.read() as log:
-            return log.index_status()
+            status = log.index_status()
+        return replace(status, error=status.error or self.indexer.trouble)
 
 
 def _embedder(settings: Settings, log: TurnLog) -> Embedder:
@@ -299,11 +322,13 @@ def _check_made_with(log: TurnLog, embedder: Embedder) -> None:
     }
     with log.write() as writer:
         for name, value in running.items():
-            made_with = writer.property(name)
-            if made_with is None:
+            before = writer.property(name)
+            if before is None:
                 writer.set_property(name, value)
-            elif made_with != value:
+            elif before != value:
                 raise StartupError(
-                    f"This data was made with {name} {made_with!r}, the service runs {value!r}. "
-                    "Start it with the former, or export the data, and ingest it into a new folder."
+                    f"This data was made with {name} {before!r}, the service runs {value!r}. "
+                    "Start it with the former, or make the data anew with the latter: "
+                    "`memory-service export --out history.jsonl` (with --project for each), then "
+                    "`memory-ingest history.jsonl --data-dir` and a new folder."
                 )

@@ -68,17 +68,39 @@ class MemoryIndex:
         nearest = sorted(scores, key=lambda key: (-scores[key], key))[:limit]
         return {key: scores[key] for key in nearest}
 
-    def exists(self, collection: int) -> bool:
-        """Return whether there is such a collection."""
+    def collections(self) -> set[int]:
+        """Return the collections that there are."""
         with self._lock:
             self._fail_if_told()
-            return collection in self._collections
+            return set(self._collections)
+
+    def count(self, collection: int) -> int:
+        """Return how many vectors a collection holds; an unknown one is empty."""
+        return len(self.keys(collection))
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
         with self._lock:
             self._fail_if_told()
             return set(self._collections.get(collection, {}))
+
+    def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
+        """Return the vectors of those keys that a collection holds."""
+        with self._lock:
+            self._fail_if_told()
+            held = self._collections.get(collection, {})
+            return {key: held[key][1] for key in keys if key in held}
+
+    def compact(self) -> None:
+        """Do nothing: there are no files."""
+        with self._lock:
+            self._fail_if_told()
+
+    def reset(self) -> None:
+        """Remove everything."""
+        with self._lock:
+            self._fail_if_told()
+            self._collections.clear()
 
     def close(self) -> None:
         """Forget everything."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from memory_service.analyser import terms
 from memory_service.chunking import Window, passage_text, windows
-from memory_service.errors import InvalidRequest
+from memory_service.errors import InvalidRequest, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.items import SYSTEM_ROLES, ItemLimits, parse_item
 from memory_service.records import (
+    Collection,
     Conversation,
     Finding,
+    NewTurn,
     StoredPassage,
     Summary,
     Turn,
@@ -26,12 +28,20 @@ from memory_service.turn_log.log import Reader
 
 VECTOR_TOLERANCE = 2e-3
 """Half floats keep three digits; two ways of adding up the same tokens differ by less."""
+INDEX_TOLERANCE = 5e-3
+"""The index makes vectors of unit length again; together with half floats that is more."""
+
+_COMPARED_AT_ONCE = 1_000
 
 _NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000)
 
 
 class Verifier:
-    """Compares the log with itself, and the vector index with the log."""
+    """Compares the log with itself, and the vector index with the log.
+
+    Without an embedder (one that costs money, or is elsewhere) vectors are not derived again; that
+    they are finite, of `dimension` numbers and of unit length is checked all the same.
+    """
 
     def __init__(
         self,
@@ -39,12 +49,14 @@ class Verifier:
         embedder: Embedder | None,
         index: VectorIndex | None,
         *,
+        dimension: int,
         passage_words: int,
         passage_overlap_words: int,
     ) -> None:
         self._log = log
         self._embedder = embedder
         self._index = index
+        self._dimension = dimension
         self._words = passage_words
         self._overlap = passage_overlap_words
 
@@ -64,13 +76,10 @@ class Verifier:
                     checked.update(summaries=len(summaries))
                     findings += self._summaries(conversation, turns, summaries)
                     on_conversation()
+            findings += [Finding("queue", "index_queue", said) for said in log.queue_problems()]
             if self._index is not None:
-                dropped = log.queued_drops()
-                for collection in log.all_collections():
-                    if collection.key in dropped:
-                        continue
-                    checked["collections"] += 1
-                    findings += self._collection(log, self._index, collection.key)
+                checked["collections"] = len(log.all_collections())
+                findings += self._collections(log, self._index)
         return Verification(checked, findings)
 
     def _conversation(
@@ -82,9 +91,11 @@ class Verifier:
     ) -> Iterator[Finding]:
         yield from _tree(conversation, turns)
         by_key = {turn.key: turn for turn in turns}
+        parsed: dict[int, NewTurn] = {}
         for turn in turns:
-            yield from _derived(turn)
+            yield from _derived(turn, parsed)
             yield from self._cut(turn, [one for one in passages if one.turn_key == turn.key])
+        yield from _units(turns, parsed)
         texts = {
             passage.key: passage_text(
                 by_key[passage.turn_key].speaker,
@@ -139,6 +150,9 @@ class Verifier:
         texts: dict[int, str],
         turns: dict[int, Turn],
     ) -> Iterator[Finding]:
+        for passage in passages:
+            if passage.vector is not None and not self._is_usable(passage.vector):
+                yield Finding("vectors", turns[passage.turn_key].id, "vector is not usable")
         if self._embedder is None or not passages:
             return
         derived = self._embedder.embed_documents([texts[passage.key] for passage in passages])
@@ -146,21 +160,79 @@ class Verifier:
             if _differ(vector, passage.vector):
                 yield Finding("vectors", turns[passage.turn_key].id, "vector differs from the text")
 
-    def _collection(self, log: Reader, index: VectorIndex, collection: int) -> Iterator[Finding]:
-        expected, stored = log.indexed_keys(collection), index.keys(collection)
+    def _is_usable(self, vector: Vector) -> bool:
+        length = float(np.linalg.norm(vector))
+        return vector.shape == (self._dimension,) and abs(length - 1) < INDEX_TOLERANCE
+
+    def _collections(self, log: Reader, index: VectorIndex) -> Iterator[Finding]:
+        dropped, known = log.queued_drops(), log.all_collections()
+        for collection in known:
+            if collection.key in dropped:
+                continue
+            name = f"collection {collection.key}"
+            if collection.vectors != log.placed_passages(collection.key):
+                yield Finding("index", name, "its count of vectors differs from what is placed")
+            if log.foreign_conversations(collection):
+                yield Finding("index", name, "it holds conversations that do not belong there")
+            try:
+                yield from self._collection(log, index, collection, name)
+            except VectorIndexDown as error:
+                yield Finding("index", name, f"cannot be read: {error.message}")
+        try:
+            unknown = index.collections() - {one.key for one in known} - dropped
+        except VectorIndexDown as error:
+            yield Finding("index", "folder", f"cannot be read: {error.message}")
+        else:
+            for key in sorted(unknown):
+                yield Finding("index", f"collection {key}", "the log does not know it")
+
+    def _collection(
+        self, log: Reader, index: VectorIndex, collection: Collection, name: str
+    ) -> Iterator[Finding]:
+        expected, stored = log.indexed_keys(collection.key), index.keys(collection.key)
         # What is queued may be in the index already: the service can stop between the two.
-        queued = log.queued_deletions(collection) | log.queued_upserts(collection)
+        queued = log.queued_deletions(collection.key) | log.queued_upserts(collection.key)
         missing, extra = expected - stored, stored - expected - queued
         if missing:
-            yield Finding("index", f"collection {collection}", f"{len(missing)} vectors missing")
+            yield Finding("index", name, f"{len(missing)} vectors missing")
         if extra:
-            yield Finding("index", f"collection {collection}", f"{len(extra)} vectors too many")
+            yield Finding("index", name, f"{len(extra)} vectors too many")
+        both = sorted(expected & stored)
+        different = 0
+        for start in range(0, len(both), _COMPARED_AT_ONCE):
+            some = both[start : start + _COMPARED_AT_ONCE]
+            held = index.vectors(collection.key, some)
+            for key, passage in log.passages_by_key(some).items():
+                vector = passage.vector
+                if vector is not None and not _is_close(held[key], vector, INDEX_TOLERANCE):
+                    different += 1
+        if different:
+            yield Finding("index", name, f"{different} vectors differ from the log")
+
+
+def _is_close(one: Vector, other: Vector, tolerance: float) -> bool:
+    return one.shape == other.shape and bool(np.allclose(one, other, atol=tolerance))
+
+
+def _units(turns: Sequence[Turn], parsed: Mapping[int, NewTurn]) -> Iterator[Finding]:
+    """Check that a tool call and its results are in one unit."""
+    callers: dict[str, set[int | None]] = {}
+    for turn in turns:
+        new = parsed.get(turn.key)
+        if new is None:
+            continue
+        if new.calls and turn.unit_key is None:
+            yield Finding("units", turn.id, "a tool call is in no unit")
+        if new.answers in callers and turn.unit_key not in callers[new.answers]:
+            yield Finding("units", turn.id, "a tool result is not in the unit of its call")
+        for call in new.calls:
+            callers.setdefault(call, set()).add(turn.unit_key)
 
 
 def _differ(derived: Vector | None, stored: Vector | None) -> bool:
     if derived is None or stored is None:
         return derived is not stored
-    return not np.allclose(derived, stored, atol=VECTOR_TOLERANCE)
+    return not _is_close(derived, stored, VECTOR_TOLERANCE)
 
 
 def _covered(
@@ -190,12 +262,13 @@ def _tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding
         yield Finding("tree", conversation.id, "a seq would be given twice")
 
 
-def _derived(turn: Turn) -> Iterator[Finding]:
+def _derived(turn: Turn, parsed: dict[int, NewTurn]) -> Iterator[Finding]:
     try:
         again = parse_item(json.loads(turn.raw), turn.raw, {"id": turn.id}, _NO_LIMITS, turn.id)
     except (ValueError, InvalidRequest) as error:
         yield Finding("turns", turn.id, f"its JSON cannot be read: {type(error).__name__}")
         return
+    parsed[turn.key] = again
     if (again.text, again.role, again.kind) != (turn.text, turn.role, turn.kind):
         yield Finding("turns", turn.id, "text, role or kind differ from its JSON")
     if again.content_hash != turn.content_hash:

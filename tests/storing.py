@@ -97,6 +97,7 @@ def findings(service: Service, *, with_index: bool = False) -> list[str]:
         service.log,
         service.recaller._embedder,  # noqa: SLF001 - the service shows its embedder to nobody
         service.index if with_index else None,
+        dimension=service.indexer.dimension,
         passage_words=service.settings.passage_words,
         passage_overlap_words=service.settings.passage_overlap_words,
     )

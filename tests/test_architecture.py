@@ -40,7 +40,7 @@ LAYERS = (
     ),
     Layer("configuration", ("settings", "logs")),
     Layer("turn log", ("turn_log",), may_import_each_other=True),
-    Layer("checks of vendors", ("embedders.checks", "openai_client")),
+    Layer("checks and files of vendors", ("embedders.checks", "openai_client", "chroma_files")),
     Layer(
         "adapters",
         (
@@ -59,6 +59,7 @@ LAYERS = (
         (
             *("remember", "indexing", "recall", "build_prompt", "forget", "export", "verify"),
             *("summarize", "summary_work", "summary_search", "prompt_summaries"),
+            *("index_repair", "passage_vectors", "placement", "rebuild", "scrub"),
         ),
         may_import_each_other=True,
     ),
@@ -79,12 +80,12 @@ HOMES = {
     "tiktoken": ("vocabularies",),
     "tiktoken_ext": ("vocabularies",),
     "sqlalchemy": ("turn_log",),
-    "sqlite3": ("turn_log",),
+    "sqlite3": ("turn_log", "chroma_files"),
     "alembic": ("turn_log",),
     "fastapi": ("api",),
     "starlette": ("api",),
     "uvicorn": ("server",),
-    "filelock": ("service",),
+    "filelock": ("service", "chroma_child"),
     "typer": ("cli", "ingest.cli"),
     "Stemmer": ("analyser",),
     "py3langid": ("analyser",),
@@ -96,6 +97,8 @@ OFFERED = {"embedded"}
 
 CATCH_EVERYTHING = {
     "api.middleware": 1,  # A bug in a request is answered and logged, whatever it is.
+    "chroma_child": 1,  # A panic of Chroma's Rust reaches the parent as an answer, not as silence.
+    "indexing": 1,  # The thread outlives a bug: it is logged, shown by /readyz, and tried again.
     "embedders.chroma_registry": 2,  # Functions of any vendor, each with errors of its own.
 }
 

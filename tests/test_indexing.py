@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import httpx2
 import pytest
 import structlog
 from storing import append, create, eventually, findings, idle_service, project_key
 
-from memory_service.indexing import MAX_ATTEMPTS
+from memory_service.errors import VectorIndexDown
 from memory_service.recall import Query
 from memory_service.records import Collection, Matrix
-from memory_service.server import running
 from memory_service.service import Service
 from memory_service.settings import Settings
 from memory_service.testing import MemoryIndex
@@ -188,31 +186,64 @@ def test_a_failing_index_is_tried_again(small: Settings) -> None:
         assert_level(service)
 
 
-def test_what_keeps_failing_is_parked_and_shown_and_the_others_go_on(small: Settings) -> None:
-    index = MemoryIndex(failures=MAX_ATTEMPTS)
-    with idle_service(small, index) as service:
+class _PickyIndex(MemoryIndex):
+    """An index that takes everything but some keys."""
+
+    def __init__(self, *refused: int) -> None:
+        super().__init__()
+        self.refused = set(refused)
+
+    def upsert(
+        self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
+    ) -> None:
+        if self.refused & set(keys):
+            raise VectorIndexDown("One of these is not to its taste.")
+        super().upsert(collection, keys, groups, vectors)
+
+
+def test_only_what_keeps_failing_is_parked_and_shown_and_the_others_go_on(
+    small: Settings,
+) -> None:
+    with idle_service(small, _PickyIndex(2, 7)) as service:
         service.indexer.stop()
         create(service, "first", *said(4))
         create(service, "second", *said(4))
         service.indexer.drain()
         status = service.index_status()
-        assert (status.lag, status.parked) == (4, 4)
+        assert (status.lag, status.parked) == (2, 2)
         assert status.error is not None
-        assert indexed(service).total() == 4
+        assert indexed(service).total() == 6
         assert findings(service, with_index=True) == []
 
 
 def test_what_was_parked_is_tried_again_at_the_next_start(small: Settings) -> None:
-    index = MemoryIndex(failures=-1)
+    index = _PickyIndex(2)
     with idle_service(small, index) as service:
         service.indexer.stop()
         create(service, "c", *said(4))
         service.indexer.drain()
-        assert service.index_status().parked == 4
-    index.failures = 0
+        assert service.index_status().parked == 1
+    index.refused.clear()
     with idle_service(small, index) as service:
         service.indexer.start()
         eventually(lambda: service.index_status().lag == 0)
+        assert_level(service)
+
+
+def test_an_index_that_takes_nothing_parks_nothing_and_is_waited_for(small: Settings) -> None:
+    index = MemoryIndex()
+    with idle_service(small, index) as service:
+        service.indexer.stop()
+        create(service, "c", *said(9))
+        service.indexer.step()
+        index.failures = -1
+        service.indexer.drain()
+        status = service.index_status()
+        assert (status.parked, status.lag) == (0, 5)
+        assert status.error == "The vector index was told to fail."
+        index.failures = 0
+        service.indexer.drain()
+        assert service.index_status().error is None
         assert_level(service)
 
 
@@ -335,26 +366,3 @@ def test_recall_finds_what_the_index_has_not_taken_in_yet(idle: Service) -> None
     found = idle.recaller.in_conversation(project_key(idle), "c", Query("a locker", top_k=1))
     assert found.degraded is None
     assert found.hits[0].channels["vector"] > 0
-
-
-def test_a_broken_chroma_degrades_the_running_service_and_loses_nothing(
-    settings: Settings,
-) -> None:
-    asking = settings.model_copy(update={"exact_scan_max": 0})
-    with running(asking, "tests") as address, httpx2.Client(base_url=address) as http:
-        http.post("/v1/conversations", json={"id": "c", "items": items("soup", "bread")})
-        eventually(lambda: http.get("/readyz").json() == {"status": "ok", "lag": 0, "parked": 0})
-        (settings.data_dir / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)
-        answer = http.post("/v1/conversations/c/items", json={"items": items("locker 8314")})
-        assert answer.status_code == 200
-        eventually(lambda: http.get("/readyz").json().get("parked") == 1)
-        ready = http.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-        assert "vector index" in ready.json()["reason"]
-        found = http.post("/v1/search", json={"query": "locker", "conversation_id": "c"}).json()
-        assert found["degraded"] == "vector_index"
-        assert found["data"][0]["text"] == "locker 8314"
-
-
-def items(*texts: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text} for text in texts]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 from storing import create, eventually, project_key
 
@@ -37,7 +39,7 @@ def test_a_child_that_was_killed_is_replaced_and_nothing_is_lost(settings: Setti
         create(service, "c", *SAID)
         eventually(lambda: service.index_status().lag == 0)
         assert isinstance(service.index, ChromaProcess)
-        service.index.kill_child()
+        os.kill(service.index.child_pid or 0, signal.SIGKILL)
         create(service, "d", "the bakery closes at noon")
         eventually(lambda: service.index_status().lag == 0)
         assert vectors(service) == len(SAID) + 1

@@ -33,6 +33,7 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
         for turn in sorted(doomed, key=lambda one: -one.seq):
             self._bypass(conversation, turn)
         seqs = [turn.seq for turn in doomed]
+        self.add_residue("log")
         counts = self._delete_passages(conversation.key, keys)
         self._path_changed(conversation.key)
         counts["summaries"] = self.delete_summaries(conversation.key, seqs)
@@ -55,6 +56,7 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
 
     def delete_conversation(self, conversation: Conversation) -> Counter[str]:
         """Delete a conversation with everything below it."""
+        self.add_residue("log")
         counts = self._forget_vectors(conversation.key)
         for table, name in (
             (postings, "postings"),
@@ -76,6 +78,7 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
 
     def delete_user(self, user_key: int) -> Counter[str]:
         """Delete a user who has no conversations any more."""
+        self.add_residue("log")
         deleted = self._connection.execute(sa.delete(users).where(users.c.id == user_key))
         return Counter({"users": deleted.rowcount})
 
@@ -101,6 +104,9 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
             # One that is still waiting may be in the index: the service can stop between the two.
             self.queue_deletion(placement.key, keys)
             self.count_vectors(conversation_key, -len(keys))
+            self.mark_erased(conversation_key)
+            if keys:
+                self.add_residue("collection", placement.key)
         for some in batches(keys):
             gone = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
@@ -147,9 +153,12 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
         placement = self.placement(conversation_key)
         if placement is None:
             return Counter()
+        self.mark_erased(conversation_key)
         if placement.conversation_key == conversation_key:
             self.queue_drop(placement.key)
+            self.add_residue("index")
             return Counter()
+        self.add_residue("collection", placement.key)
         keys = self._connection.scalars(
             sa.select(passages.c.id).where(passages.c.conversation_id == conversation_key)
         ).all()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import sqlalchemy as sa
 
 from memory_service.records import Collection, IndexStatus, QueuedPassage, Scope
+from memory_service.turn_log.residues import ResidueReads, ResidueWrites
 from memory_service.turn_log.schema import (
     collections,
     conversations,
@@ -14,10 +16,10 @@ from memory_service.turn_log.schema import (
     passages,
     placements,
 )
-from memory_service.turn_log.statements import Statements, allocate_keys, batches
+from memory_service.turn_log.statements import allocate_keys, batches
 
 
-class IndexReads(Statements):
+class IndexReads(ResidueReads):
     """Where vectors are, and which are still to come."""
 
     def index_status(self) -> IndexStatus:
@@ -29,14 +31,27 @@ class IndexReads(Statements):
                 sa.func.max(index_queue.c.error),
             ).select_from(index_queue)
         ).one()
-        return IndexStatus(lag=row[0], parked=row[1], error=row[2])
+        is_pending = self.last_residue() is not None
+        return IndexStatus(row[0], row[1], error=row[2], scrub_is_pending=is_pending)
 
     def lag(self) -> int:
         """Return how many changes the index has not taken in yet: each append says it."""
         return self._connection.scalar(sa.select(sa.func.count()).select_from(index_queue)) or 0
 
-    def queued(self, limit: int) -> list[QueuedPassage]:
-        """Return the oldest changes that are not parked."""
+    def queued(
+        self, limit: int, only: Literal["embedded", "removals"] | None = None
+    ) -> list[QueuedPassage]:
+        """Return the oldest changes that are not parked.
+
+        `only` keeps those that need no embedder, or the deletions and drops.
+        """
+        removes = index_queue.c.action != "upsert"
+        has_vector = sa.select(passages.c.id).where(passages.c.vector.is_not(None))
+        wanted = {
+            None: sa.true(),
+            "embedded": sa.or_(removes, index_queue.c.passage_id.in_(has_vector)),
+            "removals": removes,
+        }[only]
         rows = self._connection.execute(
             sa.select(
                 index_queue.c.id,
@@ -46,7 +61,7 @@ class IndexReads(Statements):
                 index_queue.c.collection_id,
                 index_queue.c.attempts,
             )
-            .where(index_queue.c.parked_at.is_(None))
+            .where(index_queue.c.parked_at.is_(None), wanted)
             .order_by(index_queue.c.id)
             .limit(limit)
         )
@@ -94,7 +109,11 @@ class IndexReads(Statements):
         rows = self._connection.execute(
             sa.select(passages.c.id)
             .join(placements, placements.c.conversation_id == passages.c.conversation_id)
-            .where(placements.c.collection_id == collection_key, ~waiting.exists())
+            .where(
+                placements.c.collection_id == collection_key,
+                passages.c.vector.is_not(None),
+                ~waiting.exists(),
+            )
         )
         return {row.id for row in rows}
 
@@ -127,6 +146,70 @@ class IndexReads(Statements):
                 sa.select(index_queue.c.collection_id).where(index_queue.c.action == "drop")
             )
         )
+
+    def conversations_in(self, collection_key: int) -> set[int]:
+        """Return the conversations that are placed in a collection."""
+        return set(
+            self._connection.scalars(
+                sa.select(placements.c.conversation_id).where(
+                    placements.c.collection_id == collection_key
+                )
+            )
+        )
+
+    def foreign_conversations(self, collection: Collection) -> set[int]:
+        """Return conversations placed in a collection of another project, or of another's own."""
+        own = conversations.c.id == collection.conversation_key
+        rows = self._connection.scalars(
+            sa.select(placements.c.conversation_id)
+            .join(conversations, conversations.c.id == placements.c.conversation_id)
+            .where(
+                placements.c.collection_id == collection.key,
+                sa.or_(
+                    conversations.c.project_id != collection.project_key,
+                    sa.false() if collection.conversation_key is None else ~own,
+                ),
+            )
+        )
+        return set(rows)
+
+    def placed_passages(self, collection_key: int) -> int:
+        """Return how many passages the conversations in a collection have."""
+        return (
+            self._connection.scalar(
+                sa.select(sa.func.count())
+                .select_from(passages)
+                .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+                .where(placements.c.collection_id == collection_key)
+            )
+            or 0
+        )
+
+    def queue_problems(self) -> list[str]:
+        """Return what in the queue refers to nothing, and passages that nobody will ever index."""
+        queued = sa.select(index_queue.c.passage_id).where(index_queue.c.action == "upsert")
+        placed = sa.select(placements.c.conversation_id)
+        existing = sa.select(passages.c.id)
+        counts = {
+            "upserts of passages that do not exist": sa.select(sa.func.count())
+            .select_from(index_queue)
+            .where(index_queue.c.action == "upsert", index_queue.c.passage_id.not_in(existing)),
+            "deletions of passages that still exist where they are placed": sa.select(
+                sa.func.count()
+            )
+            .select_from(index_queue)
+            .join(passages, passages.c.id == index_queue.c.passage_id)
+            .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+            .where(
+                index_queue.c.action == "delete",
+                index_queue.c.collection_id == placements.c.collection_id,
+            ),
+            "passages neither placed nor queued": sa.select(sa.func.count())
+            .select_from(passages)
+            .where(passages.c.conversation_id.not_in(placed), passages.c.id.not_in(queued)),
+        }
+        found = {said: self._connection.scalar(count) for said, count in counts.items()}
+        return [f"{count} {said}" for said, count in found.items() if count]
 
     def passage_count(self, conversation_key: int) -> int:
         """Return how many passages a conversation has."""
@@ -178,7 +261,7 @@ class IndexReads(Statements):
         return None if row is None else Collection(*row)
 
 
-class IndexWrites(IndexReads):
+class IndexWrites(IndexReads, ResidueWrites):
     """Placing conversations and working the queue off."""
 
     def create_collection(self, project_key: int, conversation_key: int | None) -> Collection:
@@ -217,17 +300,15 @@ class IndexWrites(IndexReads):
         ).all()
         self.place(conversation_key, new.key)
         self.queue_deletion(old.key, moved)
-        self._insert(
+        self.queue_upserts((key, conversation_key) for key in moved)
+        self.add_residue("collection", old.key, conversation_key, erased=False)
+
+    def queue_upserts(self, passages_of: Iterable[tuple[int, int]]) -> None:
+        """Queue passages to be taken into the index: (passage, conversation) each."""
+        self._insert_plain(
             index_queue,
-            [
-                {
-                    "action": "upsert",
-                    "passage_id": key,
-                    "conversation_id": conversation_key,
-                    "attempts": 0,
-                }
-                for key in moved
-            ],
+            ("action", "passage_id", "conversation_id", "attempts"),
+            [("upsert", key, conversation_key, 0) for key, conversation_key in passages_of],
         )
 
     def queue_deletion(self, collection_key: int, passage_keys: Iterable[int]) -> None:
@@ -265,35 +346,60 @@ class IndexWrites(IndexReads):
                 .values(attempts=index_queue.c.attempts + 1, error=error, parked_at=parked_at)
             )
 
-    def unpark(self) -> int:
-        """Give parked changes another chance; return how many there were."""
+    def unpark(self, *, before: int | None = None) -> int:
+        """Give parked changes another chance, or those parked earlier; return how many."""
+        parked = index_queue.c.parked_at
         changed = self._connection.execute(
             sa.update(index_queue)
-            .where(index_queue.c.parked_at.is_not(None))
+            .where(parked.is_not(None) if before is None else parked < before)
             .values(parked_at=None, attempts=0, error=None)
         )
         return int(changed.rowcount)
 
+    def reserve_collection(self) -> int:
+        """Return a key for a collection that is filled before anything is placed in it."""
+        return allocate_keys(self._connection, "collections", 1)[0]
+
+    def replace_collection(self, old: Collection, new_key: int, *, settled: int) -> None:
+        """Let a filled collection take the place of another, which is queued for removal.
+
+        Residues up to `settled` were not copied; younger ones pass on to the new collection.
+        """
+        self._connection.execute(
+            sa.insert(collections).values(
+                id=new_key,
+                project_id=old.project_key,
+                conversation_id=old.conversation_key,
+                vectors=old.vectors,
+            )
+        )
+        for table in (placements, index_queue):
+            self._connection.execute(
+                sa.update(table)
+                .where(table.c.collection_id == old.key)
+                .values(collection_id=new_key)
+            )
+        self._carry_residues(old.key, new_key, settled)
+        self.retire_collection(old.key)
+
+    def retire_collection(self, collection_key: int) -> None:
+        """Remove a collection in which nothing is placed, and queue it out of the index."""
+        self.forget_collection(collection_key)
+        self.queue_drop(collection_key)
+
     def forget_collection(self, collection_key: int) -> None:
-        """Remove a collection's row once the index has dropped it."""
+        """Remove a collection's row: the index has dropped it, or is to."""
+        self._settle_moves(collection_key)
         self._connection.execute(sa.delete(collections).where(collections.c.id == collection_key))
 
-    def requeue(self, collection_key: int) -> int:
-        """Queue everything that a collection should hold; return how many passages that is."""
-        keys = sorted(self.indexed_keys(collection_key))
-        rows = []
-        for some in batches(keys):
+    def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
+        """Queue what a collection should hold, all or some; return how many passages that is."""
+        wanted = self.indexed_keys(collection_key)
+        if keys is not None:
+            wanted &= set(keys)
+        for some in batches(sorted(wanted)):
             found = self._connection.execute(
                 sa.select(passages.c.id, passages.c.conversation_id).where(passages.c.id.in_(some))
             )
-            rows += [
-                {
-                    "action": "upsert",
-                    "passage_id": row.id,
-                    "conversation_id": row.conversation_id,
-                    "attempts": 0,
-                }
-                for row in found
-            ]
-        self._insert(index_queue, rows)
-        return len(rows)
+            self.queue_upserts((row.id, row.conversation_id) for row in found)
+        return len(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
@@ -97,6 +98,21 @@ class TurnLog:
         """Empty the write-ahead file of deleted text; return whether nothing was in the way."""
         with self._writing:
             return sqlite.checkpoint(self._engine)
+
+    def vacuum(self) -> None:
+        """Rewrite the file without remnants of deleted rows; raises Unavailable if it cannot be.
+
+        Writers wait meanwhile, readers do not. Until a `checkpoint` the old pages are still there.
+        """
+        try:
+            with self._writing:
+                sqlite.vacuum(self._engine)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"The turn log cannot be rewritten: {error}.") from error
+
+    def size_bytes(self) -> int:
+        """Return the size of the database's file."""
+        return sqlite.file_size(self._engine)
 
     def check_writable(self) -> None:
         """Raise Unavailable unless a write can be made durable now."""

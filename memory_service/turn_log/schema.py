@@ -214,6 +214,18 @@ index_queue = Table(
     comment="What the vector index has still to take in (upsert) or to forget (delete, drop).",
 )
 
+residues = Table(
+    "residues",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("place", String(12), nullable=False),
+    Column("collection_id", Key),
+    Column("conversation_id", Key),
+    Column("erased", Boolean, nullable=False),
+    Index("residues_by_conversation", "conversation_id"),
+    comment="Where bytes of what was deleted (or only moved) may lie until files are rewritten.",
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

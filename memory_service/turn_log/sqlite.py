@@ -21,6 +21,7 @@ BUSY_TIMEOUT_MS = 30_000
 _CHECKPOINT_TIMEOUT_MS = 100
 _RETRY_SECONDS = 0.01
 _FULL = 2
+_VACUUM_IN_MEMORY_BYTES = 64 * 1024 * 1024
 
 _PRAGMAS = {
     # An acknowledged turn survives a power cut: the WAL is flushed at every commit.
@@ -114,6 +115,33 @@ def checkpoint(engine: sa.Engine) -> bool:
         return row is not None and row[0] == 0
     finally:
         connection.close()
+
+
+def vacuum(engine: sa.Engine) -> None:
+    """Rewrite the file row by row; raises sqlite3.OperationalError without a lock or room.
+
+    `secure_delete` overwrites a row where it lies, but not the copy that stays in the gap of a page
+    when rebalancing moves the row to another: of 300 deletions one rare word stayed readable in
+    three of five runs.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        large = file_size(engine) > _VACUUM_IN_MEMORY_BYTES
+        # The copy of a large file is no matter for the memory; SQLite unlinks its file at once.
+        cursor.execute(f"PRAGMA temp_store = {'FILE' if large else 'MEMORY'}")
+        try:
+            cursor.execute("VACUUM")
+        finally:
+            cursor.execute(f"PRAGMA temp_store = {_PRAGMAS['temp_store']}")
+            cursor.close()
+    finally:
+        connection.close()
+
+
+def file_size(engine: sa.Engine) -> int:
+    """Return the size of the database's file in bytes."""
+    return Path(str(engine.url.database)).stat().st_size
 
 
 def integrity_problems(connection: sa.Connection) -> list[str]:

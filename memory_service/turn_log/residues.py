@@ -1,0 +1,87 @@
+"""Residues: where bytes of what was deleted may still lie in files, until these are rewritten."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from memory_service.records import Residue, ResiduePlace
+from memory_service.turn_log.schema import residues
+from memory_service.turn_log.statements import Statements
+
+
+class ResidueReads(Statements):
+    """What is still to be scrubbed."""
+
+    def erased_residues(self) -> list[Residue]:
+        """Return where deleted data may still lie, in the order of the deletions."""
+        rows = self._connection.execute(
+            sa.select(residues.c.id, residues.c.place, residues.c.collection_id)
+            .where(residues.c.erased)
+            .order_by(residues.c.id)
+        )
+        return [Residue(*row) for row in rows]
+
+    def last_residue(self) -> int | None:
+        """Return the key of the newest of these, or None if there is none."""
+        newest = sa.select(sa.func.max(residues.c.id)).where(residues.c.erased)
+        key: int | None = self._connection.scalar(newest)
+        return key
+
+
+class ResidueWrites(ResidueReads):
+    """Noting residues, and that they are gone."""
+
+    def add_residue(
+        self,
+        place: ResiduePlace,
+        collection_key: int | None = None,
+        conversation_key: int | None = None,
+        *,
+        erased: bool = True,
+    ) -> None:
+        """Note that a file may hold what is gone from its rows.
+
+        What only moved elsewhere is not `erased`; it is a residue as soon as its conversation is.
+        """
+        self._insert(
+            residues,
+            [
+                {
+                    "place": place,
+                    "collection_id": collection_key,
+                    "conversation_id": conversation_key,
+                    "erased": erased,
+                }
+            ],
+        )
+
+    def mark_erased(self, conversation_key: int) -> None:
+        """Note that vectors of a conversation are to leave the collections it once was in, too."""
+        of_it = residues.c.conversation_id == conversation_key, ~residues.c.erased
+        moved = self._connection.scalars(sa.select(residues.c.collection_id).where(*of_it)).all()
+        # New rows, not changed ones: a scrub that is running settles all that are older than it.
+        self._connection.execute(sa.delete(residues).where(*of_it))
+        for collection_key in moved:
+            self.add_residue("collection", collection_key)
+
+    def settle_residues(self, last_key: int) -> None:
+        """Forget the residues up to a key: their files were rewritten."""
+        self._connection.execute(
+            sa.delete(residues).where(residues.c.erased, residues.c.id <= last_key)
+        )
+
+    def _carry_residues(self, old_collection: int, new_collection: int, after: int) -> None:
+        """Let a collection that replaces another answer for what left it meanwhile."""
+        self._connection.execute(
+            sa.update(residues)
+            .where(residues.c.collection_id == old_collection, residues.c.id > after)
+            .values(collection_id=new_collection)
+        )
+
+    def _settle_moves(self, collection_key: int) -> None:
+        """Forget what moved out of a collection whose files go anyway."""
+        self._connection.execute(
+            sa.delete(residues).where(
+                residues.c.collection_id == collection_key, ~residues.c.erased
+            )
+        )
