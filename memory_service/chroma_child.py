@@ -7,6 +7,7 @@ parent, and answers leave on standard output in the same form. The child ends wi
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import signal
@@ -31,6 +32,8 @@ WRITES = frozenset({"upsert", "delete", "drop", "compact"})
 """What one thread does in the order it comes; all else may overtake it."""
 # A parent that was killed leaves a child that finishes its batch; its successor waits for it.
 _LOCK_SECONDS = 50.0
+# glibc's mallopt: fill memory with this byte when it is handed out, and with its complement before.
+_M_PERTURB, _FILLING = -6, 0x5A
 
 
 def send(stream: IO[bytes], value: Any) -> None:
@@ -59,6 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Who waits for an answer comes first; what is not indexed yet is found all the same.
     os.nice(_NICENESS)
+    _fill_new_memory()
     requests, answers = sys.stdin.buffer, _own_stdout()
     folder, embedder, dimension = receive(requests)
     try:
@@ -71,6 +75,17 @@ def main() -> None:
     _serve(index, requests, answers)
     index.close()
     lock.release()
+
+
+def _fill_new_memory() -> None:
+    """Keep what was deleted out of the unused parts of files.
+
+    Chroma writes out blocks of memory it never filled: a new collection's file held vectors that
+    had been deleted from another. Where the C library is not glibc, nothing prevents that.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_PERTURB, _FILLING)
 
 
 def _own(folder: Path) -> FileLock:

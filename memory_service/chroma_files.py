@@ -34,6 +34,8 @@ def vacuum(folder: Path) -> None:
     Beside an open Chroma this is safe: it waits for the lock, and Chroma's queries wait for it.
     """
     with _database(folder) as database:
+        # Without it the gaps of new pages show what was in memory before.
+        database.execute("PRAGMA secure_delete = ON")
         database.execute("VACUUM")
 
 

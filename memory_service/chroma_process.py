@@ -145,7 +145,7 @@ class _Child:
 
 
 class ChromaProcess:
-    """A `VectorIndex` whose Chroma is in a child; a child that died or hangs is replaced.
+    """A `VectorIndex` whose Chroma is in a child; one that died, hangs or cannot write is replaced.
 
     A folder that Chroma cannot open is no error here: each call raises VectorIndexDown until
     `reset` has made an empty one.
@@ -252,10 +252,10 @@ class ChromaProcess:
         child = self._alive()
         try:
             return child.call(name, arguments, seconds)
-        except _TimedOutError as error:
-            # A read may be waiting for a write; a child that hangs does not even answer a ping.
-            if name in WRITES or not self._answers(child):
-                log_line.warning("the vector index hangs and is replaced", error=error.message)
+        except VectorIndexDown as error:
+            # After an error of the disk the next write hangs for ever: better a new child at once.
+            if name in WRITES or (isinstance(error, _TimedOutError) and not self._answers(child)):
+                log_line.warning("the vector index failed and is replaced", error=error.message)
                 child.kill()
             raise
 

@@ -37,6 +37,7 @@ PARKED_SECONDS = 600
 
 _IDLE_SECONDS = 1.0
 _BACK_OFF_SECONDS = 0.5
+_LONGEST_BACK_OFF_SECONDS = 30.0
 # One vector costs Chroma 10 ms, 256 at once cost 60 ms: what comes in gathers for a moment. What
 # the index does not have yet, a recall compares in the log.
 _GATHER_SECONDS = 0.2
@@ -63,13 +64,14 @@ class Indexer:
         self._placement = Placement(log, collection_vectors)
         self._vectors = PassageVectors(log, embedder)
         self._repair = IndexRepair(log, index, embedder.dimension)
-        self._scrubber = Scrubber(log, index, batch=batch)
+        self.scrubber = Scrubber(log, index, batch=batch)
         self._unprobed: deque[int] = deque()
         self._embedder_rests_until = 0.0
         self._unparks_at = 0.0
         # How many changes are still taken one by one, because a bug hides among them.
         self._careful = 0
         self._trouble: str | None = None
+        self._outage_seconds = _BACK_OFF_SECONDS
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
@@ -112,7 +114,7 @@ class Indexer:
             self._thread.join()
 
     def drain(self) -> None:
-        """Work the queue off in the calling thread, not beside `start`; give up if nothing works."""
+        """Work the queue off in the calling thread, not beside `start`; end where nothing works."""
         stuck = 0
         while stuck < MAX_ATTEMPTS:
             try:
@@ -171,7 +173,7 @@ class Indexer:
         done = self._step_carefully() if self._careful else self.step()
         if done:
             return 0.0 if done == self._batch or self._careful else _GATHER_SECONDS
-        pause = self._scrubber.step()
+        pause = self.scrubber.step()
         return _IDLE_SECONDS if pause is None else pause
 
     def _step_carefully(self) -> int:
@@ -197,11 +199,11 @@ class Indexer:
 
     def _scrub_before_the_end(self) -> None:
         try:
-            self._scrubber.finish(self._remove, _CLOSING_SECONDS)
+            self.scrubber.finish(self._remove, _CLOSING_SECONDS)
         except ServiceError as error:
             self._note("deleted data could not be scrubbed before the end", error)
         finally:
-            self._scrubber.stop()
+            self.scrubber.stop()
 
     def _remove(self) -> None:
         """Take one batch of what is to leave the index out of it."""
@@ -258,7 +260,7 @@ class Indexer:
         vectors: Mapping[int, Vector],
     ) -> None:
         """Write passages to the index and take them off the queue."""
-        for target in self._scrubber.targets(collection_key) if ready else ():
+        for target in self.scrubber.targets(collection_key) if ready else ():
             self._index.upsert(
                 target,
                 [passage.key for passage in ready],
@@ -302,7 +304,7 @@ class Indexer:
         for collection_key in sorted({change.collection_key or 0 for change in changes}):
 
             def take_out(some: Sequence[QueuedPassage], collection: int = collection_key) -> None:
-                for target in self._scrubber.targets(collection):
+                for target in self.scrubber.targets(collection):
                     self._index.delete(target, [change.passage_key or 0 for change in some])
                 self._finish(some)
 
@@ -334,7 +336,8 @@ class Indexer:
                 return True
             if not self._repair.takes_writes():
                 self._note("the vector index takes no writes", error)
-                self._stopping.wait(_BACK_OFF_SECONDS)
+                self._stopping.wait(self._outage_seconds)
+                self._outage_seconds = min(2 * self._outage_seconds, _LONGEST_BACK_OFF_SECONDS)
                 return False
             if len(changes) == 1:
                 self._count_failure(changes[0], error.message)
@@ -345,7 +348,7 @@ class Indexer:
 
     def _mend(self, collection_key: int) -> bool:
         # What a scrub has begun is not known to the log yet, and would be taken for lost.
-        self._scrubber.stop()
+        self.scrubber.stop()
         return self._repair.mend(collection_key)
 
     def _finish(self, changes: Sequence[QueuedPassage]) -> None:
@@ -354,6 +357,7 @@ class Indexer:
         self._done()
 
     def _done(self) -> None:
+        self._outage_seconds = _BACK_OFF_SECONDS
         if time.monotonic() >= self._embedder_rests_until:
             self._trouble = None
 

@@ -62,10 +62,13 @@ class Scrubber:
         twin = self._twins.get(collection_key)
         return [collection_key] if twin is None else [collection_key, twin]
 
-    def step(self) -> float | None:
-        """Do a small part of what is due; return the seconds to wait, None if nothing is due."""
+    def step(self, *, hurry: bool = False) -> float | None:
+        """Do a small part of what is due; return the seconds to wait, None if nothing is due.
+
+        In a hurry, everything pending is due.
+        """
         if self._parts is None:
-            if not self._is_due():
+            if not (self.is_pending if hurry else self._is_due()):
                 return None
             self._parts, self._worked = self._scrub(), 0.0
         return self._next(self._parts)
@@ -81,12 +84,9 @@ class Scrubber:
         if not self._is_small():
             log_line.info("deleted data is scrubbed from the files after the next start")
             return
-        if self._parts is None:
-            self._parts = self._scrub()
-        while self._parts is not None and time.monotonic() < deadline:
+        work_off()
+        while time.monotonic() < deadline and self.step(hurry=True) is not None:
             work_off()
-            self._next(self._parts)
-        self.stop()
 
     def stop(self) -> None:
         """Leave off; what is due stays in the log."""

@@ -19,8 +19,12 @@ DIMENSION = 8
 LEFT, RIGHT = 1, 2
 
 
+Index = VectorIndex | ChromaIndex
+"""Chroma's own object has no `reset`: the process around it removes the folder."""
+
+
 @pytest.fixture(params=["memory", "chroma"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
     """Return each vector index in turn, empty."""
     if request.param == "memory":
         yield MemoryIndex()
@@ -47,7 +51,7 @@ def unit_vectors(count: int, seed: int = 0) -> Matrix:
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
 
 
-def test_a_query_returns_cosine_similarities(index: VectorIndex) -> None:
+def test_a_query_returns_cosine_similarities(index: Index) -> None:
     vectors = unit_vectors(20)
     index.upsert(LEFT, range(20), [7] * 20, vectors)
     found = index.query(LEFT, vectors[3], None, 20)
@@ -56,7 +60,7 @@ def test_a_query_returns_cosine_similarities(index: VectorIndex) -> None:
         assert similarity == pytest.approx(float(vectors[key] @ vectors[3]), abs=1e-5)
 
 
-def test_a_query_returns_the_nearest_first_and_no_more_than_the_limit(index: VectorIndex) -> None:
+def test_a_query_returns_the_nearest_first_and_no_more_than_the_limit(index: Index) -> None:
     vectors = unit_vectors(30)
     index.upsert(LEFT, range(30), [7] * 30, vectors)
     nearest = np.argsort(-(vectors @ vectors[5]))[:4]
@@ -64,16 +68,14 @@ def test_a_query_returns_the_nearest_first_and_no_more_than_the_limit(index: Vec
 
 
 @pytest.mark.parametrize("groups", [[1], [2], [1, 3], [1, 2, 3], [4], [4, 1]])
-def test_a_query_sees_the_groups_it_names_and_no_others(
-    index: VectorIndex, groups: list[int]
-) -> None:
+def test_a_query_sees_the_groups_it_names_and_no_others(index: Index, groups: list[int]) -> None:
     held = [key % 3 + 1 for key in range(30)]
     index.upsert(LEFT, range(30), held, unit_vectors(30))
     found = index.query(LEFT, unit_vectors(1)[0], groups, 100)
     assert set(found) == {key for key in range(30) if held[key] in groups}
 
 
-def test_an_upsert_replaces_the_vector_and_the_group(index: VectorIndex) -> None:
+def test_an_upsert_replaces_the_vector_and_the_group(index: Index) -> None:
     old, new = unit_vectors(2)
     index.upsert(LEFT, [1], [1], old[None])
     index.upsert(LEFT, [1], [2], new[None])
@@ -81,7 +83,7 @@ def test_an_upsert_replaces_the_vector_and_the_group(index: VectorIndex) -> None
     assert index.query(LEFT, new, [2], 5)[1] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_more_vectors_than_fit_one_call_are_all_stored_and_all_deleted(index: VectorIndex) -> None:
+def test_more_vectors_than_fit_one_call_are_all_stored_and_all_deleted(index: Index) -> None:
     count = 5_500
     index.upsert(LEFT, range(count), [1] * count, unit_vectors(count))
     assert index.keys(LEFT) == set(range(count))
@@ -89,7 +91,7 @@ def test_more_vectors_than_fit_one_call_are_all_stored_and_all_deleted(index: Ve
     assert index.keys(LEFT) == set()
 
 
-def test_deleted_vectors_are_not_found_again(index: VectorIndex) -> None:
+def test_deleted_vectors_are_not_found_again(index: Index) -> None:
     vectors = unit_vectors(10)
     index.upsert(LEFT, range(10), [1] * 10, vectors)
     index.delete(LEFT, [3, 4])
@@ -98,27 +100,27 @@ def test_deleted_vectors_are_not_found_again(index: VectorIndex) -> None:
 
 
 @pytest.mark.parametrize("keys", [[99], [1, 99], [1, 1], []])
-def test_deleting_unknown_or_repeated_keys_is_no_error(index: VectorIndex, keys: list[int]) -> None:
+def test_deleting_unknown_or_repeated_keys_is_no_error(index: Index, keys: list[int]) -> None:
     index.upsert(LEFT, [1, 2], [1, 1], unit_vectors(2))
     index.delete(LEFT, keys)
     assert index.keys(LEFT) == {1, 2} - set(keys)
 
 
-def test_an_unknown_collection_is_empty_and_can_be_dropped(index: VectorIndex) -> None:
+def test_an_unknown_collection_is_empty_and_can_be_dropped(index: Index) -> None:
     index.delete(RIGHT, [1])
     index.drop(RIGHT)
     assert index.keys(RIGHT) == set()
     assert index.query(RIGHT, unit_vectors(1)[0], None, 5) == {}
 
 
-def test_a_collection_whose_vectors_are_all_deleted_answers_nothing(index: VectorIndex) -> None:
+def test_a_collection_whose_vectors_are_all_deleted_answers_nothing(index: Index) -> None:
     index.upsert(LEFT, [1], [1], unit_vectors(1))
     index.delete(LEFT, [1])
     assert index.query(LEFT, unit_vectors(1)[0], None, 5) == {}
 
 
 def test_a_dropped_collection_takes_nobody_elses_vectors_and_can_be_filled_again(
-    index: VectorIndex,
+    index: Index,
 ) -> None:
     index.upsert(LEFT, [1], [1], unit_vectors(1))
     index.upsert(RIGHT, [1, 2], [1, 1], unit_vectors(2))
@@ -128,12 +130,57 @@ def test_a_dropped_collection_takes_nobody_elses_vectors_and_can_be_filled_again
     assert index.keys(LEFT) == {5}
 
 
+def test_collections_are_listed_and_counted(index: Index) -> None:
+    index.upsert(LEFT, range(3), [1] * 3, unit_vectors(3))
+    index.upsert(RIGHT, [7], [1], unit_vectors(1))
+    assert index.collections() == {LEFT, RIGHT}
+    assert (index.count(LEFT), index.count(RIGHT), index.count(99)) == (3, 1, 0)
+    index.drop(LEFT)
+    assert index.collections() == {RIGHT}
+
+
+def test_vectors_come_back_as_they_went_in_and_unknown_keys_are_left_out(index: Index) -> None:
+    vectors = unit_vectors(5)
+    index.upsert(LEFT, range(5), [1] * 5, vectors)
+    found = index.vectors(LEFT, [3, 99, 0])
+    assert set(found) == {0, 3}
+    assert np.allclose(found[3], vectors[3], atol=1e-5)
+    assert index.vectors(RIGHT, [1]) == {}
+
+
+def test_compacting_changes_no_answer(index: Index) -> None:
+    vectors = unit_vectors(150)
+    index.upsert(LEFT, range(150), [1] * 150, vectors)
+    index.delete(LEFT, range(50))
+    index.compact()
+    assert index.keys(LEFT) == set(range(50, 150))
+    assert next(iter(index.query(LEFT, vectors[77], None, 1))) == 77
+
+
 def test_a_fake_told_to_fail_fails_that_often_and_changes_nothing() -> None:
     index = MemoryIndex(failures=2)
     for _ in range(2):
         with pytest.raises(VectorIndexDown):
             index.upsert(LEFT, [1], [1], unit_vectors(1))
     assert index.keys(LEFT) == set()
+
+
+def test_small_collections_are_written_out_after_a_hundred_changes(tmp_path: Path) -> None:
+    index = open_chroma(tmp_path)
+    index.upsert(LEFT, range(99), [1] * 99, unit_vectors(99))
+    assert not list(tmp_path.glob("*/index_metadata.pickle"))
+    index.upsert(LEFT, [99], [1], unit_vectors(1))
+    assert list(tmp_path.glob("*/index_metadata.pickle"))
+    index.close()
+
+
+def test_a_dropped_collection_takes_its_files_with_it(tmp_path: Path) -> None:
+    index = open_chroma(tmp_path)
+    index.upsert(LEFT, range(150), [1] * 150, unit_vectors(150))
+    index.upsert(RIGHT, range(150), [1] * 150, unit_vectors(150))
+    index.drop(LEFT)
+    assert len(list(tmp_path.glob("*/data_level0.bin"))) == 1
+    index.close()
 
 
 def test_what_chroma_holds_is_there_after_it_is_opened_again(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ TABLES = (
 
 def needles(words: Iterable[str]) -> set[bytes]:
     """Return words and their stems in the encodings that a database may use."""
-    every = {form for word in words for form in (word, *terms(word, "english"))}
+    every = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
     return {form.encode(encoding) for form in every for encoding in encodings}
 

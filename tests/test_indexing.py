@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+import numpy as np
 import pytest
 import structlog
 from storing import append, create, eventually, findings, idle_service, project_key
 
-from memory_service.errors import VectorIndexDown
+from memory_service.errors import EmbedderDown, VectorIndexDown
 from memory_service.recall import Query
-from memory_service.records import Collection, Matrix
+from memory_service.records import Collection, Matrix, Vector
 from memory_service.service import Service
 from memory_service.settings import Settings
-from memory_service.testing import MemoryIndex
+from memory_service.testing import HashingEmbedder, MemoryIndex
 
 CAPACITY = 20
 
@@ -366,3 +368,108 @@ def test_recall_finds_what_the_index_has_not_taken_in_yet(idle: Service) -> None
     found = idle.recaller.in_conversation(project_key(idle), "c", Query("a locker", top_k=1))
     assert found.degraded is None
     assert found.hits[0].channels["vector"] > 0
+
+
+class _FlakyEmbedder(HashingEmbedder):
+    """An embedder elsewhere, which does something else for a while."""
+
+    embeds_with_write = False
+
+    def __init__(self, instead: Callable[[list[Vector | None]], list[Vector | None]]) -> None:
+        super().__init__()
+        self.instead = instead
+        self.flaws = 2
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        vectors = super().embed_documents(texts)
+        if not self.flaws:
+            return vectors
+        self.flaws -= 1
+        return self.instead(vectors)
+
+
+def _fail(_vectors: list[Vector | None]) -> list[Vector | None]:
+    raise EmbedderDown("Nobody answers.", retry_after_seconds=0.01)
+
+
+def _nan(vectors: list[Vector | None]) -> list[Vector | None]:
+    return [np.full(64, np.nan, dtype=np.float32), *vectors[1:]]
+
+
+def _other_dimension(vectors: list[Vector | None]) -> list[Vector | None]:
+    return [np.ones(8, dtype=np.float32), *vectors[1:]]
+
+
+FLAWS = {
+    "fails": _fail,
+    "nan": _nan,
+    "too-few": lambda vectors: vectors[:-1],
+    "none": lambda _vectors: [],
+    "other-dimension": _other_dimension,
+}
+
+
+def is_drained(service: Service) -> bool:
+    """Work the queue off as far as it goes, and return whether that was all of it."""
+    service.indexer.drain()
+    return service.index_status().lag == 0
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_vectors_that_are_not_usable_are_asked_for_again_and_nothing_is_lost(
+    small: Settings, flaw: str
+) -> None:
+    with idle_service(small, embedder=_FlakyEmbedder(FLAWS[flaw])) as service:
+        service.indexer.stop()
+        create(service, "c", *said(9))
+        eventually(partial(is_drained, service))
+        assert indexed(service).total() == 9
+        assert_level(service)
+
+
+def test_what_needs_no_embedder_goes_on_while_it_is_down(small: Settings) -> None:
+    embedder = _FlakyEmbedder(_fail)
+    embedder.flaws = 0
+    with idle_service(small, embedder=embedder) as service:
+        turns = create(service, "c", *said(3))
+        service.indexer.drain()
+        embedder.flaws = 1_000
+        append(service, "c", *said(5, "more"))
+        service.forget.item(project_key(service), "c", turns[0].id)
+        service.indexer.drain()
+        assert indexed(service).total() == 2
+        assert service.index_status().error == "Nobody answers."
+
+
+def test_a_damaged_vector_in_the_log_is_made_again_before_it_is_indexed(idle: Service) -> None:
+    create(idle, "c", *said(3))
+    with idle.log.write() as log:
+        log.store_vectors({1: np.full(64, np.inf, dtype=np.float32)})
+        log.store_vectors({2: np.ones(3, dtype=np.float32)})
+    assert [one for one in findings(idle) if "not usable" in one]
+    idle.indexer.drain()
+    assert_level(idle)
+
+
+class _BuggyIndex(MemoryIndex):
+    """An index that stumbles over one key in a way nobody has thought of."""
+
+    def upsert(
+        self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
+    ) -> None:
+        if 2 in keys:
+            raise ZeroDivisionError
+        super().upsert(collection, keys, groups, vectors)
+
+
+def test_a_bug_costs_one_change_and_not_the_thread(small: Settings) -> None:
+    with idle_service(small, _BuggyIndex()) as service:
+        create(service, "c", *said(9))
+        service.indexer.start()
+        eventually(lambda: service.index_status().lag == 1)
+        eventually(lambda: service.index_status().parked == 1)
+        assert service.indexer.is_running
+        assert "ZeroDivisionError" in (service.index_status().error or "")
+        append(service, "c", "and it goes on")
+        eventually(lambda: indexed(service).total() == 9)
+        assert service.index_status().lag == 1

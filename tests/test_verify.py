@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from memory_service.chroma_index import ChromaIndex
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import StartupError
 from memory_service.server import running
-from memory_service.service import Service
+from memory_service.records import Finding
+from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 from memory_service.turn_log.log import FILE_NAME
+from memory_service.verify import Verifier
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,35 @@ def verify(folder: Path) -> Result:
     return CliRunner().invoke(cli.app, ["verify", "--data-dir", str(folder)])
 
 
+class _InThisProcess(ChromaIndex):
+    """Chroma without a process around it: faster to open, and nobody resets it here."""
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+
+def compared(folder: Path) -> Sequence[Finding]:
+    """Return what the command would show, without the command."""
+    with chroma(folder) as index:
+        log = open_log(folder)
+        try:
+            settings, embedder = Settings(data_dir=folder), LocalEmbedder()
+            return (
+                Verifier(
+                    log,
+                    embedder,
+                    index,
+                    dimension=embedder.dimension,
+                    passage_words=settings.passage_words,
+                    passage_overlap_words=settings.passage_overlap_words,
+                )
+                .run()
+                .findings
+            )
+        finally:
+            log.close()
+
+
 def tamper(folder: Path, *statements: str) -> None:
     """Change the log's file by hand."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
@@ -65,10 +96,10 @@ def tamper(folder: Path, *statements: str) -> None:
 
 
 @contextmanager
-def chroma(folder: Path) -> Iterator[ChromaIndex]:
+def chroma(folder: Path) -> Iterator[_InThisProcess]:
     """Open the index by hand."""
     embedder = LocalEmbedder()
-    opened = ChromaIndex(folder / "chroma", embedder=embedder.name, dimension=embedder.dimension)
+    opened = _InThisProcess(folder / "chroma", embedder=embedder.name, dimension=embedder.dimension)
     yield opened
     opened.close()
 
@@ -108,39 +139,68 @@ def test_an_empty_folder_agrees(tmp_path: Path) -> None:
         ("passages", ["DELETE FROM passages WHERE ordinal = 1"]),
         ("passages", ['UPDATE passages SET "end" = "end" - 1 WHERE ordinal = 1']),
         ("index", ["DELETE FROM passages WHERE ordinal = 1"]),
+        ("index", ["UPDATE collections SET vectors = vectors + 1"]),
+        ("index", ["UPDATE collections SET project_id = 987654"]),
+        ("index", ["UPDATE collections SET conversation_id = 2"]),
+        ("index", ["UPDATE placements SET collection_id = 987654"]),
+        ("queue", ["INSERT INTO index_queue VALUES (1, 'upsert', 987654, 1, NULL, 0, NULL, NULL)"]),
+        ("queue", ["INSERT INTO index_queue VALUES (1, 'delete', 1, NULL, 1, 0, NULL, NULL)"]),
+        ("queue", ["DELETE FROM placements"]),
+        ("passages", ["UPDATE conversations SET passages = passages + 1"]),
+        ("passages", ["UPDATE conversations SET terms = terms - 1"]),
+        ("units", ["UPDATE turns SET unit_id = NULL WHERE kind = 'function_call'"]),
+        ("units", ["UPDATE turns SET unit_id = NULL WHERE kind = 'function_call_output'"]),
         ("database", ["DELETE FROM projects"]),
     ],
 )
 def test_what_was_changed_by_hand_is_found(folder: Path, check: str, statements: list[str]) -> None:
     tamper(folder, *statements)
+    assert check in {one.check for one in compared(folder)}
+
+
+def test_findings_are_shown_and_exit_with_1(folder: Path) -> None:
+    tamper(folder, "UPDATE turns SET role = 'assistant' WHERE id = 1")
     result = verify(folder)
     assert result.exit_code == 1, result.output
-    assert check in {line.split()[1] for line in result.output.splitlines() if "│" in line}
+    assert "turns" in {line.split()[1] for line in result.output.splitlines() if "│" in line}
+
+
+def test_a_vector_that_differs_from_the_logs_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.upsert(1, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
+    assert [one.message for one in compared(folder)] == ["1 vectors differ from the log"]
+
+
+def test_a_collection_that_the_log_does_not_know_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.upsert(77, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
+    assert [one.message for one in compared(folder)] == ["the log does not know it"]
+
+
+def test_an_index_that_cannot_be_read_is_a_finding_and_no_crash(folder: Path) -> None:
+    (folder / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)
+    result = verify(folder)
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output
 
 
 def test_a_vector_that_is_missing_from_the_index_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.delete(1, [min(index.keys(1))])
-    result = verify(folder)
-    assert result.exit_code == 1
-    assert "1 vectors missing" in result.output
+    assert [one.message for one in compared(folder)] == ["1 vectors missing"]
 
 
 def test_a_vector_too_many_in_the_index_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         vector = np.full((1, 256), 1 / 16, dtype=np.float32)
         index.upsert(1, [987_654], [1], vector)
-    result = verify(folder)
-    assert result.exit_code == 1
-    assert "1 vectors too many" in result.output
+    assert [one.message for one in compared(folder)] == ["1 vectors too many"]
 
 
 def test_an_index_that_was_deleted_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.drop(1)
-    result = verify(folder)
-    assert result.exit_code == 1
-    assert "vectors missing" in result.output
+    assert any("vectors missing" in one.message for one in compared(folder))
 
 
 def test_verify_changes_nothing(folder: Path) -> None:
