@@ -54,7 +54,7 @@ def http(address: str, key: str) -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.mark.parametrize("scope", [{"conversation_id": "c"}, {"user": "ana"}])
+@pytest.mark.parametrize("scope", [{"conversation_id": "c"}, {"user_id": "ana"}])
 def test_a_search_by_the_others_words_finds_only_ones_own_turns(
     shared_server: dict[str, str], scope: dict[str, str]
 ) -> None:
@@ -69,8 +69,8 @@ def test_a_search_by_the_others_words_finds_only_ones_own_turns(
 
 def test_no_collection_holds_vectors_of_two_projects(service: Service) -> None:
     for number in range(5):
-        for name in SAID:
-            create(service, f"c{number}", *SAID[name], user="ana", project=name)
+        for name, texts in SAID.items():
+            create(service, f"c{number}", *texts, user="ana", project=name)
     eventually(lambda: service.index_status().lag == 0)
     statement = (
         "SELECT passages.id, conversations.project_id FROM passages"

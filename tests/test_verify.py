@@ -18,8 +18,8 @@ from memory_service import cli
 from memory_service.chroma_index import ChromaIndex
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import StartupError
-from memory_service.server import running
 from memory_service.records import Finding
+from memory_service.server import running
 from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 from memory_service.turn_log.log import FILE_NAME
