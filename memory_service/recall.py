@@ -314,6 +314,9 @@ class Recaller:
             log_line.warning("recall goes on without the vector index", error=error.message)
             search.degraded = "vector_index"
         waiting = search.log.unindexed_passages(search.scope, MAX_UNINDEXED)
+        if len(waiting) == MAX_UNINDEXED:
+            # A collection that is built again: what waits beyond these is not compared at all.
+            search.degraded = "vector_index"
         search.vectors.update(_cosines(vector, waiting))
 
     def _groups(self, log: Reader, collection: int, members: Sequence[int]) -> list[int] | None:

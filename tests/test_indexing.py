@@ -11,6 +11,7 @@ import pytest
 import structlog
 from storing import append, create, eventually, findings, idle_service, project_key
 
+from memory_service import indexing, recall
 from memory_service.errors import EmbedderDown, VectorIndexDown
 from memory_service.recall import Query
 from memory_service.records import Collection, Matrix, Vector
@@ -232,6 +233,21 @@ def test_what_was_parked_is_tried_again_at_the_next_start(small: Settings) -> No
         assert_level(service)
 
 
+def test_what_was_parked_is_tried_again_after_a_while(
+    small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = _PickyIndex(2)
+    with idle_service(small, index) as service:
+        create(service, "c", *said(4))
+        service.indexer.start()
+        eventually(lambda: service.index_status().parked == 1)
+        index.refused.clear()
+        monkeypatch.setattr(indexing, "PARKED_SECONDS", 0)
+        service.indexer._unparks_at = 0.0  # noqa: SLF001 - ten minutes later
+        eventually(lambda: service.index_status().lag == 0)
+        assert_level(service)
+
+
 def test_an_index_that_takes_nothing_parks_nothing_and_is_waited_for(small: Settings) -> None:
     index = MemoryIndex()
     with idle_service(small, index) as service:
@@ -368,6 +384,23 @@ def test_recall_finds_what_the_index_has_not_taken_in_yet(idle: Service) -> None
     found = idle.recaller.in_conversation(project_key(idle), "c", Query("a locker", top_k=1))
     assert found.degraded is None
     assert found.hits[0].channels["vector"] > 0
+
+
+def test_recall_says_so_when_more_is_waiting_than_it_compares(
+    small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "MAX_UNINDEXED", 3)
+    with idle_service(small.model_copy(update={"exact_scan_max": 0})) as service:
+        create(service, "c", *said(5))
+        found = service.recaller.in_conversation(
+            project_key(service), "c", Query("a turn", top_k=1)
+        )
+        assert found.degraded == "vector_index"
+        service.indexer.drain()
+        found = service.recaller.in_conversation(
+            project_key(service), "c", Query("a turn", top_k=1)
+        )
+        assert found.degraded is None
 
 
 class _FlakyEmbedder(HashingEmbedder):

@@ -148,6 +148,8 @@ def test_a_log_made_at_the_first_revision_opens_with_its_rows(
         receipt = reader.receipt(1, "rcpt_1")
         assert receipt is not None
         assert receipt.counts == {"turns": 1}
+        # What was deleted then left remnants in the file; now it will be scrubbed.
+        assert [one.place for one in reader.erased_residues()] == ["log"]
     log.close()
 
 
