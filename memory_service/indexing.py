@@ -65,6 +65,7 @@ class Indexer:
         self._vectors = PassageVectors(log, embedder)
         self._repair = IndexRepair(log, index, embedder.dimension)
         self.scrubber = Scrubber(log, index, batch=batch)
+        self._is_restored = False
         self._unprobed: deque[int] = deque()
         self._embedder_rests_until = 0.0
         self._unparks_at = 0.0
@@ -82,10 +83,14 @@ class Indexer:
             log.unpark()
         forget_rebuild(self._log)
         try:
-            self._unprobed.extend(self._repair.restore())
+            self._restore()
         except VectorIndexDown as error:
-            self._note("the vector index cannot be restored", error)
+            self._note("the vector index cannot be restored yet", error)
         self._thread.start()
+
+    def _restore(self) -> None:
+        self._unprobed.extend(self._repair.restore())
+        self._is_restored = True
 
     @property
     def dimension(self) -> int:
@@ -166,6 +171,8 @@ class Indexer:
 
     def _turn(self) -> float:
         """Do the next thing that is to be done; return how many seconds to wait after it."""
+        if not self._is_restored:
+            self._restore()
         if self._unprobed:
             self._mend(self._unprobed.popleft())
             return 0.0
@@ -173,6 +180,7 @@ class Indexer:
         done = self._step_carefully() if self._careful else self.step()
         if done:
             return 0.0 if done == self._batch or self._careful else _GATHER_SECONDS
+        self._clear_trouble()
         pause = self.scrubber.step()
         return _IDLE_SECONDS if pause is None else pause
 
@@ -358,6 +366,9 @@ class Indexer:
 
     def _done(self) -> None:
         self._outage_seconds = _BACK_OFF_SECONDS
+        self._clear_trouble()
+
+    def _clear_trouble(self) -> None:
         if time.monotonic() >= self._embedder_rests_until:
             self._trouble = None
 

@@ -49,6 +49,7 @@ class Scrubber:
         self._newest: int | None = None
         self._first_seen = self._last_seen = 0.0
         self._worked = 0.0
+        self._has_failed = False
         self._rests_until = 0.0
 
     @property
@@ -84,9 +85,10 @@ class Scrubber:
         if not self._is_small():
             log_line.info("deleted data is scrubbed from the files after the next start")
             return
-        work_off()
-        while time.monotonic() < deadline and self.step(hurry=True) is not None:
+        self._has_failed = False
+        while time.monotonic() < deadline and self.is_pending and not self._has_failed:
             work_off()
+            self.step(hurry=True)
 
     def stop(self) -> None:
         """Leave off; what is due stays in the log."""
@@ -101,6 +103,7 @@ class Scrubber:
             pause = next(parts, None)
         except ServiceError as error:
             log_line.warning("deleted data could not be scrubbed yet", error=error.message)
+            self._has_failed = True
             self._worked += _PAUSE_AFTER_FAILURE_SECONDS / REST_FACTOR
         finally:
             now = time.monotonic()

@@ -108,7 +108,8 @@ class MemoryIndex:
 
     def _fail_if_told(self) -> None:
         if self.failures:
-            self.failures -= 1
+            if self.failures > 0:
+                self.failures -= 1
             raise VectorIndexDown("The vector index was told to fail.")
 
 
