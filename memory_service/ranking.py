@@ -11,6 +11,7 @@ import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from memory_service.records import Posting, ScopeStatistics
 
@@ -21,6 +22,23 @@ USER_BONUS = 1.0
 
 NEIGHBOUR_WEIGHTS = {-1: 0.45, 1: 0.3, -2: 0.2, 2: 0.15}
 """What the turn at a distance adds to a turn: the answer stands next to the question."""
+
+
+class Part(StrEnum):
+    """A part of recall that a measurement can leave out, to see what it earns.
+
+    No setting does: a service has them all.
+    """
+
+    WORDS = "words"
+    VECTORS = "vectors"
+    NEIGHBOURS = "neighbours"
+    USER_BONUS = "user_bonus"
+    QUERY_WEIGHTS = "query_weights"
+    FLOOR = "floor"
+
+
+ALL_PARTS = frozenset(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,7 @@ def reciprocal_ranks(*orders: Sequence[int]) -> dict[int, float]:
     return scores
 
 
-def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
+def rank(candidates: Sequence[Candidate], parts: frozenset[Part] = ALL_PARTS) -> list[Ranked]:
     """Return the candidates, best first; ties go to the newer turn, then to the larger key."""
     if not candidates:
         return []
@@ -99,15 +117,17 @@ def rank(candidates: Sequence[Candidate]) -> list[Ranked]:
     }
     # Where only users speak, the bonus would be one constant for all.
     mixed = len({candidate.by_user for candidate in candidates}) > 1
+    bonus = USER_BONUS if mixed and Part.USER_BONUS in parts else 0.0
+    near_weights = NEIGHBOUR_WEIGHTS if Part.NEIGHBOURS in parts else {}
     ranked = []
     for candidate, v, w in zip(candidates, vector, words, strict=True):
         near = sum(
             weight * own.get((candidate.path, candidate.position + step), 0.0)
-            for step, weight in NEIGHBOUR_WEIGHTS.items()
+            for step, weight in near_weights.items()
         )
         channels = {"vector": v, "words": w, "neighbours": near}
-        if candidate.by_user and mixed:
-            channels["user"] = USER_BONUS
+        if candidate.by_user and bonus:
+            channels["user"] = bonus
         score = math.fsum(channels.values())
         ranked.append((candidate, Ranked(candidate.turn_key, score, channels)))
     ranked.sort(key=lambda pair: (-pair[1].score, -pair[0].created_at, -pair[0].turn_key))

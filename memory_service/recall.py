@@ -23,6 +23,7 @@ from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.path_cache import LivePath, PathCache
+from memory_service.ranking import ALL_PARTS, Part
 from memory_service.records import (
     MICROSECONDS,
     Considered,
@@ -185,12 +186,14 @@ class Recaller:
         *,
         exact_scan_max: int,
         pause_hours: float,
+        parts: frozenset[Part] = ALL_PARTS,
     ) -> None:
         self._log = log
         self._index = index
         self._embedder = embedder
         self._cache = cache
         self._exact_scan_max = exact_scan_max
+        self._parts = parts
         self._paths = PathCache(round(pause_hours * 3600 * MICROSECONDS))
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
@@ -244,13 +247,16 @@ class Recaller:
             return Recall([], stages_ms=stages.milliseconds)
         self._score_words(search, query)
         stages.end("words")
-        if query.relevant_only and not _is_relevant(search, query):
+        if query.relevant_only and Part.FLOOR in self._parts and not _is_relevant(search, query):
             return Recall([], stages_ms=stages.milliseconds)
-        self._embed(search, query)
+        if Part.WORDS not in self._parts:
+            search.words, search.common_terms = {}, []
+        if Part.VECTORS in self._parts:
+            self._embed(search, query)
         stages.end("embed")
         self._score_vectors(search)
         stages.end("vectors")
-        ranked = ranking.rank(self._exact(search, self._candidates(search)))
+        ranked = ranking.rank(self._exact(search, self._candidates(search)), self._parts)
         stages.end("rank")
         hits, considered = self._hits(search, query, ranked)
         stages.end("read")
@@ -276,9 +282,10 @@ class Recaller:
 
     def _embed(self, search: _Search, query: Query) -> None:
         """Embed the query, each word weighted by how rare it is in the scope."""
+        languages = search.scope.languages if Part.QUERY_WEIGHTS in self._parts else ()
         spans = [
             (span.start, span.end, search.weights.get(span.term, 0.0))
-            for language in search.scope.languages
+            for language in languages
             for span in term_spans(query.searched, language)
         ]
         try:

@@ -29,6 +29,7 @@ from memory_service.items import ItemLimits
 from memory_service.later import LaterWriter
 from memory_service.prompt_states import PromptStates
 from memory_service.prompt_summaries import SummaryChooser
+from memory_service.ranking import ALL_PARTS, Part
 from memory_service.recall import Recaller
 from memory_service.records import IndexStatus
 from memory_service.remember import Limits, Remember
@@ -131,6 +132,7 @@ class Service:
         self.settings = settings
         self.log = log
         self.index = index
+        self.embedder = embedder
         self.item_limits = ItemLimits(settings.max_text_chars, settings.max_nesting)
         self.indexer = Indexer(
             log,
@@ -151,14 +153,8 @@ class Service:
             on_stored=self.indexer.wake,
         )
         self.forget = Forget(log, on_deleted=self.indexer.wake)
-        self.recaller = Recaller(
-            log,
-            index,
-            embedder,
-            VectorCache(embedder.dimension, settings.vector_cache_mib * 1024 * 1024),
-            exact_scan_max=settings.exact_scan_max,
-            pause_hours=settings.neighbour_pause_hours,
-        )
+        self._vectors = VectorCache(embedder.dimension, settings.vector_cache_mib * 1024 * 1024)
+        self.recaller = self.new_recaller()
         self.later = LaterWriter(log)
         self.traces = Traces(
             log, self.later, keep=settings.traces_kept, keep_days=settings.trace_days
@@ -242,6 +238,18 @@ class Service:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def new_recaller(self, parts: frozenset[Part] = ALL_PARTS) -> Recaller:
+        """Return a recaller over the same data; with fewer parts it shows what these earn."""
+        return Recaller(
+            self.log,
+            self.index,
+            self.embedder,
+            self._vectors,
+            exact_scan_max=self.settings.exact_scan_max,
+            pause_hours=self.settings.neighbour_pause_hours,
+            parts=parts,
+        )
 
     def counter(self, model: str | None) -> TokenCounter:
         """Return the token counter for a model."""

@@ -95,7 +95,7 @@ def findings(service: Service, *, with_index: bool = False) -> list[str]:
     """Return what `verify` finds in the log, and in the index if that is asked for."""
     verifier = Verifier(
         service.log,
-        service.recaller._embedder,  # noqa: SLF001 - the service shows its embedder to nobody
+        service.embedder,
         service.index if with_index else None,
         dimension=service.indexer.dimension,
         passage_words=service.settings.passage_words,

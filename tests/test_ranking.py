@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.ranking import (
+    ALL_PARTS,
     NEIGHBOUR_WEIGHTS,
     Candidate,
+    Part,
     bm25,
     inverse_document_frequency,
     rank,
@@ -178,3 +180,11 @@ def test_a_turn_without_a_vector_counts_as_the_mean() -> None:
 
 def test_of_no_candidates_none_is_ranked() -> None:
     assert rank([]) == []
+
+
+def test_without_neighbours_and_bonus_a_score_is_that_of_the_turn_alone() -> None:
+    candidates = [make_candidate(key, words=float(key), by_user=key == 2) for key in range(1, 6)]
+    alone = ALL_PARTS - {Part.NEIGHBOURS, Part.USER_BONUS}
+    for found in rank(candidates, alone):
+        assert found.score == pytest.approx(found.channels["words"])
+    assert rank(candidates, alone) != rank(candidates)
