@@ -17,7 +17,8 @@ import typer
 from rich.table import Table
 
 from eval.datasets import Dataset, Question, Turn, locomo
-from eval.recall import ADVERSARIAL, legal_id
+from eval.recall import ADVERSARIAL
+from eval.stored import legal_id
 from memory_service import logs
 from memory_service.server import running
 from memory_service.settings import load_settings
@@ -57,7 +58,7 @@ def _chosen(dataset: Dataset) -> Iterator[Question]:
     of_conversation: dict[str, list[Question]] = {}
     for question in dataset.questions:
         if question.gold and question.category != ADVERSARIAL:
-            of_conversation.setdefault(question.conversation, []).append(question)
+            of_conversation.setdefault(str(question.conversation), []).append(question)
     for number in itertools.count():
         row = [some[number * 17] for some in of_conversation.values() if number * 17 < len(some)]
         if not row:
@@ -89,13 +90,14 @@ def _store(client: openai.OpenAI, conversation: str, turns: Sequence[Turn]) -> i
 
 
 def _show(client: openai.OpenAI, dataset: Dataset, question: Question, budget: int) -> bool:
+    conversation = str(question.conversation)
     prompt = client.post(
-        f"/conversations/{legal_id(question.conversation)}/context",
+        f"/conversations/{legal_id(conversation)}/context",
         cast_to=dict[str, Any],
         body={"input": question.text, "token_budget": budget, "recent_turns": 6},
     )
     gold = {legal_id(one) for one in question.gold}
-    texts = {legal_id(turn.id): turn.text for turn in dataset.conversations[question.conversation]}
+    texts = {legal_id(turn.id): turn.text for turn in dataset.conversations[conversation]}
     console = stdout()
     console.print(harmless(f"\n{question.id} ({question.category}): {question.text}", "bold"))
     tokens = prompt["tokens"]

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from storing import idle_service
 from typer.testing import CliRunner, Result
 
-from eval import recall, runs
+from eval import recall, runs, stored
 from eval.__main__ import app
 from eval.datasets import jsonl
 from memory_service.errors import InvalidRequest
@@ -273,12 +273,12 @@ def test_a_recall_without_the_index_is_no_measurement(small: Small, settings: Se
     asking = settings.model_copy(update={"exact_scan_max": 0})
     with idle_service(asking, index) as service, Progress(disable=True) as progress:
         project = service.local_project()
-        recall.store(service, project, dataset, progress)
+        stored.store(service, project, dataset, progress)
         while service.indexer.step():
             pass
         index.failures = -1
-        with pytest.raises(recall.MeasurementError, match="q/0: a recall went on without"):
-            recall.ask(service, project, dataset.questions[0])
+        with pytest.raises(stored.MeasurementError, match="q/0: a recall went on without"):
+            recall.ask(service, dataset.questions[0])
 
 
 def test_an_index_that_gave_up_is_no_measurement(small: Small, settings: Settings) -> None:
@@ -287,18 +287,18 @@ def test_an_index_that_gave_up_is_no_measurement(small: Small, settings: Setting
         idle_service(settings, MemoryIndex(failures=-1)) as service,
         Progress(disable=True) as progress,
     ):
-        recall.store(service, service.local_project(), dataset, progress)
+        stored.store(service, service.local_project(), dataset, progress)
         while not service.index_status().parked:
             service.indexer.step()
-        with pytest.raises(recall.MeasurementError, match="14 passages behind"):
-            recall.wait_for_index(service, progress)
+        with pytest.raises(stored.MeasurementError, match="14 passages behind"):
+            stored.wait_for_index(service, progress)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10))
 def test_any_id_becomes_a_legal_one_and_comes_back(own: str) -> None:
-    legal = recall.legal_id(own)
+    legal = stored.legal_id(own)
     assert check_id(legal, "id") == legal
-    assert recall.own_id(legal) == own
+    assert stored.own_id(legal) == own
 
 
 @pytest.mark.parametrize(
@@ -306,12 +306,12 @@ def test_any_id_becomes_a_legal_one_and_comes_back(own: str) -> None:
     [("conv-26/D1:3", "conv-26_2fD1_3a3"), ("a_2f", "a_5f2f"), ("plain-1", "plain-1")],
 )
 def test_a_mapped_id_can_still_be_read(own: str, legal: str) -> None:
-    assert recall.legal_id(own) == legal
+    assert stored.legal_id(own) == legal
 
 
 def test_an_id_that_gets_too_long_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="1 to 128"):
-        recall.legal_id("/" * 43)
+        stored.legal_id("/" * 43)
 
 
 @given(st.lists(st.floats(-100, 100) | st.sampled_from([0.0, 1.0, 1.0 + 1e-12]), max_size=50))

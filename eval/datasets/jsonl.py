@@ -1,37 +1,50 @@
 """Two files of JSON lines, one of turns and one of questions.
 
 A turn is `{"id", "conv", "time", "text", "speaker"?, "role"?, "caption"?}`, in the order of the
-conversation; a question `{"id", "conv", "question", "category"?, "gold": [ids]}`. Other members,
-such as the number of a session, are left unread: a service is not told them.
+conversation; a question `{"id", "conv", "question", "category"?, "gold": [ids], "answer"?,
+"paraphrases"?, "audit_gold"?}`. Other members, such as the number of a session, are left unread: a
+service is not told them. `audit_gold` is a corrected gold, where somebody found an error.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset, DatasetError, Question, Turn, as_utc, with_caption
+from eval.datasets import Dataset, DatasetError, Question, Turn, as_answer, as_utc, with_caption
 
 UNCATEGORISED = "uncategorised"
 
 _WORDS_TIME = "%B-%d-%Y"
 
 
-def load(docs: Path, queries: Path) -> Dataset:
-    """Return the set; its name is that of the turns' file, up to the first dot."""
+def load(
+    docs: Path, queries: Path, *, audit_gold: bool = False, paraphrases: bool = False
+) -> Dataset:
+    """Return the set; its name is that of the turns' file, up to the first dot.
+
+    With `audit_gold` corrected labels count; with `paraphrases` a question is also asked in its
+    other words, as further questions of the same category.
+    """
     conversations: dict[str, list[Turn]] = {}
-    for where, line in _lines(docs):
+    for where, line in lines(docs):
         turn = _turn(line, where)
         conversations.setdefault(turn.conversation, []).append(turn)
-    questions = [_question(line, conversations, where) for where, line in _lines(queries)]
+    questions = []
+    for where, line in lines(queries):
+        question = _question(line, conversations, where, audit_gold=audit_gold)
+        questions.append(question)
+        if paraphrases:
+            questions += _paraphrased(question, line, where)
     notes = tuple(_unknown_gold(questions, conversations))
     return Dataset(docs.name.partition(".")[0], conversations, questions, notes)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (place, object) of each line that is not blank."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -48,34 +61,54 @@ def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _turn(line: Mapping[str, Any], where: str) -> Turn:
     return Turn(
-        id=_string(line, "id", where),
-        conversation=_string(line, "conv", where),
-        time=_time(_string(line, "time", where), where),
+        id=string(line, "id", where),
+        conversation=string(line, "conv", where),
+        time=_time(string(line, "time", where), where),
         speaker=line.get("speaker"),
         # Where two people talk, neither is the assistant; to call one so would tell the service
         # something that the set does not say.
         role=line.get("role") or "user",
-        text=with_caption(_string(line, "text", where), line.get("caption")),
+        text=with_caption(string(line, "text", where), line.get("caption")),
     )
 
 
 def _question(
-    line: Mapping[str, Any], conversations: Mapping[str, list[Turn]], where: str
+    line: Mapping[str, Any],
+    conversations: Mapping[str, list[Turn]],
+    where: str,
+    *,
+    audit_gold: bool,
 ) -> Question:
-    conversation = _string(line, "conv", where)
+    conversation = string(line, "conv", where)
     if conversation not in conversations:
         raise DatasetError(f"{where}: no turn is of the conversation {conversation!r}")
-    gold = line.get("gold")
-    if not isinstance(gold, list) or not all(isinstance(one, str) for one in gold):
-        raise DatasetError(f"{where}: 'gold' is not a list of ids")
     return Question(
-        id=_string(line, "id", where),
+        id=string(line, "id", where),
         conversation=conversation,
-        text=_string(line, "question", where),
+        text=string(line, "question", where),
         category=line.get("category") or UNCATEGORISED,
-        gold=tuple(dict.fromkeys(gold)),
+        gold=ids(line, "audit_gold" if audit_gold and "audit_gold" in line else "gold", where),
         now=conversations[conversation][-1].time,
+        answer=as_answer(line.get("answer")),
     )
+
+
+def _paraphrased(question: Question, line: Mapping[str, Any], where: str) -> Iterator[Question]:
+    """Yield the question in each of its other words."""
+    others = line.get("paraphrases") or []
+    if not isinstance(others, list) or not all(isinstance(one, str) for one in others):
+        raise DatasetError(f"{where}: 'paraphrases' is not a list of texts")
+    different = dict.fromkeys(one for one in others if one != question.text)
+    for number, text in enumerate(different, start=1):
+        yield replace(question, id=f"{question.id}/p{number}", text=text)
+
+
+def ids(line: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """Return a member that is a list of ids, each once."""
+    value = line.get(name)
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise DatasetError(f"{where}: {name!r} is not a list of ids")
+    return tuple(dict.fromkeys(value))
 
 
 def _unknown_gold(
@@ -89,11 +122,12 @@ def _unknown_gold(
     known = {name: {turn.id for turn in turns} for name, turns in conversations.items()}
     for question in questions:
         for one in question.gold:
-            if one not in known[question.conversation]:
+            if one not in known[str(question.conversation)]:
                 yield f"{question.id}: no turn of its conversation is {one!r}; counted as not found"
 
 
-def _string(line: Mapping[str, Any], name: str, where: str) -> str:
+def string(line: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a member that is a string."""
     value = line.get(name)
     if not isinstance(value, str):
         raise DatasetError(f"{where}: {name!r} is not a string")

@@ -6,6 +6,9 @@ id is its conversation's and its own (`conv-26/D1:3`), since `D1:3` alone occurs
 A question names its evidence by turn. Some names are misspelt (`D8:6; D9:17` in one string,
 `D:11:26`, `D30:05`): those that can be read in one way only are repaired, and those that cannot,
 or name a turn that is not there, are left out; `Dataset.notes` lists them all.
+
+Other labels are well written and wrong. Who audited them can give corrections: JSON lines with the
+`id` of a question and its `audit_gold`, which are not part of the published file.
 """
 
 from __future__ import annotations
@@ -13,11 +16,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset, DatasetError, Question, Turn, as_utc, with_caption
+from eval.datasets import (
+    Dataset,
+    DatasetError,
+    Question,
+    Turn,
+    as_answer,
+    as_utc,
+    jsonl,
+    with_caption,
+)
 
 CATEGORIES = {1: "multi_hop", 2: "temporal", 3: "open_domain", 4: "single_hop", 5: "adversarial"}
 
@@ -27,10 +40,11 @@ _NAME = re.compile(r"D:?(\d+):(\d+)")
 _BETWEEN = re.compile(r"[\s,;]+")
 
 
-def load(data: Path) -> Dataset:
+def load(data: Path, *, audit: Path | None = None) -> Dataset:
     """Return the set; every turn has the role `user`, for two people talk.
 
     To call one of them the assistant would tell the service something that the set does not say.
+    `audit` is a file of corrected labels.
     """
     conversations: dict[str, Sequence[Turn]] = {}
     questions: list[Question] = []
@@ -47,7 +61,32 @@ def load(data: Path) -> Dataset:
             questions += _questions(sample["qa"], conversations[name], notes)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DatasetError(f"{data.name}: not LoCoMo's format: {error!r}") from error
+    if audit is not None:
+        questions = list(_corrected(questions, conversations, audit, notes))
     return Dataset("locomo", conversations, questions, tuple(notes))
+
+
+def _corrected(
+    questions: Sequence[Question],
+    conversations: Mapping[str, Sequence[Turn]],
+    audit: Path,
+    notes: list[str],
+) -> Iterator[Question]:
+    """Yield the questions with the gold of the corrections, where these have one."""
+    corrections = {
+        jsonl.string(line, "id", where): jsonl.ids(line, "audit_gold", where)
+        for where, line in jsonl.lines(audit)
+        if "audit_gold" in line
+    }
+    changed = 0
+    for question in questions:
+        gold = corrections.get(question.id, question.gold)
+        known = {turn.id for turn in conversations[str(question.conversation)]}
+        if not known.issuperset(gold):
+            raise DatasetError(f"{audit.name}: a correction of {question.id} names an unknown turn")
+        changed += set(gold) != set(question.gold)
+        yield replace(question, gold=gold)
+    notes.append(f"{changed} questions have another gold by {audit.name}")
 
 
 def read_evidence(written: str, known: Collection[str]) -> tuple[list[str], list[str]]:
@@ -99,4 +138,5 @@ def _questions(
             category=CATEGORIES[question["category"]],
             gold=tuple(f"{name}/{one}" for one in dict.fromkeys(gold)),
             now=turns[-1].time,
+            answer=as_answer(question.get("answer", question.get("adversarial_answer"))),
         )

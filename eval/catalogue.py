@@ -1,0 +1,105 @@
+"""The data sets by name: how each is read, from which files, and where these come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import typer
+
+from eval.datasets import Dataset, jsonl, locomo, longmemeval, own
+
+FETCHED = Path("eval-data")
+"""Where `python -m eval fetch` puts files, and where they are looked for if no option names one."""
+
+DatasetName = Literal[
+    "own", "jsonl", "locomo", "longmemeval-s", "longmemeval-oracle", "realtalk", "beam", "tmd"
+]
+NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
+
+# Sets that are read as turns and questions in JSON lines, by the beginning of their files' names.
+_AS_LINES: Mapping[str, str] = {"realtalk": "realtalk", "beam": "beam_100k", "tmd": "tmd"}
+_PUBLISHED: Mapping[str, str] = {
+    "locomo": "locomo10.json",
+    "longmemeval-s": "longmemeval_s_cleaned.json",
+    "longmemeval-oracle": "longmemeval_oracle.json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to read: the name of a set, its files, and how its labels are taken.
+
+    `data` is the published file, or, for sets in JSON lines, the folder of both files.
+    """
+
+    name: DatasetName = "own"
+    docs: Path | None = None
+    queries: Path | None = None
+    data: Path | None = None
+    audit: Path | None = None
+    audit_gold: bool = False
+    paraphrases: bool = False
+
+    def load(self) -> Dataset:
+        """Read the set; raises BadParameter for options that do not fit, DatasetError for files."""
+        self._check_labels()
+        if self.name == "own":
+            self._check_files()
+            return own.load()
+        if self.name in _PUBLISHED:
+            self._check_files("data")
+            return self._published(self._needed("data", self.data or self._fetched()))
+        self._check_files("docs", "queries", *(() if self.name == "jsonl" else ("data",)))
+        return jsonl.load(*self._lines(), audit_gold=self.audit_gold, paraphrases=self.paraphrases)
+
+    def files(self) -> list[Path]:
+        """Return the files that are read; none for the bundled set."""
+        if self.name == "own":
+            return []
+        read = [self.data or self._fetched()] if self.name in _PUBLISHED else [*self._lines()]
+        return [path for path in (*read, self.audit) if path is not None]
+
+    def _published(self, data: Path) -> Dataset:
+        if self.name == "locomo":
+            return locomo.load(data, audit=self.audit)
+        return longmemeval.load(data)
+
+    def _lines(self) -> tuple[Path, Path]:
+        if self.name == "jsonl" or self.docs or self.queries:
+            return self._needed("docs", self.docs), self._needed("queries", self.queries)
+        start = _AS_LINES[self.name]
+        folder = self._needed("data", self.data or self._fetched())
+        return folder / f"{start}.docs.jsonl", folder / f"{start}.queries.jsonl"
+
+    def _fetched(self) -> Path | None:
+        path = FETCHED / _PUBLISHED.get(self.name, "")
+        return path if path.exists() else None
+
+    def _needed(self, option: str, path: Path | None) -> Path:
+        if path is not None:
+            return path
+        hint = f" (or `python -m eval fetch {self.name}`)" if self.name in _PUBLISHED else ""
+        raise typer.BadParameter(f"--dataset {self.name} needs --{option}{hint}")
+
+    def _check_files(self, *allowed: str) -> None:
+        for option in ("docs", "queries", "data"):
+            if getattr(self, option) is not None and option not in allowed:
+                raise typer.BadParameter(f"--dataset {self.name} takes no --{option}")
+
+    def _check_labels(self) -> None:
+        """Check that corrected labels and paraphrases are there to be taken."""
+        in_lines = self.name == "jsonl" or self.name in _AS_LINES
+        if self.audit is not None and self.name != "locomo":
+            raise typer.BadParameter(f"--dataset {self.name} takes no --audit")
+        if self.audit_gold and self.name == "locomo" and self.audit is None:
+            raise typer.BadParameter(
+                "LoCoMo's published file has no corrected labels: name them with --audit FILE, "
+                'JSON lines of {"id", "audit_gold"}'
+            )
+        if self.audit_gold and not in_lines and self.name != "locomo":
+            raise typer.BadParameter(f"--dataset {self.name} has no corrected labels")
+        if self.paraphrases and not in_lines:
+            raise typer.BadParameter(f"--dataset {self.name} has no paraphrases")

@@ -1,0 +1,26 @@
+"""Which conversations something may be tuned on, and which are held back to report on. Pure.
+
+A conversation's side follows from its name alone, so that it is the same in every version and part
+of a set, and nobody can move it. LoCoMo and TMD ask about the same talks, which share a side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Literal
+
+Side = Literal["tuned_on", "held_back"]
+SIDES: tuple[Side, ...] = ("tuned_on", "held_back")
+
+_SALT = "split:"
+# conv-26 of LoCoMo is tmd-26 of TMD.
+_SAME_TALK = re.compile(r"(?:conv|tmd)-(\d+)")
+
+
+def side(group: str) -> Side:
+    """Return the side of a conversation, or of a user where a set has users: by an even hash."""
+    same = _SAME_TALK.fullmatch(group)
+    name = same[1] if same else group
+    digest = hashlib.sha256(f"{_SALT}{name}".encode()).digest()
+    return SIDES[digest[0] % 2]
