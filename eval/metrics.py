@@ -1,6 +1,7 @@
 """The metrics of a ranking against the turns that answer the question. Pure.
 
 A mean over questions counts each once, also one for which nothing was found (as `trec_eval -c`).
+A ranking is an order without ties: who makes it decides them, and says how.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 RECALL_AT = (5, 10, 25)
+"""Where the first evaluation cuts."""
+CUT_AT = (5, 10, 25, 50)
+"""Where the suite cuts."""
 NDCG_AT = 10
+MRR = "mrr"
 
 
 def score(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
@@ -18,10 +23,37 @@ def score(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
     return found | {f"ndcg@{NDCG_AT}": ndcg(ranked, gold, NDCG_AT)}
 
 
+def score_fully(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
+    """Return the metrics of the suite, by name; each is between 0 and 1."""
+    found = {f"recall@{k}": recall(ranked, gold, k) for k in CUT_AT}
+    found |= {f"recall_any@{k}": recall_any(ranked, gold, k) for k in CUT_AT}
+    found |= {f"recall_all@{k}": recall_all(ranked, gold, k) for k in CUT_AT}
+    return found | {
+        f"ndcg@{NDCG_AT}": ndcg(ranked, gold, NDCG_AT),
+        MRR: reciprocal_rank(ranked, gold),
+    }
+
+
 def recall(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
     """Return the share of the gold that is among the first k."""
     wanted = _checked(ranked, gold)
     return len(wanted.intersection(ranked[:k])) / len(wanted)
+
+
+def recall_any(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
+    """Return 1 if any of the gold is among the first k, else 0."""
+    return float(not _checked(ranked, gold).isdisjoint(ranked[:k]))
+
+
+def recall_all(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
+    """Return 1 if all of the gold is among the first k, else 0 (so too where more than k are)."""
+    return float(_checked(ranked, gold).issubset(ranked[:k]))
+
+
+def reciprocal_rank(ranked: Sequence[str], gold: Collection[str]) -> float:
+    """Return 1 / the place of the first gold, counted from 1; 0 if none was found."""
+    wanted = _checked(ranked, gold)
+    return next((1.0 / place for place, one in enumerate(ranked, start=1) if one in wanted), 0.0)
 
 
 def ndcg(ranked: Sequence[str], gold: Collection[str], k: int) -> float:

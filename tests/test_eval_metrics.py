@@ -9,7 +9,7 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import mean, ndcg, percentile, recall, score
+from eval.metrics import mean, ndcg, percentile, recall, score, score_fully
 
 TURNS = [f"t{number}" for number in range(40)]
 RANKINGS = st.lists(st.sampled_from(TURNS), unique=True, max_size=40)
@@ -64,6 +64,28 @@ def test_every_metric_is_the_one_of_trec_eval(ranked: list[str], gold: set[str])
     theirs = judge.evaluate({"q": {one: float(-at) for at, one in enumerate(ranked)}})["q"]
     expected = {ours: theirs[name] for ours, name in TREC_NAMES.items()}
     assert score(ranked, gold) == pytest.approx(expected, abs=1e-9)
+
+
+@given(RANKINGS, GOLDS)
+def test_the_metrics_of_the_suite_are_those_of_trec_eval(ranked: list[str], gold: set[str]) -> None:
+    judge = pytrec_eval.RelevanceEvaluator(
+        {"q": dict.fromkeys(gold, 1)},
+        {"recall.5,10,25,50", "success.5,10,25,50", "ndcg_cut.10", "recip_rank"},
+    )
+    theirs = judge.evaluate({"q": {one: float(-at) for at, one in enumerate(ranked)}})["q"]
+    expected = {"ndcg@10": theirs["ndcg_cut_10"], "mrr": theirs["recip_rank"]}
+    for k in (5, 10, 25, 50):
+        expected[f"recall@{k}"] = theirs[f"recall_{k}"]
+        expected[f"recall_any@{k}"] = theirs[f"success_{k}"]
+        expected[f"recall_all@{k}"] = float(theirs[f"recall_{k}"] == 1.0)
+    assert score_fully(ranked, gold) == pytest.approx(expected, abs=1e-9)
+
+
+@given(RANKINGS, GOLDS)
+def test_any_is_at_least_the_share_and_all_at_most(ranked: list[str], gold: set[str]) -> None:
+    found = score_fully(ranked, gold)
+    for k in (5, 10, 25, 50):
+        assert found[f"recall_all@{k}"] <= found[f"recall@{k}"] <= found[f"recall_any@{k}"]
 
 
 @given(GOLDS)
