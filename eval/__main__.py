@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import prompts, recall, speed
+from eval import prompts, recall, report, run, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,13 @@ app.command(
     epilog="Example: python -m eval recall --dataset jsonl --docs set.docs.jsonl "
     "--queries set.queries.jsonl --run set.run"
 )(recall.recall)
+app.command(
+    epilog="Example: python -m eval run --out runs/own, or python -m eval run "
+    "--dataset locomo --data locomo10.json --systems product,bm25 --out runs/locomo"
+)(run.run)
+app.command(epilog="Example: python -m eval report runs/own runs/locomo --html report.html")(
+    report.report
+)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )

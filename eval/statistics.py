@@ -9,7 +9,7 @@ his) with replacement and takes the mean over the questions of those drawn (Fiel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,12 +42,29 @@ def interval(
     values: Sequence[float], groups: Sequence[str], *, seed: int, draws: int = RESAMPLES
 ) -> Interval:
     """Return the mean of at least one value and its interval; `groups` names each value's."""
-    sums, counts, unit = _summed(values, groups)
-    means = _resampled(sums, counts, seed, draws)
-    low, high = np.percentile(means, [_LOW, _HIGH])
-    mean = float(sums.sum() / counts.sum())
-    # Of equal values the resampled sums differ in their last bits; the mean is never outside.
-    return Interval(mean, min(float(low), mean), max(float(high), mean), unit, len(sums))
+    return intervals({"": values}, groups, seed=seed, draws=draws)[""]
+
+
+def intervals(
+    values: Mapping[str, Sequence[float]],
+    groups: Sequence[str],
+    *,
+    seed: int,
+    draws: int = RESAMPLES,
+) -> dict[str, Interval]:
+    """Return the interval of each series of values of the same questions, from the same draws."""
+    table = np.array(list(values.values()), float).T
+    sums, counts, unit = _summed(table, groups)
+    resampled = _resampled(sums, counts, seed, draws)
+    lows, highs = np.percentile(resampled, [_LOW, _HIGH], axis=0)
+    means = sums.sum(axis=0) / counts.sum()
+    return {
+        # Of equal values the resampled sums differ in their last bits; no mean is ever outside.
+        name: Interval(float(mean), min(low, mean), max(high, mean), unit, len(sums))
+        for name, mean, low, high in zip(
+            values, means.tolist(), lows.tolist(), highs.tolist(), strict=True
+        )
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +102,27 @@ def difference(
 ) -> Difference:
     """Return the mean of values - others, pair by pair, and its interval."""
     paired = np.subtract(np.asarray(values, float), np.asarray(others, float))
-    sums, counts, unit = _summed(paired, groups)
-    found = interval(paired.tolist(), groups, seed=seed, draws=draws)
+    sums, counts, unit = _summed(paired[:, None], groups)
     if not paired.any():
-        return Difference(0.0, 0.0, 0.0, 1.0, unit, found.units)
-    means = _resampled(sums, counts, seed, draws)
+        return Difference(0.0, 0.0, 0.0, 1.0, unit, len(sums))
+    means = _resampled(sums, counts, seed, draws)[:, 0]
+    low, high = np.percentile(means, [_LOW, _HIGH]).tolist()
+    mean = float(paired.mean())
     # One more of each, as if the sample itself were drawn: p is never 0.
     above, below = (float(np.sum(side) + 1) for side in (means >= 0.0, means <= 0.0))
     p = min(1.0, 2.0 * min(above, below) / (len(means) + 1))
-    return Difference(found.mean, found.low, found.high, p, unit, found.units)
+    return Difference(mean, min(low, mean), max(high, mean), p, unit, len(sums))
 
 
-def _summed(values: Sequence[float] | Floats, groups: Sequence[str]) -> tuple[Floats, Floats, Unit]:
-    """Return (sum, number) of each group's values, or of each value if groups are too few."""
-    if len(values) != len(groups) or not len(values):
+def _summed(table: Floats, groups: Sequence[str]) -> tuple[Floats, Floats, Unit]:
+    """Return (sums, number) of each group's rows, or of each row if groups are too few."""
+    if len(table) != len(groups) or not len(table):
         raise ValueError("as many groups as values are needed, and at least one")
-    array = np.asarray(values, float)
     names, places = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < MIN_GROUPS:
-        return array, np.ones(len(array)), "questions"
-    sums = np.bincount(places, weights=array).astype(float)
+        return table, np.ones(len(table)), "questions"
+    sums = np.zeros((len(names), table.shape[1]))
+    np.add.at(sums, places, table)
     return sums, np.bincount(places).astype(float), "groups"
 
 
@@ -112,10 +130,10 @@ def _resampled(sums: Floats, counts: Floats, seed: int, draws: int) -> Floats:
     """Return the means of so many draws; how often each unit is drawn is multinomial."""
     units = len(sums)
     rng = np.random.default_rng(seed)
-    means = [np.empty(0)]
+    means = []
     # Some draws at a time: of 2,000 questions all at once would take 160 MB.
     for start in range(0, draws, _AT_ONCE):
         size = min(_AT_ONCE, draws - start)
         drawn = rng.multinomial(units, np.full(units, 1.0 / units), size=size)
-        means.append((drawn @ sums) / (drawn @ counts))
+        means.append((drawn @ sums) / (drawn @ counts)[:, None])
     return np.concatenate(means)

@@ -203,7 +203,7 @@ class Service:
             stack.enter_context(own_folder(folder, purpose))
             log = TurnLog.open(folder)
             stack.callback(log.close)
-            chosen = embedder or _embedder(settings, log)
+            chosen = embedder or embedder_of(settings, _made_with(log))
             stack.callback(chosen.close)
             _check_made_with(log, chosen)
             index = ChromaProcess(
@@ -280,12 +280,16 @@ class Service:
         return replace(status, error=status.error or self.indexer.trouble)
 
 
-def _embedder(settings: Settings, log: TurnLog) -> Embedder:
-    """Open the embedder that the settings name."""
+def _made_with(log: TurnLog) -> str | None:
+    """Return the name of the embedder that the data was made with."""
+    with log.read() as reader:
+        return reader.property("embedder")
+
+
+def embedder_of(settings: Settings, made_with: str | None = None) -> Embedder:
+    """Open the embedder that the settings name, for data that was `made_with` one if any was."""
     if settings.embedder == "local":
         return LocalEmbedder()
-    with log.read() as reader:
-        made_with = reader.property("embedder")
     key = settings.embedder_api_key
     return open_embedder(
         settings.embedder,

@@ -1,0 +1,144 @@
+"""What of the evidence stands in a prompt of so many tokens: the curve that users pay for.
+
+Every system fills the same prompt, made by the product's own assembly: the question, and before it
+the block of quoted turns, in a budget that counts the whole prompt. A gold turn is in it if it is
+quoted, of a long one the passage that the system found. A short gold answer is in it if it stands
+there as words (case, accents of typography and punctuation folded), and not in the question.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from eval.datasets import Question, Turn
+from eval.systems import Found
+from memory_service import records
+from memory_service.prompt import (
+    Budget,
+    choose_recalled,
+    fixed_parts,
+    recalled_block,
+    with_recalled,
+)
+from memory_service.tokens import PRIMING_TOKENS, TokenCounter, count_message
+
+BUDGETS = (250, 500, 1_000, 2_000, 4_000)
+DEPTH = 200
+"""Turns asked of a system to fill a prompt: more short ones than 4,000 tokens hold."""
+SHORT_ANSWER_WORDS = 5
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A prompt: which turns are quoted in it, its messages, and its tokens."""
+
+    turn_ids: Sequence[str]
+    messages: Sequence[Mapping[str, object]]
+    block: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Of one prompt: the share of gold turns (None without gold), whether the answer is there.
+
+    `answer` is None where there is no short answer, or the question has it already.
+    """
+
+    gold: float | None
+    answer: float | None
+    turns: int
+    tokens: int
+
+
+def fits(question: Question, budget: int, counter: TokenCounter) -> bool:
+    """Return whether the question alone stays within the budget."""
+    said = {"role": "user", "content": question.text}
+    return PRIMING_TOKENS + count_message(said, counter) <= budget
+
+
+def fill(question: Question, found: Sequence[Found], budget: int, counter: TokenCounter) -> Filled:
+    """Return the prompt of at most `budget` tokens that a system's turns fill, best first."""
+    said = [{"role": "user", "content": question.text}]
+    fixed = fixed_parts([], said, [], Budget(budget, 0), counter)
+    hits = [_as_hit(one, key) for key, one in enumerate(found, start=1)]
+    chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
+    while True:
+        messages = with_recalled(said, chosen)
+        tokens = PRIMING_TOKENS + sum(count_message(message, counter) for message in messages)
+        if tokens <= budget or not chosen:
+            break
+        # The parts were counted one by one; joined, they can take a token or two more.
+        chosen.pop()
+    ids = [hit.turn.id for hit in chosen]
+    return Filled(ids, messages, recalled_block(chosen) if chosen else "", tokens)
+
+
+def evidence(question: Question, filled: Filled) -> Evidence:
+    """Return what of the question's evidence stands in a prompt."""
+    gold = None
+    if question.gold:
+        gold = len(set(question.gold).intersection(filled.turn_ids)) / len(question.gold)
+    answer = short_answer(question)
+    found = None if answer is None else float(f" {answer} " in f" {folded(filled.block)} ")
+    return Evidence(gold, found, len(filled.turn_ids), filled.tokens)
+
+
+def short_answer(question: Question) -> str | None:
+    """Return the words to look for; None if there is no gold, no short answer, or it is given."""
+    written = question.answer_in or question.answer
+    if not question.gold or written is None:
+        return None
+    answer = folded(written)
+    if not answer or len(answer.split()) > SHORT_ANSWER_WORDS:
+        return None
+    return None if f" {answer} " in f" {folded(question.text)} " else answer
+
+
+def folded(text: str) -> str:
+    """Return the words of a text in one case, without signs, with single blanks."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(_NO_WORD.sub(" ", plain).split())
+
+
+def _as_hit(found: Found, key: int) -> records.Hit:
+    """Return what the assembly quotes; `key` orders turns of one time as they were found."""
+    return records.Hit(
+        turn=_as_record(found.turn, key),
+        start=found.start,
+        end=found.end,
+        conversation_id=found.turn.conversation,
+        user_id=None,
+        score=found.score,
+        channels={},
+        rank=key,
+    )
+
+
+def _as_record(turn: Turn, key: int) -> records.Turn:
+    moment = round(turn.time.timestamp() * records.MICROSECONDS)
+    return records.Turn(
+        key=key,
+        id=turn.id,
+        conversation_key=0,
+        seq=key,
+        parent_key=None,
+        unit_key=None,
+        live=True,
+        gap_before=False,
+        kind="message",
+        role=turn.role,
+        name=turn.speaker,
+        text=turn.text,
+        raw="",
+        metadata=None,
+        created_at=moment,
+        utc_offset_minutes=0,
+        stored_at=moment,
+        content_hash=b"",
+    )

@@ -1,0 +1,155 @@
+"""The plots of a report, as SVG: shapes and text, no script and nothing to load."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eval.run_folder import RunFolder
+from eval.splits import SIDES
+from eval.summary import ALL, REPORTED
+
+PRODUCT = "product"
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    # Ids of clip paths are hashes of this and the shape: the same plot has the same bytes.
+    "svg.hashsalt": "memory_service",
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.size": 10,
+    # A name with two dollar signs is no formula.
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+_PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+_LINK = re.compile(r' xmlns:(?:xlink|cc|dc|rdf)="[^"]*"')
+
+
+def evidence(folder: RunFolder) -> str:
+    """Return the share of gold turns in a prompt against its tokens, a line for each system."""
+    systems = [name for name in folder.systems if not name.startswith(f"{PRODUCT}-")]
+    budgets = folder.about["budgets"]
+
+    def draw(axes: Axes) -> None:
+        for number, system in enumerate(systems):
+            prompts = folder.metrics["systems"][system][REPORTED]["evidence"]
+            if not prompts:
+                continue
+            gold = [prompts[str(budget)]["gold"] for budget in budgets]
+            colour = _COLOURS[number % len(_COLOURS)]
+            wide = 2.6 if system == PRODUCT else 1.4
+            means = [one["mean"] for one in gold]
+            axes.plot(budgets, means, "o-", color=colour, label=system, linewidth=wide)
+            lows, highs = [one["low"] for one in gold], [one["high"] for one in gold]
+            axes.fill_between(budgets, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("tokens of the whole prompt")
+        axes.set_ylabel("share of gold turns in it")
+        axes.set_title(f"Evidence in the prompt: {folder.about['dataset']}")
+        axes.legend(fontsize=8, loc="upper left")
+
+    return _svg(draw)
+
+
+def ablation(folder: RunFolder, metric: str = "recall@10") -> str:
+    """Return what the product loses without each part, on both sides; empty without ablations."""
+    found = {
+        (one["other"].removeprefix(f"{PRODUCT}-without-"), one["side"]): one
+        for one in folder.metrics["paired"]
+        if one["metric"] == metric and one["other"].startswith(f"{PRODUCT}-without-")
+    }
+    parts = list(dict.fromkeys(part for part, _ in found))
+    if not parts:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        height = 0.26
+        for row, side in enumerate((ALL, *SIDES)):
+            bars = [found.get((part, side)) for part in parts]
+            places = [n + (row - 1) * height for n, one in enumerate(bars) if one]
+            shown = [one for one in bars if one]
+            means = [one["mean"] for one in shown]
+            errors = [
+                [one["mean"] - one["low"] for one in shown],
+                [one["high"] - one["mean"] for one in shown],
+            ]
+            axes.barh(
+                places,
+                means,
+                height,
+                xerr=errors,
+                color=_COLOURS[row],
+                label=side.replace("_", " "),
+                error_kw={"linewidth": 1, "ecolor": "#57606a"},
+            )
+        axes.axvline(0, color="#1b1f24", linewidth=1)
+        axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])
+        axes.invert_yaxis()
+        axes.set_xlabel(f"{metric} lost without it, with 95 % interval")
+        axes.set_title(f"What each part earns: {folder.about['dataset']}")
+        axes.legend(fontsize=8)
+
+    return _svg(draw, height=1.4 + 0.6 * len(parts))
+
+
+def latency(folders: Sequence[RunFolder]) -> str:
+    """Return the median time of the product's recall against the turns where it looks."""
+
+    def draw(axes: Axes) -> None:
+        for number, folder in enumerate(folders):
+            times = _times(folder)
+            if times:
+                axes.plot(
+                    list(times),
+                    list(times.values()),
+                    "o",
+                    color=_COLOURS[number % len(_COLOURS)],
+                    label=folder.about["dataset"],
+                    alpha=0.7,
+                )
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("turns where a question looks")
+        axes.set_ylabel("one recall, median, ms")
+        axes.set_title("Latency in process")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+
+    return _svg(draw)
+
+
+def _times(folder: RunFolder) -> dict[int, float]:
+    """Return the median milliseconds by the number of turns in scope."""
+    if PRODUCT not in folder.systems:
+        return {}
+    seconds: dict[int, list[float]] = {}
+    for line in folder.answers(PRODUCT):
+        turns = folder.questions[line["id"]]["scope_turns"]
+        seconds.setdefault(turns, []).append(line["seconds"])
+    return {turns: 1000 * median(some) for turns, some in sorted(seconds.items())}
+
+
+def _svg(draw: Callable[[Axes], None], height: float = 4.2) -> str:
+    """Return what a function draws on axes, as an `<svg>` that names no other document."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8, height), layout="constrained")
+        draw(figure.subplots())
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata={"Date": None}, transparent=False)
+    bare = _METADATA.sub("", _PROLOGUE.sub("", written.getvalue()))
+    # matplotlib refers to its own glyphs and markers by xlink:href, which HTML reads as href.
+    return _LINK.sub("", bare).replace("xlink:href", "href")

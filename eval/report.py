@@ -1,0 +1,108 @@
+"""`python -m eval report`: runs as tables in the terminal, as JSON, and as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from eval import html_report, runs
+from eval.console import complain, output_file
+from eval.run_folder import RunError, RunFolder
+from eval.summary import REPORTED
+from memory_service.terminal import harmless, stderr, stdout
+
+Json = dict[str, Any]
+
+
+def report(
+    run: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    html: Annotated[Path | None, output_file("File for all of it, with plots.")] = None,
+    json_out: Annotated[Path | None, output_file("File for the metrics, as JSON.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Worst questions shown of each run.")] = 20,
+) -> None:
+    """Show runs: recall, evidence in the prompt, comparisons, and what went wrong."""
+    try:
+        folders = [RunFolder(path) for path in run]
+        show(folders)
+        if json_out is not None:
+            runs.write_json(json_out, {"runs": [{**one.about, **one.metrics} for one in folders]})
+        if html is not None:
+            html.write_text(html_report.render(folders, worst), encoding="utf-8")
+    except (RunError, OSError) as error:
+        raise complain("report", error) from error
+
+
+def show(folders: Sequence[RunFolder]) -> None:
+    """Print two tables of each run: its systems, and what the product has ahead of them."""
+    for folder in folders:
+        for note in folder.about["notes"]:
+            stderr().print(harmless(f"label {note}", style="yellow"))
+        stdout().print(_systems(folder))
+        if folder.metrics["paired"]:
+            stdout().print(_paired(folder))
+
+
+def interval(one: Json | None) -> str:
+    """Return a mean with its interval as thousandths, without the zero in front."""
+    if one is None:
+        return "-"
+    mean, low, high = (f"{one[name]:.3f}".removeprefix("0") for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def title(folder: RunFolder) -> str:
+    """Return what a run is about, in a line."""
+    about = folder.about
+    dirty = ", changed" if about["dirty"] else ""
+    commit = (about["commit"] or "no commit")[:10]
+    return (
+        f"{about['dataset']}: {about['questions']:,} questions, "
+        f"{about['conversations']:,} conversations, {about['turns']:,} turns ({commit}{dirty})"
+    )
+
+
+def caption(folder: RunFolder) -> str:
+    """Return how the intervals came about."""
+    parts = (folder.metrics["systems"][name][REPORTED] for name in folder.systems)
+    drawn = {(one["unit"], one["units"]) for part in parts for one in part["metrics"].values()}
+    how = ", ".join(f"{units} {unit}" for unit, units in sorted(drawn))
+    return f"95 % intervals, resampled over {how}; prompts counted by {folder.about['counter']}"
+
+
+def _systems(folder: RunFolder) -> Table:
+    shown = Table(
+        title=harmless(title(folder)), caption=harmless(caption(folder)), collapse_padding=True
+    )
+    shown.add_column("system", overflow="fold")
+    for name in ("recall@10", "ndcg@10", "evidence@1000", "p50 ms"):
+        shown.add_column(name, justify="right")
+    for system in folder.systems:
+        found = folder.metrics["systems"][system]
+        part = found[REPORTED]
+        scores = [interval(part["metrics"].get(name)) for name in ("recall@10", "ndcg@10")]
+        prompt = part["evidence"].get("1000", {}).get("gold")
+        shown.add_row(
+            harmless(system), *scores, interval(prompt), f"{found['latency_ms']['p50']:.1f}"
+        )
+    return shown
+
+
+def _paired(folder: RunFolder) -> Table:
+    shown = Table(title="The product's lead, question by question", collapse_padding=True)
+    shown.add_column("over", overflow="fold")
+    shown.add_column("on")
+    for name in ("metric", "lead", "p"):
+        shown.add_column(name, justify="right")
+    for one in folder.metrics["paired"]:
+        if one["metric"] == "ndcg@10":
+            continue
+        sign = "green" if one["low"] > 0 else "red" if one["high"] < 0 else ""
+        lead = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        shown.add_row(
+            harmless(one["other"]), one["side"], one["metric"], lead, f"{one['p']:.3f}", style=sign
+        )
+    return shown

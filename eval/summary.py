@@ -1,0 +1,163 @@
+"""The metrics of a run, computed from its per-question lines. Pure.
+
+Every mean comes with its 95 % interval; the paired comparisons are of the product against each
+other system, on the same questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from eval import metrics, statistics
+from eval.evidence import BUDGETS
+from eval.splits import SIDES
+
+ADVERSARIAL = "adversarial"
+"""LoCoMo's name for questions that no turn answers; their gold is a distractor, so what is
+reported first leaves them out, and they stand apart.
+"""
+REPORTED = "without_adversarial"
+ALL = "all"
+COMPARED = ("recall@10", "ndcg@10", "evidence@1000")
+
+Json = dict[str, Any]
+Answered = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A question of a run, and what a system found for it."""
+
+
+def summarise(
+    questions: Mapping[str, Json], answers: Mapping[str, Sequence[Json]], *, seed: int
+) -> Json:
+    """Return the metrics by system and the comparisons of the first system with the others."""
+    pairs = {
+        system: [(questions[line["id"]], line) for line in lines]
+        for system, lines in answers.items()
+    }
+    return {
+        "systems": {system: _system(found, seed) for system, found in pairs.items()},
+        "paired": _paired(pairs, seed),
+    }
+
+
+def value(line: Mapping[str, Any], name: str) -> float | None:
+    """Return a metric of one question; `evidence@1000` and `answer@1000` are of that prompt."""
+    kind, _, budget = name.partition("@")
+    if kind in {"evidence", "answer"}:
+        prompt = line["evidence"][budget]
+        found = prompt["gold" if kind == "evidence" else "answer"]
+    else:
+        found = None if line["metrics"] is None else line["metrics"][name]
+    return None if found is None else float(found)
+
+
+def reported(pairs: Iterable[Answered]) -> list[Answered]:
+    """Return the questions with gold that is meant to be found."""
+    return [pair for pair in pairs if pair[1]["metrics"] and pair[0]["category"] != ADVERSARIAL]
+
+
+def _system(pairs: Sequence[Answered], seed: int) -> Json:
+    kept = reported(pairs)
+    found: Json = {REPORTED: _part(kept, seed)}
+    if any(question["category"] == ADVERSARIAL for question, _ in pairs):
+        found[ALL] = _part([pair for pair in pairs if pair[1]["metrics"]], seed)
+    scored = [pair for pair in pairs if pair[1]["metrics"]]
+    found["by_side"] = {
+        side: _part([pair for pair in kept if pair[0]["side"] == side], seed) for side in SIDES
+    }
+    found["by_category"] = _by(scored, lambda question: question["category"], seed)
+    if len({question["language"] for question, _ in kept}) > 1:
+        found["by_language"] = _by(kept, lambda question: question["language"] or "?", seed)
+    found["silent"] = _silent(pairs)
+    found["latency_ms"] = _latency([line["seconds"] for _, line in pairs])
+    official = [line["official"] for _, line in pairs if line.get("official")]
+    if official:
+        found["official"] = {"questions": len(official), "metrics": metrics.mean(official)}
+    return found
+
+
+def _part(pairs: Sequence[Answered], seed: int) -> Json:
+    """Return the metrics of some questions with their intervals."""
+    if not pairs:
+        return {"questions": 0, "metrics": {}, "evidence": {}}
+    groups = [question["group"] for question, _ in pairs]
+    columns = {
+        name: [line["metrics"][name] for _, line in pairs] for name in pairs[0][1]["metrics"]
+    }
+    columns |= {
+        f"evidence@{budget}": [value(line, f"evidence@{budget}") or 0.0 for _, line in pairs]
+        for budget in BUDGETS
+    }
+    found = {
+        name: asdict(one) for name, one in statistics.intervals(columns, groups, seed=seed).items()
+    }
+    evidence = {
+        str(budget): {"gold": found.pop(f"evidence@{budget}"), **_prompts(pairs, budget, seed)}
+        for budget in BUDGETS
+    }
+    return {"questions": len(pairs), "metrics": found, "evidence": evidence}
+
+
+def _prompts(pairs: Sequence[Answered], budget: int, seed: int) -> Json:
+    """Return how often the short answer stands in the prompt, and the prompt's mean size."""
+    prompts = [line["evidence"][str(budget)] for _, line in pairs]
+    with_answer = [
+        (question["group"], prompt["answer"])
+        for (question, _), prompt in zip(pairs, prompts, strict=True)
+        if prompt["answer"] is not None
+    ]
+    found: Json = {"answers": len(with_answer), "answer": None}
+    if with_answer:
+        groups, values = zip(*with_answer, strict=True)
+        found["answer"] = asdict(statistics.interval(values, groups, seed=seed))
+    sizes = [prompt["tokens"] for prompt in prompts if "tokens" in prompt]
+    found["mean_tokens"] = round(math.fsum(sizes) / len(sizes), 1) if sizes else None
+    return found
+
+
+def _by(
+    pairs: Sequence[Answered], key: Callable[[Mapping[str, Any]], str], seed: int
+) -> dict[str, Json]:
+    parts: defaultdict[str, list[Answered]] = defaultdict(list)
+    for pair in pairs:
+        parts[key(pair[0])].append(pair)
+    return {name: _part(parts[name], seed) for name in sorted(parts)}
+
+
+def _silent(pairs: Sequence[Answered]) -> Json:
+    """Return how often a prompt gets nothing: rightly where nothing answers, else wrongly."""
+    found = {}
+    for name, wanted in (("with_gold", True), ("without_gold", False)):
+        lines = [line for question, line in pairs if bool(question["gold"]) is wanted]
+        share = sum(line["silent"] for line in lines) / len(lines) if lines else None
+        found[name] = {"questions": len(lines), "share": share}
+    return found
+
+
+def _latency(seconds: Sequence[float]) -> Json:
+    return {
+        f"p{percent}": round(1000 * metrics.percentile(seconds, percent / 100), 3)
+        for percent in (50, 95, 99)
+    }
+
+
+def _paired(pairs: Mapping[str, Sequence[Answered]], seed: int) -> list[Json]:
+    """Return what the product has ahead of each other system, on all and on each side."""
+    if "product" not in pairs:
+        return []
+    ours = reported(pairs["product"])
+    found = []
+    for system, theirs in pairs.items():
+        others = {line["id"]: line for _, line in theirs}
+        for part in ("", *SIDES):
+            chosen = [pair for pair in ours if part in {"", pair[0]["side"]}]
+            for name in COMPARED if system != "product" and chosen else ():
+                first = [value(line, name) or 0.0 for _, line in chosen]
+                second = [value(others[line["id"]], name) or 0.0 for _, line in chosen]
+                groups = [question["group"] for question, _ in chosen]
+                one = statistics.difference(first, second, groups, seed=seed)
+                found.append({"other": system, "side": part or ALL, "metric": name, **asdict(one)})
+    return found
