@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import prompts, recall, report, run, speed
+from eval import compare, prompts, recall, report, run, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,12 @@ app.command(
 )(run.run)
 app.command(epilog="Example: python -m eval report runs/own runs/locomo --html report.html")(
     report.report
+)
+app.command(epilog="Example: python -m eval compare eval/baseline/own.jsonl runs/own")(
+    compare.compare
+)
+app.command(epilog="Example: python -m eval baseline runs/own --out eval/baseline/own.jsonl")(
+    compare.baseline
 )
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts

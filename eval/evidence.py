@@ -122,6 +122,7 @@ def _as_hit(found: Found, key: int) -> records.Hit:
 
 def _as_record(turn: Turn, key: int) -> records.Turn:
     moment = round(turn.time.timestamp() * records.MICROSECONDS)
+    offset = turn.time.utcoffset()
     return records.Turn(
         key=key,
         id=turn.id,
@@ -138,7 +139,7 @@ def _as_record(turn: Turn, key: int) -> records.Turn:
         raw="",
         metadata=None,
         created_at=moment,
-        utc_offset_minutes=0,
+        utc_offset_minutes=None if offset is None else round(offset.total_seconds() / 60),
         stored_at=moment,
         content_hash=b"",
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from eval import html_report, runs
 from eval.console import complain, output_file
@@ -16,6 +17,8 @@ from eval.summary import REPORTED
 from memory_service.terminal import harmless, stderr, stdout
 
 Json = dict[str, Any]
+
+_LEADS = ("recall@10", "evidence@1000")
 
 
 def report(
@@ -47,11 +50,11 @@ def show(folders: Sequence[RunFolder]) -> None:
 
 
 def interval(one: Json | None) -> str:
-    """Return a mean with its interval as thousandths, without the zero in front."""
+    """Return a mean and half the width of its interval, as thousandths."""
     if one is None:
         return "-"
-    mean, low, high = (f"{one[name]:.3f}".removeprefix("0") for name in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    mean, half = one["mean"], (one["high"] - one["low"]) / 2
+    return f"{mean:.3f} ±{half:.3f}".replace("0.", ".")
 
 
 def title(folder: RunFolder) -> str:
@@ -78,8 +81,8 @@ def _systems(folder: RunFolder) -> Table:
         title=harmless(title(folder)), caption=harmless(caption(folder)), collapse_padding=True
     )
     shown.add_column("system", overflow="fold")
-    for name in ("recall@10", "ndcg@10", "evidence@1000", "p50 ms"):
-        shown.add_column(name, justify="right")
+    for name in ("recall@10", "ndcg@10", "evidence\n@1000", "p50\nms"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for system in folder.systems:
         found = folder.metrics["systems"][system]
         part = found[REPORTED]
@@ -92,17 +95,25 @@ def _systems(folder: RunFolder) -> Table:
 
 
 def _paired(folder: RunFolder) -> Table:
-    shown = Table(title="The product's lead, question by question", collapse_padding=True)
+    """Return the leads on all questions and on each side, those above or below 0 coloured."""
+    shown = Table(
+        title="The product's lead, question by question; * marks an interval beside 0",
+        collapse_padding=True,
+    )
     shown.add_column("over", overflow="fold")
-    shown.add_column("on")
-    for name in ("metric", "lead", "p"):
-        shown.add_column(name, justify="right")
+    shown.add_column("on", no_wrap=True)
+    for name in _LEADS:
+        shown.add_column(name.replace("@1", "\n@1"), justify="right", no_wrap=True)
+    rows: dict[tuple[str, str], dict[str, Json]] = {}
     for one in folder.metrics["paired"]:
-        if one["metric"] == "ndcg@10":
-            continue
-        sign = "green" if one["low"] > 0 else "red" if one["high"] < 0 else ""
-        lead = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
-        shown.add_row(
-            harmless(one["other"]), one["side"], one["metric"], lead, f"{one['p']:.3f}", style=sign
-        )
+        rows.setdefault((one["other"], one["side"]), {})[one["metric"]] = one
+    for (other, side), leads in rows.items():
+        shown.add_row(harmless(other), side, *(_lead(leads[name]) for name in _LEADS))
     return shown
+
+
+def _lead(one: Json) -> Text:
+    beside = one["low"] > 0 or one["high"] < 0
+    colour = ("green" if one["mean"] > 0 else "red") if beside else ""
+    half = (one["high"] - one["low"]) / 2
+    return harmless(f"{one['mean']:+.3f} ±{half:.3f}{'*' if beside else ' '}", colour)

@@ -15,7 +15,7 @@ class DatasetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message: its time is UTC, its ids are the set's own."""
+    """One message; its id is the set's own, its time has an offset (UTC where the set has none)."""
 
     id: str
     conversation: str

@@ -3,6 +3,7 @@
 `own/turns.jsonl` has a turn a line, `{"id", "conv", "user", "time", "speaker", "role", "text"}`;
 `own/questions.jsonl` a question, `{"id", "scope", "conv" or "user", "question", "answer",
 "answer_in"?, "category", "language", "gold": [ids], "now"}`. The scope is "conversation" or "user".
+Times have the offset of the place where they were said: "yesterday" depends on it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from eval.datasets import Dataset, DatasetError, Question, Turn, as_answer, as_utc, jsonl
+from eval.datasets import Dataset, DatasetError, Question, Turn, as_answer, jsonl
 
 FOLDER = Path(__file__).parent / "own"
 
@@ -60,6 +61,9 @@ def _question(where: str, line: Mapping[str, Any]) -> Question:
 
 def _time(line: Mapping[str, Any], name: str, where: str) -> datetime:
     try:
-        return as_utc(datetime.fromisoformat(jsonl.string(line, name, where)))
+        time = datetime.fromisoformat(jsonl.string(line, name, where))
     except ValueError as error:
         raise DatasetError(f"{where}: {name!r} is not a time: {error}") from error
+    if time.tzinfo is None:
+        raise DatasetError(f"{where}: {name!r} has no offset")
+    return time

@@ -7,6 +7,7 @@ library's, k1 1.5 and b 0.75.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,6 +26,8 @@ class BM25(Baseline):
     name = "bm25"
 
     def __init__(self, places: Places) -> None:
+        # The library logs every index at the level of debugging, and asks for that level itself.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         self._places = places
         self._index = lru_cache(maxsize=8)(self._built)
 

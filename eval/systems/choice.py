@@ -50,10 +50,10 @@ def _makers(dataset: Dataset, service: Service) -> Makers:
         LastTurns.name: lambda: LastTurns(places),
         FullHistory.name: lambda: FullHistory(places),
         BM25.name: lambda: BM25(places),
-        "dense": lambda: Dense(places, service.embedder),
+        "dense": lambda: Dense(places, service.embedder, service.settings.embedder),
     }
     if service.settings.embedder != "local":
-        makers["dense-local"] = lambda: Dense(places, LocalEmbedder())
+        makers["dense-local"] = lambda: Dense(places, LocalEmbedder(), "local")
     makers[NAME] = lambda: Product(dataset, service)
     for part in Part:
         makers[name_without(part)] = partial(Product, dataset, service, part)
@@ -74,5 +74,5 @@ def _made(name: str, known: Makers, dataset: Dataset, service: Service) -> Syste
         return known[name]()
     if re.fullmatch(rf"{EMBEDDER}\S+", name):
         settings = service.settings.model_copy(update={"embedder": name.removeprefix(EMBEDDER)})
-        return Dense(Places(dataset, settings), embedder_of(settings))
+        return Dense(Places(dataset, settings), embedder_of(settings), settings.embedder)
     raise typer.BadParameter(f"--systems: there is no {name!r}; there are {', '.join(names())}")

@@ -19,10 +19,13 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Dense(Baseline):
-    """One embedder, without anything around it: its query has no weights."""
+    """One embedder, without anything around it: its query has no weights.
 
-    def __init__(self, places: Places, embedder: Embedder) -> None:
-        self.name = f"dense-{_UNFIT.sub('-', embedder.name)}"
+    `kind` is how the settings name it.
+    """
+
+    def __init__(self, places: Places, embedder: Embedder, kind: str) -> None:
+        self.name = f"dense-{_UNFIT.sub('-', kind)}"
         self._places = places
         self._embedder = embedder
         self._index = lru_cache(maxsize=8)(self._embedded)
