@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import compare, prompts, recall, report, run, speed
+from eval import compare, plots, prompts, recall, report, run, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +30,7 @@ app.command(epilog="Example: python -m eval compare eval/baseline/own.jsonl runs
 app.command(epilog="Example: python -m eval baseline runs/own --out eval/baseline/own.jsonl")(
     compare.baseline
 )
+app.command(epilog="Example: python -m eval plots runs/locomo --out docs")(plots.plots)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )

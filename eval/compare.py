@@ -99,7 +99,8 @@ def _table(
 ) -> Table:
     shown = Table(title=harmless(f"{first.about['dataset']}: {first.about['system']}"))
     for name in ("metric", "questions", "before", "after", "difference", "95 % interval", "p"):
-        shown.add_column(name, justify="left" if name == "metric" else "right")
+        left = name == "metric"
+        shown.add_column(name, justify="left" if left else "right", no_wrap=left)
     for name, one in found.items():
         if one is None:
             continue

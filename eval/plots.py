@@ -1,18 +1,24 @@
-"""The plots of a report, as SVG: shapes and text, no script and nothing to load."""
+"""The plots of a report, as SVG: shapes and text, no script and nothing to load.
+
+`python -m eval plots` writes the two that say most as files, for the README.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import matplotlib as mpl
+import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.run_folder import RunFolder
+from eval.console import complain
+from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES
 from eval.summary import ALL, REPORTED
 
@@ -35,6 +41,19 @@ _STYLE: Any = {
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _LINK = re.compile(r' xmlns:(?:xlink|cc|dc|rdf)="[^"]*"')
+
+
+def plots(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of all systems.")],
+    out: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder for the files.")],
+) -> None:
+    """Write evidence.svg and ablation.svg: what is in a prompt, and what each part earns."""
+    try:
+        folder = RunFolder(run)
+        (out / "evidence.svg").write_text(evidence(folder), encoding="utf-8")
+        (out / "ablation.svg").write_text(ablation(folder), encoding="utf-8")
+    except (RunError, OSError) as error:
+        raise complain("plots", error) from error
 
 
 def evidence(folder: RunFolder) -> str:
