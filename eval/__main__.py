@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import compare, plots, prompts, recall, report, run, speed
+from eval import answers, compare, fetch, plots, prompts, recall, report, run, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +31,11 @@ app.command(epilog="Example: python -m eval baseline runs/own --out eval/baselin
     compare.baseline
 )
 app.command(epilog="Example: python -m eval plots runs/locomo --out docs")(plots.plots)
+app.command(
+    epilog="Example: python -m eval answers --model qwen3 --base-url http://127.0.0.1:11434/v1 "
+    "--questions 50 --out answers/own"
+)(answers.answers)
+app.command(epilog="Example: python -m eval fetch locomo")(fetch.fetch)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )

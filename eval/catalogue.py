@@ -21,11 +21,12 @@ NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 
 # Sets that are read as turns and questions in JSON lines, by the beginning of their files' names.
 _AS_LINES: Mapping[str, str] = {"realtalk": "realtalk", "beam": "beam_100k", "tmd": "tmd"}
-_PUBLISHED: Mapping[str, str] = {
+PUBLISHED: Mapping[str, str] = {
     "locomo": "locomo10.json",
     "longmemeval-s": "longmemeval_s_cleaned.json",
     "longmemeval-oracle": "longmemeval_oracle.json",
 }
+"""The files of sets that are read as they were published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Source:
         if self.name == "own":
             self._check_files()
             return own.load()
-        if self.name in _PUBLISHED:
+        if self.name in PUBLISHED:
             self._check_files("data")
             return self._published(self._needed("data", self.data or self._fetched()))
         self._check_files("docs", "queries", *(() if self.name == "jsonl" else ("data",)))
@@ -59,7 +60,7 @@ class Source:
         """Return the files that are read; none for the bundled set."""
         if self.name == "own":
             return []
-        read = [self.data or self._fetched()] if self.name in _PUBLISHED else [*self._lines()]
+        read = [self.data or self._fetched()] if self.name in PUBLISHED else [*self._lines()]
         return [path for path in (*read, self.audit) if path is not None]
 
     def _published(self, data: Path) -> Dataset:
@@ -75,13 +76,13 @@ class Source:
         return folder / f"{start}.docs.jsonl", folder / f"{start}.queries.jsonl"
 
     def _fetched(self) -> Path | None:
-        path = FETCHED / _PUBLISHED.get(self.name, "")
+        path = FETCHED / PUBLISHED.get(self.name, "")
         return path if path.exists() else None
 
     def _needed(self, option: str, path: Path | None) -> Path:
         if path is not None:
             return path
-        hint = f" (or `python -m eval fetch {self.name}`)" if self.name in _PUBLISHED else ""
+        hint = f" (or `python -m eval fetch {self.name}`)" if self.name in PUBLISHED else ""
         raise typer.BadParameter(f"--dataset {self.name} needs --{option}{hint}")
 
     def _check_files(self, *allowed: str) -> None:

@@ -8,14 +8,14 @@ there as words (case, accents of typography and punctuation folded), and not in 
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.datasets import Question, Turn
+from eval.short_answers import folded, stands_in
 from eval.systems import Found
 from memory_service import records
+from memory_service.messages import Message
 from memory_service.prompt import (
     Budget,
     choose_recalled,
@@ -30,15 +30,13 @@ DEPTH = 200
 """Turns asked of a system to fill a prompt: more short ones than 4,000 tokens hold."""
 SHORT_ANSWER_WORDS = 5
 
-_NO_WORD = re.compile(r"[\W_]+")
-
 
 @dataclass(frozen=True, slots=True)
 class Filled:
     """A prompt: which turns are quoted in it, its messages, and its tokens."""
 
     turn_ids: Sequence[str]
-    messages: Sequence[Mapping[str, object]]
+    messages: Sequence[Message]
     block: str
     tokens: int
 
@@ -58,19 +56,25 @@ class Evidence:
 
 def fits(question: Question, budget: int, counter: TokenCounter) -> bool:
     """Return whether the question alone stays within the budget."""
-    said = {"role": "user", "content": question.text}
-    return PRIMING_TOKENS + count_message(said, counter) <= budget
+    return _count([{"role": "user", "content": question.text}], counter) <= budget
 
 
-def fill(question: Question, found: Sequence[Found], budget: int, counter: TokenCounter) -> Filled:
+def fill(
+    question: Question,
+    found: Sequence[Found],
+    budget: int,
+    counter: TokenCounter,
+    system: str | None = None,
+) -> Filled:
     """Return the prompt of at most `budget` tokens that a system's turns fill, best first."""
+    before = [] if system is None else [{"role": "system", "content": system}]
     said = [{"role": "user", "content": question.text}]
-    fixed = fixed_parts([], said, [], Budget(budget, 0), counter)
+    fixed = fixed_parts(before, said, [], Budget(budget, 0), counter)
     hits = [_as_hit(one, key) for key, one in enumerate(found, start=1)]
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     while True:
-        messages = with_recalled(said, chosen)
-        tokens = PRIMING_TOKENS + sum(count_message(message, counter) for message in messages)
+        messages = [*before, *with_recalled(said, chosen)]
+        tokens = _count(messages, counter)
         if tokens <= budget or not chosen:
             break
         # The parts were counted one by one; joined, they can take a token or two more.
@@ -79,13 +83,17 @@ def fill(question: Question, found: Sequence[Found], budget: int, counter: Token
     return Filled(ids, messages, recalled_block(chosen) if chosen else "", tokens)
 
 
+def _count(messages: Sequence[Message], counter: TokenCounter) -> int:
+    return PRIMING_TOKENS + sum(count_message(message, counter) for message in messages)
+
+
 def evidence(question: Question, filled: Filled) -> Evidence:
     """Return what of the question's evidence stands in a prompt."""
     gold = None
     if question.gold:
         gold = len(set(question.gold).intersection(filled.turn_ids)) / len(question.gold)
     answer = short_answer(question)
-    found = None if answer is None else float(f" {answer} " in f" {folded(filled.block)} ")
+    found = None if answer is None else float(stands_in(answer, filled.block))
     return Evidence(gold, found, len(filled.turn_ids), filled.tokens)
 
 
@@ -94,16 +102,10 @@ def short_answer(question: Question) -> str | None:
     written = question.answer_in or question.answer
     if not question.gold or written is None:
         return None
-    answer = folded(written)
-    if not answer or len(answer.split()) > SHORT_ANSWER_WORDS:
+    words = len(written.split()) if folded(written) else 0
+    if not 0 < words <= SHORT_ANSWER_WORDS or stands_in(written, question.text):
         return None
-    return None if f" {answer} " in f" {folded(question.text)} " else answer
-
-
-def folded(text: str) -> str:
-    """Return the words of a text in one case, without signs, with single blanks."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_NO_WORD.sub(" ", plain).split())
+    return written
 
 
 def _as_hit(found: Found, key: int) -> records.Hit:
