@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,55 +19,22 @@ import openai
 import typer
 from rich.table import Table
 
-from eval import judging, run_folder, runs, statistics, stored
+from eval import answering, judging, run_folder, runs, statistics
+from eval.answering import Prepared
 from eval.catalogue import DatasetName, Source
 from eval.console import complain, input_file, progress_bar
 from eval.datasets import Dataset, DatasetError, Question
-from eval.evidence import fill
 from eval.run import PACKAGES, spread
 from eval.run_folder import RunError
-from eval.short_answers import exact_match, token_f1
 from eval.stored import MeasurementError
 from eval.summary import ADVERSARIAL
-from eval.systems.choice import choose
 from memory_service import logs
 from memory_service.errors import ServiceError
-from memory_service.settings import Settings, load_settings
+from memory_service.settings import load_settings
 from memory_service.terminal import harmless, stdout
-from memory_service.tokens import PRIMING_TOKENS, TokenCounter, count_message
-
-ANSWER_TOKENS = 200
-"""Most tokens of an answer; one that is cut off is judged as it is."""
-VERDICT_TOKENS = 10
-_RETRIES = 4
-_TIMEOUT_SECONDS = 120.0
+from memory_service.tokens import TokenCounter
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A question with the prompt that asks it."""
-
-    question: Question
-    group: str
-    messages: Sequence[Mapping[str, Any]]
-    turn_ids: Sequence[str]
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the calls will take at most."""
-
-    calls: int
-    input_tokens: int
-    output_tokens: int
-
-    def dollars(self, per_million_in: float, per_million_out: float) -> float:
-        """Return the price."""
-        price = self.input_tokens * per_million_in + self.output_tokens * per_million_out
-        return price / 1_000_000
 
 
 def answers(
@@ -99,16 +66,16 @@ def answers(
     try:
         settings = load_settings(log_level="error", upstream_base_url=base_url)
         logs.configure(settings.log_format, settings.log_level)
-        _check_server(settings)
+        answering.check_server(settings)
         loaded = source.load()
-        prepared, counter = _prepare(
+        prepared, counter = answering.prepare(
             loaded, _answerable(loaded, questions), system, top_k, budget, settings
         )
         plan = _plan(loaded, prepared, system, top_k, budget, model, judge_model or model, counter)
         done = _resume(out, plan)
         waiting = [one for one in prepared if one.question.id not in done]
         _agree(waiting, counter, price_in, price_out, yes=yes)
-        with closing(_client(settings)) as client:
+        with closing(answering.open_client(settings)) as client:
             _ask_all(client, waiting, plan, out)
     except (DatasetError, RunError, MeasurementError, ServiceError, OSError) as error:
         raise complain("answers", error) from error
@@ -119,17 +86,6 @@ def answers(
     result = {**plan, **summarise(lines, seed), **runs.provenance(PACKAGES)}
     runs.write_json(out / "answers.json", result)
     show(result)
-
-
-def estimate(prepared: Sequence[Prepared], counter: TokenCounter) -> Estimate:
-    """Return what answering and judging take at most: an answer of full length is judged too."""
-    reading = sum(one.tokens for one in prepared)
-    for one in prepared:
-        judged = judging.to_judge(one.question, "")
-        reading += PRIMING_TOKENS + sum(count_message(message, counter) for message in judged)
-    number = len(prepared)
-    writing = number * (ANSWER_TOKENS + VERDICT_TOKENS)
-    return Estimate(2 * number, reading + number * ANSWER_TOKENS, writing)
 
 
 def summarise(lines: Sequence[Json], seed: int) -> Json:
@@ -177,37 +133,6 @@ def _answerable(dataset: Dataset, number: int | None) -> list[Question]:
     if not kept:
         raise DatasetError("no question has an answer")
     return spread(kept, number)
-
-
-def _prepare(
-    dataset: Dataset,
-    questions: Sequence[Question],
-    name: str,
-    top_k: int,
-    budget: int,
-    settings: Settings,
-) -> tuple[list[Prepared], TokenCounter]:
-    """Return the prompts, and what counted them."""
-    with progress_bar() as progress, stored.stored(dataset, settings, progress) as service:
-        counter = service.counter(None)
-        systems = choose([name], dataset, service)
-        if len(systems) != 1:
-            raise typer.BadParameter(f"--system: {name} is not one system")
-        prepared = []
-        for question in progress.track(questions, description="build prompts"):
-            found = systems[0].for_prompt(question, top_k)
-            said = judging.instructions(question.now)
-            prompt = fill(question, found, budget, counter, said)
-            prepared.append(
-                Prepared(
-                    question,
-                    dataset.group(question),
-                    prompt.messages,
-                    prompt.turn_ids,
-                    prompt.tokens,
-                )
-            )
-    return prepared, counter
 
 
 def _plan(
@@ -272,7 +197,7 @@ def _agree(
     yes: bool,
 ) -> None:
     """Show the estimate and ask; ends the command if the answer is no."""
-    found = estimate(waiting, counter)
+    found = answering.estimate(waiting, counter)
     money = f", at most ${found.dollars(price_in, price_out):,.2f}" if price_in or price_out else ""
     stdout().print(
         f"{len(waiting)} questions: {found.calls:,} calls, about {found.input_tokens:,} tokens to "
@@ -282,62 +207,12 @@ def _agree(
         typer.confirm("Ask?", abort=True)
 
 
-def _check_server(settings: Settings) -> None:
-    if settings.upstream_base_url is None and settings.upstream_api_key is None:
-        raise typer.BadParameter(
-            "no model's server is named: give --base-url (or MEMORY_UPSTREAM_BASE_URL), or "
-            "MEMORY_UPSTREAM_API_KEY for OpenAI's"
-        )
-
-
-def _client(settings: Settings) -> openai.OpenAI:
-    key = settings.upstream_api_key
-    return openai.OpenAI(
-        base_url=settings.upstream_base_url,
-        # Servers without keys need none; the client insists on one.
-        api_key="none-needed" if key is None else key.get_secret_value(),
-        max_retries=_RETRIES,
-        timeout=_TIMEOUT_SECONDS,
-    )
-
-
 def _ask_all(client: openai.OpenAI, waiting: Sequence[Prepared], plan: Json, out: Path) -> None:
     """Ask and judge one question after the other; each is on disk before the next is asked."""
     with progress_bar() as progress, (out / "answers.jsonl").open("a", encoding="utf-8") as file:
-        for line in _asked(client, progress.track(waiting, description="ask"), plan):
+        for line in answering.ask(client, progress.track(waiting, description="ask"), plan):
             file.write(f"{json.dumps(line, ensure_ascii=False)}\n")
             file.flush()
-
-
-def _asked(client: openai.OpenAI, waiting: Iterable[Prepared], plan: Json) -> Iterator[Json]:
-    for one in waiting:
-        said = _complete(client, plan["model"], one.messages, ANSWER_TOKENS)
-        judged = judging.to_judge(one.question, said)
-        verdict = _complete(client, plan["judge_model"], judged, VERDICT_TOKENS)
-        yield {
-            "id": one.question.id,
-            "category": one.question.category,
-            "group": one.group,
-            "question": one.question.text,
-            "reference": one.question.answer,
-            "answer": said,
-            "verdict": verdict,
-            "correct": judging.verdict(verdict),
-            "exact_match": exact_match(said, str(one.question.answer)),
-            "f1": token_f1(said, str(one.question.answer)),
-            "turns": list(one.turn_ids),
-            "prompt_tokens": one.tokens,
-        }
-
-
-def _complete(
-    client: openai.OpenAI, model: str, messages: Sequence[Mapping[str, Any]], tokens: int
-) -> str:
-    sent: Any = list(messages)
-    reply = client.chat.completions.create(
-        model=model, messages=sent, temperature=0, max_completion_tokens=tokens
-    )
-    return (reply.choices[0].message.content or "") if reply.choices else ""
 
 
 def _judged(scored: Sequence[Json], seed: int) -> Json | None:

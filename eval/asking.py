@@ -61,8 +61,10 @@ def answer(
         "instead": _instead(question, found),
     }
     if question.gold_conversations:
-        deep = system.search(question, evidence.DEPTH)
-        line["official"] = official.score(dataset, question, [one.turn.id for one in deep])
+        deep = [one.turn for one in system.search(question, evidence.DEPTH)]
+        line["official"] = official.score(dataset, question, [turn.id for turn in deep])
+        reached = list(dict.fromkeys(turn.conversation for turn in deep))
+        line["conversations"] = metrics.score_fully(reached, question.gold_conversations)
     return line, [(one.turn.id, one.score) for one in found]
 
 

@@ -71,7 +71,7 @@ def _run(folder: RunFolder, worst: int) -> str:
             plots.ablation(folder),
             _paired(folder),
             _categories(folder),
-            _official(folder),
+            _otherwise(folder),
             _worst(folder, worst),
         ]
     )
@@ -163,21 +163,31 @@ def _categories(folder: RunFolder) -> str:
     return "".join(shown)
 
 
-def _official(folder: RunFolder) -> str:
-    found = {
-        name: one["official"]
-        for name, one in folder.metrics["systems"].items()
-        if "official" in one
+def _otherwise(folder: RunFolder) -> str:
+    """Return what is counted in another way, of sets that know it."""
+    ways = {
+        "official": "Counted as the set's authors count",
+        "conversations": "Of conversations that hold the answer, reached by their first turn",
     }
+    return "".join(_counted(folder, kind, caption) for kind, caption in ways.items())
+
+
+def _counted(folder: RunFolder, kind: str, caption: str) -> str:
+    systems = folder.metrics["systems"]
+    found = {name: one[kind] for name, one in systems.items() if kind in one}
     if not found:
         return ""
-    names = list(next(iter(found.values()))["metrics"])
-    chosen = [name for name in names if name.endswith(("@5", "@10")) and "recall_any" not in name]
+    first = next(iter(found.values()))
+    names = [
+        name
+        for name in first["metrics"]
+        if name.endswith(("@5", "@10")) and "recall_any" not in name
+    ]
     rows = [
-        [text(system), *(f"{one['metrics'][name]:.3f}" for name in chosen)]
+        [text(system), *(f"{one['metrics'][name]:.3f}" for name in names)]
         for system, one in found.items()
     ]
-    return _html_table("Counted as the set's authors count", ["system", *chosen], rows)
+    return _html_table(f"{caption} ({first['questions']:,} questions)", ["system", *names], rows)
 
 
 def _worst(folder: RunFolder, number: int) -> str:

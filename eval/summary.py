@@ -22,6 +22,8 @@ reported first leaves them out, and they stand apart.
 """
 REPORTED = "without_adversarial"
 ALL = "all"
+BREAKDOWN_DRAWS = 2_000
+"""Resamples behind the interval of a category or a language: there are many, and none decides."""
 COMPARED = ("recall@10", "ndcg@10", "evidence@1000")
 
 Json = dict[str, Any]
@@ -73,13 +75,14 @@ def _system(pairs: Sequence[Answered], seed: int) -> Json:
         found["by_language"] = _by(kept, lambda question: question["language"] or "?", seed)
     found["silent"] = _silent(pairs)
     found["latency_ms"] = _latency([line["seconds"] for _, line in pairs])
-    official = [line["official"] for _, line in pairs if line.get("official")]
-    if official:
-        found["official"] = {"questions": len(official), "metrics": metrics.mean(official)}
+    for kind in ("official", "conversations"):
+        counted = [line[kind] for _, line in pairs if line.get(kind)]
+        if counted:
+            found[kind] = {"questions": len(counted), "metrics": metrics.mean(counted)}
     return found
 
 
-def _part(pairs: Sequence[Answered], seed: int) -> Json:
+def _part(pairs: Sequence[Answered], seed: int, draws: int = statistics.RESAMPLES) -> Json:
     """Return the metrics of some questions with their intervals."""
     if not pairs:
         return {"questions": 0, "metrics": {}, "evidence": {}}
@@ -92,16 +95,20 @@ def _part(pairs: Sequence[Answered], seed: int) -> Json:
         for budget in BUDGETS
     }
     found = {
-        name: asdict(one) for name, one in statistics.intervals(columns, groups, seed=seed).items()
+        name: asdict(one)
+        for name, one in statistics.intervals(columns, groups, seed=seed, draws=draws).items()
     }
     evidence = {
-        str(budget): {"gold": found.pop(f"evidence@{budget}"), **_prompts(pairs, budget, seed)}
+        str(budget): {
+            "gold": found.pop(f"evidence@{budget}"),
+            **_prompts(pairs, budget, seed, draws),
+        }
         for budget in BUDGETS
     }
     return {"questions": len(pairs), "metrics": found, "evidence": evidence}
 
 
-def _prompts(pairs: Sequence[Answered], budget: int, seed: int) -> Json:
+def _prompts(pairs: Sequence[Answered], budget: int, seed: int, draws: int) -> Json:
     """Return how often the short answer stands in the prompt, and the prompt's mean size."""
     prompts = [line["evidence"][str(budget)] for _, line in pairs]
     with_answer = [
@@ -112,7 +119,7 @@ def _prompts(pairs: Sequence[Answered], budget: int, seed: int) -> Json:
     found: Json = {"answers": len(with_answer), "answer": None}
     if with_answer:
         groups, values = zip(*with_answer, strict=True)
-        found["answer"] = asdict(statistics.interval(values, groups, seed=seed))
+        found["answer"] = asdict(statistics.interval(values, groups, seed=seed, draws=draws))
     sizes = [prompt["tokens"] for prompt in prompts if "tokens" in prompt]
     found["mean_tokens"] = round(math.fsum(sizes) / len(sizes), 1) if sizes else None
     return found
@@ -124,7 +131,7 @@ def _by(
     parts: defaultdict[str, list[Answered]] = defaultdict(list)
     for pair in pairs:
         parts[key(pair[0])].append(pair)
-    return {name: _part(parts[name], seed) for name in sorted(parts)}
+    return {name: _part(parts[name], seed, BREAKDOWN_DRAWS) for name in sorted(parts)}
 
 
 def _silent(pairs: Sequence[Answered]) -> Json:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from eval.__main__ import app as eval_app
 from ingest.cli import app as ingest_app
 from memory_service.api.app import create_app
 from memory_service.cli import app
@@ -64,6 +65,18 @@ def test_every_command_of_the_readme_exists() -> None:
             known = getattr(known, "commands", {}).get(word, known)
         options = {flag for parameter in known.params for flag in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, arguments
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/evaluation.md"])
+def test_every_command_of_the_evaluation_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    lines = re.findall(r"^python -m eval (.*?)(?:#.*)?$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        name, *words = shlex.split(line)
+        known = getattr(get_command(eval_app), "commands", {})[name]
+        options = {flag for parameter in known.params for flag in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_the_gate_runs_the_test_command_of_the_readme() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluation_set import checked
 
 from eval import official
 from eval.datasets import Dataset, DatasetError, longmemeval
+from eval.run_folder import RunFolder
 
 DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SAMPLE = DATA / "raw" / "longmemeval_s_sample.json"
@@ -25,7 +27,7 @@ def entry(name: str = "q1", **fields: Any) -> dict[str, Any]:
     return {
         "question_id": name,
         "question_type": "multi-session",
-        "question": "How many kayaks?",
+        "question": "Which kayak is red?",
         "answer": 2,
         "question_date": "2023/12/18 (Mon) 04:17",
         "answer_session_ids": ["answer_a", "answer_b"],
@@ -103,6 +105,19 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path: Path, content: st
     path.write_text(content)
     with pytest.raises(DatasetError, match=r"other\.json"):
         longmemeval.load(path)
+
+
+def test_a_run_counts_it_in_three_ways(tmp_path: Path) -> None:
+    path = tmp_path / "longmemeval.json"
+    path.write_text(json.dumps([entry(), entry("q2_abs")]))
+    options = ["--dataset", "longmemeval-oracle", "--data", str(path), "--systems", "bm25"]
+    checked("run", *options, "--out", str(tmp_path / "run"))
+    found = RunFolder(tmp_path / "run").metrics["systems"]["bm25"]
+    assert [found[kind]["questions"] for kind in ("official", "conversations")] == [1, 1]
+    assert found["without_adversarial"]["questions"] == 1
+    # One of the two gold turns shares a word with the question: one session of two.
+    assert found["official"]["metrics"]["session_recall_any@5"] == 1.0
+    assert found["conversations"]["metrics"]["recall@5"] == 0.5
 
 
 @pytest.mark.skipif(not SAMPLE.is_file(), reason=f"{SAMPLE} is not there: see BENCHMARK_DATA")

@@ -101,7 +101,7 @@ class _Haystack:
                 gold=() if category == ABSTENTION else tuple(dict.fromkeys(gold)),
                 now=_time(self._entry["question_date"]),
                 answer=as_answer(answer),
-                gold_conversations=tuple(dict.fromkeys(places)),
+                gold_conversations=() if category == ABSTENTION else tuple(dict.fromkeys(places)),
             )
 
     def _asked(self) -> Iterator[tuple[str, str, Any, Sequence[str]]]:
