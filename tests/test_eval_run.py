@@ -15,10 +15,12 @@ import pytest
 import pytrec_eval
 from evaluation_set import ASKED, HOSTILE, checked, evaluate, write
 
-from eval import plots
+from eval import plots, scores
+from eval.datasets import own
 from eval.run_folder import RunFolder, read_lines, write_lines
 from memory_service.ranking import Part
 
+BASELINE = Path(__file__).parents[1] / "eval" / "baseline" / "own.jsonl"
 NAME = "a<i>&$x$"
 GOLD = {f"q{number}": gold for number, (*_, gold) in enumerate(ASKED)}
 
@@ -270,3 +272,10 @@ def test_prompts_counted_differently_are_not_compared(run: RunFolder, tmp_path: 
     result = checked("compare", str(kept), str(run.path))
     assert "evidence@1000" not in result.stdout
     assert "is not compared" in result.stderr.replace("\n", " ")
+
+
+def test_the_baseline_in_the_repository_is_of_the_bundled_set() -> None:
+    kept = scores.read(BASELINE, "product")
+    dataset = own.load()
+    assert kept.about["dataset_hash"] == dataset.fingerprint()
+    assert set(kept.values) == {question.id for question in dataset.questions}
