@@ -98,7 +98,7 @@ def _table(
     first: Scores, second: Scores, found: Mapping[str, statistics.Difference | None]
 ) -> Table:
     shown = Table(title=harmless(f"{first.about['dataset']}: {first.about['system']}"))
-    for name in ("metric", "questions", "before", "after", "difference", "95 % interval", "p"):
+    for name in ("metric", "questions", "before", "after", "difference", "95 % interval"):
         left = name == "metric"
         shown.add_column(name, justify="left" if left else "right", no_wrap=left)
     for name, one in found.items():
@@ -109,9 +109,7 @@ def _table(
         style = "red" if one.is_loss else "green" if one.is_gain else ""
         cells = [f"{mean:.4f}" for mean in means]
         interval = f"[{one.low:+.4f}, {one.high:+.4f}]"
-        shown.add_row(
-            name, str(len(ids)), *cells, f"{one.mean:+.4f}", interval, f"{one.p:.3f}", style=style
-        )
+        shown.add_row(name, str(len(ids)), *cells, f"{one.mean:+.4f}", interval, style=style)
     return shown
 
 

@@ -138,11 +138,10 @@ def _paired(folder: RunFolder) -> str:
             [
                 *map(text, cells),
                 f'<span class="{sign}">{lead}</span>',
-                f"{one['p']:.4f}",
                 text(unit),
             ]
         )
-    head = ["the product's lead over", "on", "metric", "lead", "p", "drawn"]
+    head = ["the product's lead over", "on", "metric", "lead", "drawn"]
     return _html_table("Paired, question by question", head, rows) if rows else ""
 
 

@@ -62,12 +62,12 @@ def evidence(folder: RunFolder) -> str:
     budgets = folder.about["budgets"]
 
     def draw(axes: Axes) -> None:
-        for number, system in enumerate(systems):
+        for number, system in enumerate(systems, start=1):
             prompts = folder.metrics["systems"][system][REPORTED]["evidence"]
             if not prompts:
                 continue
             gold = [prompts[str(budget)]["gold"] for budget in budgets]
-            colour = _COLOURS[number % len(_COLOURS)]
+            colour = _COLOURS[0 if system == PRODUCT else 1 + number % (len(_COLOURS) - 1)]
             wide = 2.6 if system == PRODUCT else 1.4
             means = [one["mean"] for one in gold]
             axes.plot(budgets, means, "o-", color=colour, label=system, linewidth=wide)
@@ -120,7 +120,7 @@ def ablation(folder: RunFolder, metric: str = "recall@10") -> str:
         axes.invert_yaxis()
         axes.set_xlabel(f"{metric} lost without it, with 95 % interval")
         axes.set_title(f"What each part earns: {folder.about['dataset']}")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right")
 
     return _svg(draw, height=1.4 + 0.6 * len(parts))
 
@@ -141,6 +141,8 @@ def latency(folders: Sequence[RunFolder]) -> str:
                     alpha=0.7,
                 )
         axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(*_round_numbers(*axes.get_xlim()))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("turns where a question looks")
         axes.set_ylabel("one recall, median, ms")
@@ -149,6 +151,17 @@ def latency(folders: Sequence[RunFolder]) -> str:
             axes.legend(fontsize=8)
 
     return _svg(draw)
+
+
+def _round_numbers(low: float, high: float) -> tuple[list[int], list[str]]:
+    """Return 1, 2 and 5 times the powers of ten in a range, and how they are written."""
+    ticks = [
+        digit * 10**power
+        for power in range(8)
+        for digit in (1, 2, 5)
+        if low <= digit * 10**power <= high
+    ]
+    return ticks, [f"{tick:,}" for tick in ticks]
 
 
 def _times(folder: RunFolder) -> dict[int, float]:

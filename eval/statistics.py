@@ -3,14 +3,19 @@
 Questions about one conversation are no independent observations: they share its speakers, its
 topics and its luck. So the bootstrap draws whole groups (a conversation, or a user with all of
 his) with replacement and takes the mean over the questions of those drawn (Field and Welsh,
-"Bootstrapping clustered data", 2007); an interval is the middle 95 % of the resampled means. Under
-`MIN_GROUPS` groups that says nothing, and questions are drawn instead; the result names which.
+"Bootstrapping clustered data", 2007). The middle 95 % of the resampled means would be too narrow
+for few groups (of 5, it held the truth in 84 % of trials), so as much more of them is taken as a
+t-distribution is wider than a normal one: the expanded percentile interval of Hesterberg, "What
+Teachers Should Know About the Bootstrap" (2015). Under `MIN_GROUPS` groups no interval means
+anything, and questions are drawn instead; the result names which.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -18,9 +23,9 @@ import numpy.typing as npt
 
 RESAMPLES = 10_000
 MIN_GROUPS = 5
-"""With fewer, the middle 95 % of what can be drawn is next to everything that can be drawn."""
+"""With fewer, an interval is next to everything that can be drawn."""
 
-_LOW, _HIGH = 2.5, 97.5
+_OUTSIDE = 0.05
 _AT_ONCE = 1_000
 
 Unit = Literal["groups", "questions"]
@@ -56,7 +61,7 @@ def intervals(
     table = np.array(list(values.values()), float).T
     sums, counts, unit = _summed(table, groups)
     resampled = _resampled(sums, counts, seed, draws)
-    lows, highs = np.percentile(resampled, [_LOW, _HIGH], axis=0)
+    lows, highs = np.quantile(resampled, _tails(len(sums)), axis=0)
     means = sums.sum(axis=0) / counts.sum()
     return {
         # Of equal values the resampled sums differ in their last bits; no mean is ever outside.
@@ -69,15 +74,11 @@ def intervals(
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one system has ahead of another, question by question, with its 95 % interval.
-
-    `p` is two-sided: twice the share of resampled differences on the other side of 0.
-    """
+    """What one system has ahead of another, question by question, with its 95 % interval."""
 
     mean: float
     low: float
     high: float
-    p: float
     unit: Unit
     units: int
 
@@ -104,14 +105,31 @@ def difference(
     paired = np.subtract(np.asarray(values, float), np.asarray(others, float))
     sums, counts, unit = _summed(paired[:, None], groups)
     if not paired.any():
-        return Difference(0.0, 0.0, 0.0, 1.0, unit, len(sums))
+        return Difference(0.0, 0.0, 0.0, unit, len(sums))
     means = _resampled(sums, counts, seed, draws)[:, 0]
-    low, high = np.percentile(means, [_LOW, _HIGH]).tolist()
+    low, high = np.quantile(means, _tails(len(sums))).tolist()
     mean = float(paired.mean())
-    # One more of each, as if the sample itself were drawn: p is never 0.
-    above, below = (float(np.sum(side) + 1) for side in (means >= 0.0, means <= 0.0))
-    p = min(1.0, 2.0 * min(above, below) / (len(means) + 1))
-    return Difference(mean, min(low, mean), max(high, mean), p, unit, len(sums))
+    return Difference(mean, min(low, mean), max(high, mean), unit, len(sums))
+
+
+def _tails(units: int) -> tuple[float, float]:
+    """Return the quantiles between which an expanded percentile interval lies."""
+    if units < 2:
+        return 0.0, 1.0
+    wide = math.sqrt(units / (units - 1)) * _student(units - 1)
+    below = NormalDist().cdf(-wide)
+    return below, 1.0 - below
+
+
+def _student(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t (Abramowitz and Stegun, 26.7.5; 0.3 % off at 4)."""
+    z = NormalDist().inv_cdf(1.0 - _OUTSIDE / 2)
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )
 
 
 def _summed(table: Floats, groups: Sequence[str]) -> tuple[Floats, Floats, Unit]:
