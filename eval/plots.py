@@ -10,17 +10,18 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import matplotlib as mpl
 import typer
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from eval.console import complain
+from eval.extras import extra
 from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES
 from eval.summary import ALL, REPORTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PRODUCT = "product"
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -177,8 +178,8 @@ def _times(folder: RunFolder) -> dict[int, float]:
 
 def _svg(draw: Callable[[Axes], None], height: float = 4.2) -> str:
     """Return what a function draws on axes, as an `<svg>` that names no other document."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8, height), layout="constrained")
+    with extra("matplotlib").rc_context(_STYLE):
+        figure = extra("matplotlib.figure").Figure(figsize=(8, height), layout="constrained")
         draw(figure.subplots())
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None}, transparent=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import pytrec_eval
 from evaluation_set import ASKED, HOSTILE, checked, evaluate, write
+from standin_embeddings import standin_embeddings
 
 from eval import plots, scores
 from eval.datasets import own
@@ -279,3 +281,32 @@ def test_the_baseline_in_the_repository_is_of_the_bundled_set() -> None:
     dataset = own.load()
     assert kept.about["dataset_hash"] == dataset.fingerprint()
     assert set(kept.values) == {question.id for question in dataset.questions}
+
+
+@pytest.mark.parametrize("package", ["bm25s", "matplotlib"])
+def test_without_the_extra_it_is_said_how_to_get_it(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    commands = {
+        "bm25s": ["run", *write(tmp_path), "--systems", "bm25", "--out", str(tmp_path / "run")],
+        "matplotlib": ["plots", str(run.path), "--out", str(tmp_path)],
+    }
+    result = evaluate(*commands[package])
+    assert result.exit_code == 1
+    assert f"the package {package} is missing: pip install" in result.stderr.replace("\n", " ")
+
+
+def test_another_embedder_is_compared_and_chroma_can_answer_every_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with standin_embeddings() as server:
+        monkeypatch.setenv("MEMORY_EMBEDDER_BASE_URL", server.base_url)
+        monkeypatch.setenv("MEMORY_EMBEDDER_MODEL", "made-up")
+        options = ["--systems", "product,dense:openai", "--exact-scan-max", "0"]
+        checked("run", *write(tmp_path), *options, "--out", str(tmp_path / "run"))
+    found = RunFolder(tmp_path / "run")
+    assert found.systems == ["product", "dense-openai"]
+    assert found.about["settings"]["exact_scan_max"] == 0
+    assert found.metrics["systems"]["product"]["without_adversarial"]["questions"] == 4
+    assert server.base_url not in (tmp_path / "run" / "run.json").read_text()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
-import bm25s
 import numpy as np
 
 from eval.datasets import Question
+from eval.extras import extra
 from eval.systems import Baseline, Found
 from eval.systems.passages import Place, Places, grouped
 from memory_service.analyser import terms
@@ -28,6 +29,7 @@ class BM25(Baseline):
     def __init__(self, places: Places) -> None:
         # The library logs every index at the level of debugging, and asks for that level itself.
         logging.getLogger("bm25s").setLevel(logging.WARNING)
+        self._library = extra("bm25s")
         self._places = places
         self._index = lru_cache(maxsize=8)(self._built)
 
@@ -41,9 +43,9 @@ class BM25(Baseline):
         scores = index.get_scores(wanted)
         return grouped(place, {int(n): float(scores[n]) for n in np.flatnonzero(scores)}, depth)
 
-    def _built(self, key: tuple[str, ...]) -> tuple[Place, bm25s.BM25]:
+    def _built(self, key: tuple[str, ...]) -> tuple[Place, Any]:
         place = self._places.of_conversations(key)
-        index = bm25s.BM25(method="lucene")
+        index = self._library.BM25(method="lucene")
         corpus = [terms(passage.text, place.language) for passage in place.passages]
         index.index(corpus, show_progress=False)
         return place, index
