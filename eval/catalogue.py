@@ -19,6 +19,9 @@ DatasetName = Literal[
 ]
 NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 
+AUDIT = "locomo_errors.json"
+"""Under what name the corrections of LoCoMo's labels are fetched."""
+
 # Sets that are read as turns and questions in JSON lines, by the beginning of their files' names.
 _AS_LINES: Mapping[str, str] = {"realtalk": "realtalk", "beam": "beam_100k", "tmd": "tmd"}
 PUBLISHED: Mapping[str, str] = {
@@ -61,11 +64,17 @@ class Source:
         if self.name == "own":
             return []
         read = [self.data or self._fetched()] if self.name in PUBLISHED else [*self._lines()]
-        return [path for path in (*read, self.audit) if path is not None]
+        return [path for path in (*read, self._corrections()) if path is not None]
+
+    def _corrections(self) -> Path | None:
+        """Return the file of LoCoMo's corrected labels, if they are asked for."""
+        fetched = FETCHED / AUDIT
+        wanted = self.audit_gold and self.name == "locomo" and fetched.exists()
+        return self.audit or (fetched if wanted else None)
 
     def _published(self, data: Path) -> Dataset:
         if self.name == "locomo":
-            return locomo.load(data, audit=self.audit)
+            return locomo.load(data, audit=self._corrections())
         return longmemeval.load(data)
 
     def _lines(self) -> tuple[Path, Path]:
@@ -95,10 +104,10 @@ class Source:
         in_lines = self.name == "jsonl" or self.name in _AS_LINES
         if self.audit is not None and self.name != "locomo":
             raise typer.BadParameter(f"--dataset {self.name} takes no --audit")
-        if self.audit_gold and self.name == "locomo" and self.audit is None:
+        if self.audit_gold and self.name == "locomo" and self._corrections() is None:
             raise typer.BadParameter(
-                "LoCoMo's published file has no corrected labels: name them with --audit FILE, "
-                'JSON lines of {"id", "audit_gold"}'
+                "LoCoMo's published file has no corrected labels: get them with `python -m eval "
+                "fetch locomo-audit`, or name them with --audit FILE"
             )
         if self.audit_gold and not in_lines and self.name != "locomo":
             raise typer.BadParameter(f"--dataset {self.name} has no corrected labels")

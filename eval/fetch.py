@@ -1,7 +1,9 @@
 """`python -m eval fetch`: a published set from its official place, its bytes checked.
 
 The hashes are those of the published files at a fixed revision, so that a set is the same for
-everybody. Nothing of a set is part of the project: who fetches one has its licence to keep.
+everybody. Where none is known, the one of the first fetch is kept beside the file and shown, and
+other bytes are refused from then on. Nothing of a set is part of the project: who fetches one has
+its licence to keep.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ import httpx2
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from eval.catalogue import FETCHED, PUBLISHED
+from eval.catalogue import AUDIT, FETCHED, PUBLISHED
 from eval.console import complain
 from memory_service.terminal import harmless, stderr, stdout
+
+FILES: Mapping[str, str] = {**PUBLISHED, "locomo-audit": AUDIT}
+"""What can be fetched, and under what name it is kept."""
 
 _TIMEOUT_SECONDS = 30.0
 _LONGMEMEVAL = (
@@ -34,7 +39,11 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Where a set is published, under what licence; `url` and `sha256` where it can be fetched."""
+    """Where a set is published, under what licence.
+
+    `url` is None where it is published in a form that is not read here, `sha256` where it is not
+    known.
+    """
 
     home: str
     licence: str
@@ -49,6 +58,12 @@ PUBLICATIONS: Mapping[str, Publication] = {
         url="https://raw.githubusercontent.com/snap-research/locomo/"
         "3eb6f2c585f5e1699204e3c3bdf7adc5c28cb376/data/locomo10.json",
         sha256="79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4",
+    ),
+    "locomo-audit": Publication(
+        home="https://github.com/dial481/locomo-audit",
+        licence="CC BY-NC 4.0",
+        url="https://raw.githubusercontent.com/dial481/locomo-audit/"
+        "ded8d0f08903d72b5a5eeda4fee5ced76126e7bc/errors.json",
     ),
     "longmemeval-s": Publication(
         home="https://github.com/xiaowu0162/LongMemEval",
@@ -81,25 +96,31 @@ def fetch(
         path = obtain(name, one, folder)
     except (FetchError, OSError) as error:
         raise complain("fetch", error) from error
-    stdout().print(harmless(f"{path} is there. Run: python -m eval run --dataset {name} --out RUN"))
+    stdout().print(harmless(f"{path} is there. docs/evaluation.md says what to do with it."))
 
 
 def obtain(name: str, one: Publication, folder: Path) -> Path:
     """Return the set's file, fetched unless it is there; raises FetchError."""
-    if one.url is None or one.sha256 is None:
+    if one.url is None:
         raise FetchError(
             f"{name} is not published in a form that is read here. Get it at {one.home} and write "
             "its turns and questions as JSON lines: docs/evaluation.md says how."
         )
-    path = folder / PUBLISHED[name]
+    path = folder / FILES[name]
+    kept = path.with_name(f"{path.name}.sha256")
+    wanted = one.sha256 or (kept.read_text(encoding="ascii").strip() if kept.exists() else None)
     if path.exists():
-        _check(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), one.sha256)
+        _check(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), wanted)
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
         part = Path(unfinished) / path.name
-        _check(one.url, _download(one.url, part), one.sha256)
+        found = _download(one.url, part)
+        _check(one.url, found, wanted)
         part.replace(path)
+    if wanted is None:
+        kept.write_text(f"{found}\n", encoding="ascii")
+        stdout().print(f"No hash of {path.name} was known; from now on it is {found}.")
     return path
 
 
@@ -129,8 +150,8 @@ def _download(url: str, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check(what: str, found: str, wanted: str) -> None:
-    if found != wanted:
+def _check(what: str, found: str, wanted: str | None) -> None:
+    if wanted not in {None, found}:
         raise FetchError(
             f"{what} is not the published file: its SHA-256 is {found}, not {wanted}. Nothing was "
             "kept of a download; a file that was there before should be moved away."

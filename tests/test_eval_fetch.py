@@ -42,7 +42,7 @@ def place() -> Iterator[str]:
         thread.join()
 
 
-def published(url: str, sha256: str = SHA256) -> Publication:
+def published(url: str, sha256: str | None = SHA256) -> Publication:
     return Publication("https://example.org", "a licence", url, sha256)
 
 
@@ -65,6 +65,15 @@ def test_a_file_that_is_there_is_checked_and_not_fetched_again(tmp_path: Path) -
     there.write_bytes(b"changed")
     with pytest.raises(FetchError, match="is not the published file"):
         obtain("locomo", published("http://127.0.0.1:1/file"), tmp_path)
+
+
+def test_where_no_hash_is_known_the_first_one_is_kept(place: str, tmp_path: Path) -> None:
+    unknown = published(f"{place}/file", None)
+    path = obtain("locomo-audit", unknown, tmp_path)
+    assert (tmp_path / f"{path.name}.sha256").read_text() == f"{SHA256}\n"
+    path.write_bytes(b"changed")
+    with pytest.raises(FetchError, match="is not the published file"):
+        obtain("locomo-audit", unknown, tmp_path)
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
@@ -90,11 +99,11 @@ def test_the_licence_is_shown_and_an_unreadable_form_is_explained(tmp_path: Path
 def test_an_unknown_set_is_answered_with_the_known_ones() -> None:
     result = evaluate("fetch", "squad")
     assert result.exit_code == 2
-    assert "locomo, longmemeval-s" in result.stderr.replace("\n", " ")
+    assert "locomo, locomo-audit, longmemeval-s" in result.stderr.replace("\n", " ")
 
 
 def test_every_set_but_the_bundled_one_says_where_it_comes_from() -> None:
-    assert set(fetch.PUBLICATIONS) == set(NAMES) - {"own", "jsonl"}
+    assert set(fetch.PUBLICATIONS) == {*NAMES, "locomo-audit"} - {"own", "jsonl"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -140,7 +140,7 @@ def test_a_folder_with_something_in_it_is_no_place_for_a_run(
         (["--dataset", "locomo"], "--dataset locomo needs --data"),
         (["--dataset", "own", "--docs", __file__], "--dataset own takes no --docs"),
         (["--dataset", "own", "--audit-gold"], "own has no corrected labels"),
-        (["--dataset", "locomo", "--data", __file__, "--audit-gold"], "name them with --audit"),
+        (["--dataset", "locomo", "--data", __file__, "--audit-gold"], "or name them with --audit"),
     ],
 )
 def test_a_wrong_option_is_explained(tmp_path: Path, arguments: list[str], complaint: str) -> None:

@@ -217,6 +217,24 @@ def test_a_table_of_corrections_changes_locomos_gold(tmp_path: Path) -> None:
     assert found.notes[-1] == "1 questions have another gold by audit.jsonl"
 
 
+def test_the_published_audit_changes_locomos_gold(tmp_path: Path) -> None:
+    data = published(tmp_path)
+    data.write_text(data.read_text().replace('"sample_id": "c"', '"sample_id": "conv-30"'))
+    errors = tmp_path / "errors.json"
+    error = {"question_id": "locomo_1_qa0", "correct_evidence": ["D1:2", "D1:1"]}
+    errors.write_text(json.dumps([error, {**error, "question_id": "locomo_0_qa5"}]))
+    found = locomo.load(data, audit=errors)
+    assert found.questions[0].gold == ("conv-30/D1:2", "conv-30/D1:1")
+
+
+@pytest.mark.parametrize("content", ["{", '[{"question_id": "q1"}]', '[{"correct_evidence": []}]'])
+def test_another_list_than_the_audits_is_refused(tmp_path: Path, content: str) -> None:
+    errors = tmp_path / "errors.json"
+    errors.write_text(content)
+    with pytest.raises(DatasetError, match=r"errors\.json"):
+        locomo.load(published(tmp_path), audit=errors)
+
+
 def test_a_correction_that_names_no_turn_is_refused(tmp_path: Path) -> None:
     table = write_lines(tmp_path / "audit.jsonl", {"id": "c/q0", "audit_gold": ["c/D9:9"]})
     with pytest.raises(DatasetError, match="c/q0 names an unknown turn"):

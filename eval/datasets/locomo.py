@@ -7,8 +7,9 @@ A question names its evidence by turn. Some names are misspelt (`D8:6; D9:17` in
 `D:11:26`, `D30:05`): those that can be read in one way only are repaired, and those that cannot,
 or name a turn that is not there, are left out; `Dataset.notes` lists them all.
 
-Other labels are well written and wrong. Who audited them can give corrections: JSON lines with the
-`id` of a question and its `audit_gold`, which are not part of the published file.
+Other labels are well written and wrong. Corrections are no part of the published file; they are
+read from JSON lines with the `id` of a question and its `audit_gold`, or from the list of errors of
+https://github.com/dial481/locomo-audit, which names a question by numbers (`locomo_1_qa24`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ CATEGORIES = {1: "multi_hop", 2: "temporal", 3: "open_domain", 4: "single_hop", 
 _SESSION = re.compile(r"session_(\d+)")
 _TIME = "%I:%M %p on %d %B, %Y"
 _NAME = re.compile(r"D:?(\d+):(\d+)")
+_AUDITED = re.compile(r"locomo_(\d+)_qa(\d+)")
+# The audit numbers the conversations as the published file orders them; a part of it has gaps.
+_PUBLISHED_ORDER = tuple(f"conv-{n}" for n in (26, 30, 41, 42, 43, 44, 47, 48, 49, 50))
 _BETWEEN = re.compile(r"[\s,;]+")
 
 
@@ -73,11 +77,7 @@ def _corrected(
     notes: list[str],
 ) -> Iterator[Question]:
     """Yield the questions with the gold of the corrections, where these have one."""
-    corrections = {
-        jsonl.string(line, "id", where): jsonl.ids(line, "audit_gold", where)
-        for where, line in jsonl.lines(audit)
-        if "audit_gold" in line
-    }
+    corrections = _corrections(audit)
     changed = 0
     for question in questions:
         gold = corrections.get(question.id, question.gold)
@@ -87,6 +87,37 @@ def _corrected(
         changed += set(gold) != set(question.gold)
         yield replace(question, gold=gold)
     notes.append(f"{changed} questions have another gold by {audit.name}")
+
+
+def _corrections(audit: Path) -> dict[str, tuple[str, ...]]:
+    """Return the corrected gold by question."""
+    if audit.suffix == ".json":
+        return _audited(audit)
+    return {
+        jsonl.string(line, "id", where): jsonl.ids(line, "audit_gold", where)
+        for where, line in jsonl.lines(audit)
+        if "audit_gold" in line
+    }
+
+
+def _audited(errors: Path) -> dict[str, tuple[str, ...]]:
+    """Read the audit's list; an error of the answer alone repeats the evidence, or names none."""
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        for error in json.loads(errors.read_text(encoding="utf-8")):
+            numbers = _AUDITED.fullmatch(error["question_id"])
+            if numbers is None:
+                raise DatasetError(f"{errors.name}: {error['question_id']!r} names no question")
+            name = _PUBLISHED_ORDER[int(numbers[1])]
+            turns = [
+                f"D{int(m[1])}:{int(m[2])}" for m in _NAME.finditer(str(error["correct_evidence"]))
+            ]
+            if turns:
+                gold = tuple(f"{name}/{one}" for one in dict.fromkeys(turns))
+                found[f"{name}/q{int(numbers[2])}"] = gold
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DatasetError(f"{errors.name}: not the audit's format: {error!r}") from error
+    return found
 
 
 def read_evidence(written: str, known: Collection[str]) -> tuple[list[str], list[str]]:
