@@ -28,6 +28,8 @@ from eval.run import PACKAGES, spread
 from eval.run_folder import RunError
 from eval.stored import MeasurementError
 from eval.summary import ADVERSARIAL
+from eval.systems import PRODUCT
+from eval.systems.choice import check
 from memory_service import logs
 from memory_service.errors import ServiceError
 from memory_service.settings import load_settings
@@ -47,7 +49,7 @@ def answers(
         str | None, typer.Option(help="Its server, up to and with /v1; else the settings'.")
     ] = None,
     dataset: Annotated[DatasetName, typer.Option(help="The set; own is bundled.")] = "own",
-    system: Annotated[str, typer.Option(help="Whose turns fill the prompts.")] = "product",
+    system: Annotated[str, typer.Option(help="Whose turns fill the prompts.")] = PRODUCT,
     top_k: Annotated[int, typer.Option(min=1, help="Most turns in a prompt.")] = 50,
     budget: Annotated[int, typer.Option(min=300, help="Tokens of a prompt.")] = 1_000,
     questions: Annotated[
@@ -63,6 +65,7 @@ def answers(
 ) -> None:
     """Let a model answer from each prompt, and a model judge; prompts are the project's own."""
     source = Source(dataset, docs, queries, data)
+    check([system])
     try:
         settings = load_settings(log_level="error", upstream_base_url=base_url)
         logs.configure(settings.log_format, settings.log_level)

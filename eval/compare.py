@@ -13,6 +13,7 @@ from eval import scores, statistics
 from eval.console import complain, output_file
 from eval.run_folder import RunError, RunFolder
 from eval.scores import SILENT, Scores
+from eval.systems import PRODUCT
 from memory_service.terminal import harmless, stderr, stdout
 
 COMPARED = ("recall@10", "evidence@1000", SILENT)
@@ -23,7 +24,7 @@ INCOMPARABLE = 2
 def compare(
     before: Annotated[Path, typer.Argument(help="Folder of a run, or a baseline.")],
     after: Annotated[Path, typer.Argument(help="Folder of a run, or a baseline.")],
-    system: Annotated[str, typer.Option(help="Whose answers, of a run.")] = "product",
+    system: Annotated[str, typer.Option(help="Whose answers, of a run.")] = PRODUCT,
     show: Annotated[int, typer.Option(min=0, help="Questions shown each way.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
 ) -> None:
@@ -50,7 +51,7 @@ def compare(
 def baseline(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     out: Annotated[Path, output_file("File of the baseline.")],
-    system: Annotated[str, typer.Option(help="Whose answers.")] = "product",
+    system: Annotated[str, typer.Option(help="Whose answers.")] = PRODUCT,
 ) -> None:
     """Keep a run's scores as a baseline, for `compare`."""
     try:

@@ -14,6 +14,7 @@ from eval import plots
 from eval.run_folder import RunFolder
 from eval.splits import SIDES
 from eval.summary import ADVERSARIAL, ALL, REPORTED, value
+from eval.systems import PRODUCT
 
 METRICS = ("recall@5", "recall@10", "recall@25", "recall@50", "ndcg@10", "mrr")
 FURTHER = ("recall_any@5", "recall_any@10", "recall_all@5", "recall_all@10")
@@ -191,7 +192,7 @@ def _counted(folder: RunFolder, kind: str, caption: str) -> str:
 
 def _worst(folder: RunFolder, number: int) -> str:
     """Return the questions that the product (else the first system) answers worst."""
-    system = "product" if "product" in folder.systems else folder.systems[0]
+    system = PRODUCT if PRODUCT in folder.systems else folder.systems[0]
     lines = [
         line
         for line in folder.answers(system)

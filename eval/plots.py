@@ -19,11 +19,11 @@ from eval.extras import extra
 from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES
 from eval.summary import ALL, REPORTED
+from eval.systems import PRODUCT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PRODUCT = "product"
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 _STYLE: Any = {

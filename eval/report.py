@@ -14,6 +14,7 @@ from eval import html_report, runs
 from eval.console import complain, output_file
 from eval.run_folder import RunError, RunFolder
 from eval.summary import REPORTED
+from eval.systems import PRODUCT
 from memory_service.terminal import harmless, stderr, stdout
 
 Json = dict[str, Any]
@@ -45,8 +46,20 @@ def show(folders: Sequence[RunFolder]) -> None:
         for note in folder.about["notes"]:
             stderr().print(harmless(f"label {note}", style="yellow"))
         stdout().print(_systems(folder))
+        if PRODUCT in folder.systems:
+            stdout().print(silence(folder.metrics["systems"][PRODUCT]["silent"]))
         if folder.metrics["paired"]:
             stdout().print(_paired(folder))
+
+
+def silence(silent: Json) -> str:
+    """Return how often the product offered nothing to a prompt, rightly and wrongly."""
+    said = []
+    for kind, word in (("without_gold", "have no gold"), ("with_gold", "have gold")):
+        number = silent[kind]["questions"]
+        empty = round((silent[kind]["share"] or 0.0) * number)
+        said.append(f"{empty} of the {number} questions that {word}")
+    return f"The product offered nothing to a prompt for {said[0]}, and for {said[1]}."
 
 
 def interval(one: Json | None) -> str:

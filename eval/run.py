@@ -23,7 +23,7 @@ from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES, side
 from eval.stored import MeasurementError
 from eval.systems import TIES
-from eval.systems.choice import choose
+from eval.systems.choice import check, choose
 from memory_service import logs
 from memory_service.errors import ServiceError
 from memory_service.settings import Settings, load_settings
@@ -65,6 +65,7 @@ def run(
     """Measure systems side by side: recall, evidence in the prompt, latency, with intervals."""
     source = Source(dataset, docs, queries, data, audit, audit_gold, paraphrases)
     names = [name.strip() for name in systems.split(",")]
+    check(names)
     try:
         settings = load_settings(log_level="error", exact_scan_max=exact_scan_max)
         logs.configure(settings.log_format, settings.log_level)

@@ -15,6 +15,7 @@ from typing import Any
 from eval import metrics, statistics
 from eval.evidence import BUDGETS
 from eval.splits import SIDES
+from eval.systems import PRODUCT
 
 ADVERSARIAL = "adversarial"
 """LoCoMo's name for questions that no turn answers; their gold is a distractor, so what is
@@ -153,15 +154,15 @@ def _latency(seconds: Sequence[float]) -> Json:
 
 def _paired(pairs: Mapping[str, Sequence[Answered]], seed: int) -> list[Json]:
     """Return what the product has ahead of each other system, on all and on each side."""
-    if "product" not in pairs:
+    if PRODUCT not in pairs:
         return []
-    ours = reported(pairs["product"])
+    ours = reported(pairs[PRODUCT])
     found = []
     for system, theirs in pairs.items():
         others = {line["id"]: line for _, line in theirs}
         for part in ("", *SIDES):
             chosen = [pair for pair in ours if part in {"", pair[0]["side"]}]
-            for name in COMPARED if system != "product" and chosen else ():
+            for name in COMPARED if system != PRODUCT and chosen else ():
                 first = [value(line, name) or 0.0 for _, line in chosen]
                 second = [value(others[line["id"]], name) or 0.0 for _, line in chosen]
                 groups = [question["group"] for question, _ in chosen]

@@ -135,7 +135,7 @@ def test_a_folder_with_something_in_it_is_no_place_for_a_run(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--systems", "oracle"], "there is no 'oracle'"),
+        (["--systems", "oracle"], "there is no system 'oracle'"),
         (["--skip-category", "fact"], "no question is 'fact'"),
         (["--dataset", "locomo"], "--dataset locomo needs --data"),
         (["--dataset", "own", "--docs", __file__], "--dataset own takes no --docs"),

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from eval.datasets import Question, Turn
 
+PRODUCT = "product"
 TIES = "higher score, newer turn, larger id"
 
 

@@ -9,11 +9,11 @@ from functools import partial
 import typer
 
 from eval.datasets import Dataset
-from eval.systems import System
+from eval.systems import PRODUCT, System
 from eval.systems.bm25 import BM25
 from eval.systems.dense import Dense
 from eval.systems.passages import Places
-from eval.systems.product import NAME, Product, name_without
+from eval.systems.product import Product, name_without
 from eval.systems.recency import FullHistory, LastTurns
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.ranking import Part
@@ -23,11 +23,13 @@ GROUPS = ("all", "baselines", "ablations")
 EMBEDDER = "dense:"
 """`dense:NAME` compares another embedder: openai, or chroma:FUNCTION."""
 
+_OTHER_EMBEDDER = re.compile(rf"{EMBEDDER}\S+")
+
 Makers = Mapping[str, Callable[[], System]]
 
 
 def choose(names: Sequence[str], dataset: Dataset, service: Service) -> list[System]:
-    """Return the systems of these names, each once; raises BadParameter for an unknown one."""
+    """Return the systems of these names, which were checked, each once."""
     known = _makers(dataset, service)
     chosen: dict[str, System] = {}
     for name in names:
@@ -37,11 +39,18 @@ def choose(names: Sequence[str], dataset: Dataset, service: Service) -> list[Sys
     return list(chosen.values())
 
 
+def check(asked: Sequence[str]) -> None:
+    """Raise BadParameter for a name that no system has, before anything is stored."""
+    for name in asked:
+        if name not in names() and not _OTHER_EMBEDDER.fullmatch(name):
+            raise typer.BadParameter(f"there is no system {name!r}; there are {', '.join(names())}")
+
+
 def names() -> list[str]:
     """Return every name that may be asked for."""
     without = [name_without(part) for part in Part]
     baselines = [LastTurns.name, FullHistory.name, BM25.name, "dense", "dense-local"]
-    return [*GROUPS, *baselines, f"{EMBEDDER}NAME", NAME, *without]
+    return [*GROUPS, *baselines, f"{EMBEDDER}NAME", PRODUCT, *without]
 
 
 def _makers(dataset: Dataset, service: Service) -> Makers:
@@ -54,25 +63,26 @@ def _makers(dataset: Dataset, service: Service) -> Makers:
     }
     if service.settings.embedder != "local":
         makers["dense-local"] = lambda: Dense(places, LocalEmbedder(), "local")
-    makers[NAME] = lambda: Product(dataset, service)
+    makers[PRODUCT] = lambda: Product(dataset, service)
     for part in Part:
         makers[name_without(part)] = partial(Product, dataset, service, part)
     return makers
 
 
 def _expanded(name: str, known: Makers) -> list[str]:
-    ablations = [one for one in known if one.startswith(f"{NAME}-")]
+    ablations = [one for one in known if one.startswith(f"{PRODUCT}-")]
     if name == "ablations":
         return ablations
     if name == "baselines":
-        return [one for one in known if one != NAME and one not in ablations]
+        return [one for one in known if one != PRODUCT and one not in ablations]
     return list(known) if name == "all" else [name]
 
 
 def _made(name: str, known: Makers, dataset: Dataset, service: Service) -> System:
     if name in known:
         return known[name]()
-    if re.fullmatch(rf"{EMBEDDER}\S+", name):
-        settings = service.settings.model_copy(update={"embedder": name.removeprefix(EMBEDDER)})
-        return Dense(Places(dataset, settings), embedder_of(settings), settings.embedder)
-    raise typer.BadParameter(f"--systems: there is no {name!r}; there are {', '.join(names())}")
+    kind = name.removeprefix(EMBEDDER)
+    if name == "dense-local" or kind == service.settings.embedder:
+        return known["dense"]()
+    settings = service.settings.model_copy(update={"embedder": kind})
+    return Dense(Places(dataset, settings), embedder_of(settings), kind)

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from eval import stored
 from eval.datasets import Dataset, Question, Turn
-from eval.systems import Found
+from eval.systems import PRODUCT, Found
 from memory_service.ranking import ALL_PARTS, Part
 from memory_service.service import Service
-
-NAME = "product"
 
 
 class Product:
     """What `/v1/search` finds, and what a prompt is offered: that passes the floor of relevance."""
 
     def __init__(self, dataset: Dataset, service: Service, without: Part | None = None) -> None:
-        self.name = NAME if without is None else name_without(without)
+        self.name = PRODUCT if without is None else name_without(without)
         self._project = service.local_project()
         parts = ALL_PARTS if without is None else ALL_PARTS - {without}
         self._recaller = service.new_recaller(parts)
@@ -45,4 +43,4 @@ class Product:
 
 def name_without(part: Part) -> str:
     """Return the name of the product without a part."""
-    return f"{NAME}-without-{part.value}"
+    return f"{PRODUCT}-without-{part.value}"
