@@ -27,13 +27,13 @@ NEIGHBOUR_WEIGHTS = {-1: 0.45, 1: 0.3, -2: 0.2, 2: 0.15}
 class Part(StrEnum):
     """A part of recall that a measurement can leave out, to see what it earns.
 
-    No setting does: a service has them all.
+    No setting does: a service has them all. A channel is called what traces call it.
     """
 
     WORDS = "words"
-    VECTORS = "vectors"
+    VECTORS = "vector"
     NEIGHBOURS = "neighbours"
-    USER_BONUS = "user_bonus"
+    USER_BONUS = "user"
     QUERY_WEIGHTS = "query_weights"
     FLOOR = "floor"
 
