@@ -51,7 +51,9 @@ class MeasurementError(Exception):
 def stored(dataset: Dataset, settings: Settings, progress: Progress) -> Iterator[Service]:
     """Store a set in a service of its own, indexed to the last vector; all is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="eval-") as folder:
-        there = settings.model_copy(update={"data_dir": Path(folder) / "data"})
+        # Without a model: summaries of a set would cost money, and are not what is measured.
+        private = {"data_dir": Path(folder) / "data", "upstream_base_url": None}
+        there = settings.model_copy(update=private)
         with Service.open(there, purpose="eval") as service:
             store(service, service.local_project(), dataset, progress)
             wait_for_index(service, progress)
