@@ -68,8 +68,7 @@ def _run(folder: RunFolder, worst: int) -> str:
             "<h3>Evidence in the prompt</h3>",
             plots.evidence(folder),
             _evidence(folder),
-            "<h3>What each part earns</h3>",
-            plots.ablation(folder),
+            _ablation(folder),
             _paired(folder),
             _categories(folder),
             _otherwise(folder),
@@ -114,6 +113,11 @@ def _table(caption: str, folder: RunFolder, part: str) -> str:
         if one
     ]
     return _html_table(caption, ["system", *names], rows)
+
+
+def _ablation(folder: RunFolder) -> str:
+    plot = plots.ablation(folder)
+    return f"<h3>What each part earns</h3>{plot}" if plot else ""
 
 
 def _evidence(folder: RunFolder) -> str:
