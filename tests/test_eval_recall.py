@@ -24,8 +24,9 @@ from typer.testing import CliRunner, Result
 from eval import recall, runs, stored
 from eval.__main__ import app
 from eval.datasets import jsonl
-from memory_service.errors import InvalidRequest
+from memory_service.errors import InvalidRequest, VectorIndexDown
 from memory_service.items import check_id
+from memory_service.records import Matrix
 from memory_service.settings import Settings
 from memory_service.testing import MemoryIndex
 
@@ -281,16 +282,24 @@ def test_a_recall_without_the_index_is_no_measurement(small: Small, settings: Se
             recall.ask(service, dataset.questions[0])
 
 
+class _PickyIndex(MemoryIndex):
+    """An index that refuses the vector of one passage."""
+
+    def upsert(
+        self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
+    ) -> None:
+        if 2 in keys:
+            raise VectorIndexDown("Not this one.")
+        super().upsert(collection, keys, groups, vectors)
+
+
 def test_an_index_that_gave_up_is_no_measurement(small: Small, settings: Settings) -> None:
     dataset = jsonl.load(*sorted(small.folder.glob("small.*.jsonl")))
-    with (
-        idle_service(settings, MemoryIndex(failures=-1)) as service,
-        Progress(disable=True) as progress,
-    ):
+    with idle_service(settings, _PickyIndex()) as service, Progress(disable=True) as progress:
+        service.indexer.stop()
         stored.store(service, service.local_project(), dataset, progress)
-        while not service.index_status().parked:
-            service.indexer.step()
-        with pytest.raises(stored.MeasurementError, match="14 passages behind"):
+        service.indexer.drain()
+        with pytest.raises(stored.MeasurementError, match="1 passages behind"):
             stored.wait_for_index(service, progress)
 
 
