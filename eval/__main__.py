@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval import answers, compare, fetch, plots, prompts, recall, report, run, speed
+from eval import answers, compare, fetch, growth, plots, prompts, recall, report, run, speed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,9 @@ app.command(
     "--questions 50 --out answers/own"
 )(answers.answers)
 app.command(epilog="Example: python -m eval fetch locomo")(fetch.fetch)
+app.command(
+    epilog="Example: python -m eval growth --size 1000 --size 100000 --json-out growth.json"
+)(growth.growth)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )

@@ -86,21 +86,38 @@ class Server:
         return int(_checked(self._client.get("/readyz")).json()["lag"])
 
     def memory(self) -> Json | None:
-        """Return the memory of the service and its children, in bytes; None where unknown.
+        """Return the memory of the service and its children; see `memory_of`."""
+        return memory_of(self._process.pid)
 
-        `rss_bytes` counts pages once that they share; `highest_rss_bytes` is the sum of what each
-        process had at its highest, which is never too little.
-        """
-        found = [_memory(pid) for pid in _process_tree(self._process.pid)]
-        known = [one for one in found if one is not None]
-        if not known:
-            return None
-        return {
-            "rss_bytes": sum(one["Pss"] for one in known),
-            "highest_rss_bytes": sum(one["VmHWM"] for one in known),
-            "of_the_service_bytes": known[0]["VmHWM"],
-            "processes": len(known),
-        }
+
+def memory_of(pid: int) -> Json | None:
+    """Return the memory of a process and its children, in bytes; None where unknown.
+
+    `rss_bytes` counts pages once that they share; `highest_rss_bytes` is the sum of what each
+    process had at its highest, which is never too little.
+    """
+    found = [_memory(one) for one in _process_tree(pid)]
+    known = [one for one in found if one is not None]
+    if not known:
+        return None
+    return {
+        "rss_bytes": sum(one["Pss"] for one in known),
+        "highest_rss_bytes": sum(one["VmHWM"] for one in known),
+        "of_the_service_bytes": known[0]["VmHWM"],
+        "processes": len(known),
+    }
+
+
+def disk_use(folder: Path) -> Json:
+    """Return the bytes in a data folder by part."""
+    sizes = {
+        path.relative_to(folder): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    chroma = sum(size for path, size in sizes.items() if path.parts[0] == "chroma")
+    log = sum(size for path, size in sizes.items() if path.name.startswith("turn_log"))
+    return {"turn_log": log, "chroma": chroma, "total": sum(sizes.values())}
 
 
 def _process_tree(pid: int) -> list[int]:

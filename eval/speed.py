@@ -35,7 +35,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from eval import runs, vector_baseline, workloads
-from eval.serving import TOKEN_BUDGET, MeasurementError, Server, serving
+from eval.serving import TOKEN_BUDGET, MeasurementError, Server, disk_use, serving
 from memory_service.settings import load_settings
 from memory_service.terminal import harmless, stderr, stdout
 
@@ -234,7 +234,7 @@ class _Run:
             found |= self._recall(server, ["one"])
             found["while_indexing"] = self._while_indexing(server)
             found["memory"] = server.memory()
-            found["disk_bytes"] = _disk_use(folder)
+            found["disk_bytes"] = disk_use(folder)
         return found
 
     def _many_conversations(self) -> Json:
@@ -245,7 +245,7 @@ class _Run:
             found: Json = {"conversations": len(ids), "bulk": self._bulk(server, texts)}
             found |= self._recall(server, ids)
             found["memory"] = server.memory()
-            found["disk_bytes"] = _disk_use(folder)
+            found["disk_bytes"] = disk_use(folder)
         return found
 
     def _bulk(self, server: Server, by_conversation: Mapping[str, Sequence[str]]) -> Json:
@@ -634,18 +634,6 @@ def _number(value: float | None, path: str) -> str:
 
 def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (values[start : start + size] for start in range(0, len(values), size))
-
-
-def _disk_use(folder: Path) -> Json:
-    """Return the bytes in a data folder by part."""
-    sizes = {
-        path.relative_to(folder): path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    chroma = sum(size for path, size in sizes.items() if path.parts[0] == "chroma")
-    log = sum(size for path, size in sizes.items() if path.name.startswith("turn_log"))
-    return {"turn_log": log, "chroma": chroma, "total": sum(sizes.values())}
 
 
 def _show_failure(error: Exception, log: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,10 +82,21 @@ def store(service: Service, project: int, dataset: Dataset, progress: Progress) 
         conversation, user = legal_id(name), dataset.users.get(name)
         made = NewConversation(conversation, None if user is None else legal_id(user), None, {})
         service.remember.create_conversation(project, made, [], _FIRST_TIME)
-        for start in range(0, len(turns), _BATCH):
-            new = [_as_new(turn, service) for turn in turns[start : start + _BATCH]]
-            service.remember.append(project, conversation, new, _FIRST_TIME)
-            progress.advance(task, len(new))
+        append(service, project, conversation, turns, lambda count: progress.advance(task, count))
+
+
+def append(
+    service: Service,
+    project: int,
+    conversation: str,
+    turns: Sequence[Turn],
+    on_stored: Callable[[int], None],
+) -> None:
+    """Append turns to a conversation that is there, and say after each call how many they were."""
+    for start in range(0, len(turns), _BATCH):
+        new = [_as_new(turn, service) for turn in turns[start : start + _BATCH]]
+        service.remember.append(project, conversation, new, _FIRST_TIME)
+        on_stored(len(new))
 
 
 def _as_new(turn: Turn, service: Service) -> NewTurn:
