@@ -22,7 +22,7 @@ def measured(folder: Path, *options: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "passages"),
     [
-        (["--size", "200", "--size", "400"], [200, 400]),
+        (["--size", "80", "--size", "120"], [80, 120]),
         (["--layout", "many", "--size", "3", "--size", "5"], [150, 250]),
     ],
 )
@@ -42,5 +42,5 @@ def test_each_size_is_asked_in_memory_and_by_chroma(
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:
-    runs = [measured(tmp_path, "--size", "300") for _ in range(2)]
+    runs = [measured(tmp_path, "--size", "90") for _ in range(2)]
     assert [one["recall@10"] for one in runs[0]] == [one["recall@10"] for one in runs[1]]
