@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ingest.formats import FORMATS
 from ingest.pipeline import Report, ingest
 from ingest.sinks import LocalSink, ServerSink, Sink
+from ingest.transcripts import Options
 from memory_service import logs
 from memory_service.errors import ServiceError, StartupError
 from memory_service.service import LOCAL_PROJECT
@@ -68,7 +69,7 @@ def run(
     Exits 0, 1 if some records could not be used, or 2 if nothing could.
     """
     with _sink(data_dir, url, api_key, project) as sink, _progress(files, quiet=quiet) as shown:
-        report = ingest(files, format_name, sink, user=user, on_progress=shown)
+        report = ingest(files, format_name, sink, user=user, options=Options(), on_progress=shown)
         sink.finish(shown.indexing)
     if not quiet:
         _show(report)

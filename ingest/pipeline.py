@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO
 
 from ingest.formats import FORMATS, recognise
 from ingest.runs import runs
 from ingest.sinks import Sink
-from ingest.transcripts import BadRecord, Format, Transcript
+from ingest.sources import Source, open_source
+from ingest.transcripts import BadRecord, Format, Options, Place, Transcript
 from memory_service.errors import Conflict, InvalidRequest, NotFound, StartupError
-
-_HEAD_CHARS = 65_536
 
 
 @dataclass(slots=True)
@@ -39,25 +36,23 @@ class Report:
             return 2
         return 1 if self.warnings else 0
 
-    def warn(self, file: str, record: int, message: str) -> None:
+    def warn(self, place: Place, message: str) -> None:
         """Note a record that was not used, or not whole."""
-        self.warnings.append({"file": file, "record": record, "message": message})
+        self.warnings.append({**place._asdict(), "message": message})
 
 
-def find_format(path: Path, name: str | None) -> Format:
+def find_format(source: Source, name: str | None) -> Format:
     """Return the format named, else the one recognised; raises StartupError if there is none."""
     if name is not None:
         if name not in FORMATS:
             raise StartupError(f"No format {name!r}; there are: {', '.join(FORMATS)}.")
         return FORMATS[name]
-    with _open(path) as binary, _text(binary) as file:
-        head = file.read(_HEAD_CHARS)
-    found = recognise(head)
+    found = recognise(source)
     if found is None:
         expected = "\n".join(f"  {one.NAME}: {one.EXPECTS}" for one in FORMATS.values())
         raise StartupError(
-            f"{path} is none of the known formats:\n{expected}\n"
-            f"It begins with {head[:60]!r}. Choose one with --format if it is one."
+            f"{source.label} is none of the known formats:\n{expected}\n"
+            f"{_found(source)} Choose a format with --format if it is one."
         )
     return found
 
@@ -68,26 +63,34 @@ def ingest(
     sink: Sink,
     *,
     user: str | None,
+    options: Options,
     on_progress: Callable[[int, int], None],
 ) -> Report:
     """Store the conversations of files; `on_progress` gets bytes read and turns stored."""
     report = Report()
     for path in paths:
-        chosen = find_format(path, format_name)
-        report.format = chosen.NAME
-        name = path.name
-
-        def warn(record: int, message: str, name: str = name) -> None:
-            report.warn(name, record, message)
-
-        with _open(path) as binary, _text(binary) as file:
-            for transcript in chosen.parse(file, warn):
-                _store(transcript, user, sink, report, name)
-                on_progress(binary.tell(), report.turns["stored"])
+        with open_source(path) as source:
+            for problem in source.problems:
+                report.warn(Place(problem.name, 0), problem.message)
+            chosen = find_format(source, format_name)
+            report.format = chosen.NAME
+            for transcript in chosen.parse(source, options, report.warn):
+                _store(transcript, user, sink, report)
+                on_progress(source.bytes_read, report.turns["stored"])
     return report
 
 
-def _store(transcript: Transcript, user: str | None, sink: Sink, report: Report, file: str) -> None:
+def _found(source: Source) -> str:
+    """Say what a source of no known format is."""
+    if not source.members:
+        return "It holds no files."
+    if len(source.members) > 1:
+        names = ", ".join(member.name for member in source.members[:5])
+        return f"It holds {len(source.members):,} files: {names}, …"
+    return f"{source.members[0].name} begins with {source.members[0].head[:60]!r}."
+
+
+def _store(transcript: Transcript, user: str | None, sink: Sink, report: Report) -> None:
     report.conversations["read"] += 1
     report.turns["read"] += len(transcript.items) + sum(transcript.skipped.values())
     report.skipped.update(transcript.skipped)
@@ -104,7 +107,7 @@ def _store(transcript: Transcript, user: str | None, sink: Sink, report: Report,
         if stored and transcript.head is not None and transcript.head != transcript.items[-1].id:
             sink.set_head(transcript.id, transcript.head)
     except (BadRecord, InvalidRequest, NotFound, Conflict) as error:
-        report.warn(file, transcript.record, error.message)
+        report.warn(transcript.place, error.message)
         report.skipped["refused"] += len(transcript.items) - stored
         return
     report.conversations["stored" if made else "grown" if stored else "unchanged"] += 1
@@ -118,7 +121,7 @@ def _of_user(transcript: Transcript, user: str | None) -> Transcript:
     if user is None:
         return transcript
     return Transcript(
-        record=transcript.record,
+        place=transcript.place,
         id=transcript.id,
         items=transcript.items,
         head=transcript.head,
@@ -127,15 +130,3 @@ def _of_user(transcript: Transcript, user: str | None) -> Transcript:
         metadata=transcript.metadata,
         created_at=transcript.created_at,
     )
-
-
-def _text(binary: BinaryIO) -> TextIOWrapper:
-    # Bytes that are not UTF-8 become lone surrogates, which spoil their own record only.
-    return TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise StartupError(f"{path} cannot be read: {error.strerror}.") from error

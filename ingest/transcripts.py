@@ -5,9 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Protocol
+from datetime import UTC, tzinfo
+from typing import Literal, NamedTuple, Protocol
 
+from ingest.sources import Source
 from memory_service.errors import ServiceError
+
+
+class Place(NamedTuple):
+    """Where something was read: a file (a member of a ZIP or folder), and its record, from 1."""
+
+    file: str
+    record: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +34,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One conversation of a file; `record` is its number there, from 1.
+    """One conversation of a file.
 
-    `items` come parents first; `skipped` counts by reason those that could not be used.
+    `items` come parents first, and of two branches the live one last; `head` is the item in which
+    the live branch ends. `skipped` counts by reason the turns that could not or should not be used.
     """
 
-    record: int
+    place: Place
     id: str
     items: Sequence[Item]
     head: str | None
@@ -41,12 +51,28 @@ class Transcript:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks of the formats; each takes what concerns it.
+
+    `branches`: the live one of each conversation, or all. `reasoning`: keep the model's thoughts.
+    `sidechains`: keep what agents said among themselves, as conversations of their own.
+    `date_order` and `zone`: how to read dates that do not say.
+    """
+
+    branches: Literal["live", "all"] = "live"
+    reasoning: bool = False
+    sidechains: bool = False
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    zone: tzinfo = UTC
+
+
 class BadRecord(ServiceError):
     """A record of a file that cannot be used; the others can."""
 
 
-Warn = Callable[[int, str], None]
-"""Called with the number of a record and what is wrong with it."""
+Warn = Callable[[Place, str], None]
+"""Called with a place and what is wrong there: a record is not used, or not whole."""
 
 
 class Format(Protocol):
@@ -55,18 +81,11 @@ class Format(Protocol):
     NAME: str
     EXPECTS: str
 
-    def sniff(self, head: str) -> bool:
-        """Return whether a file that begins with `head` (up to 64 KiB) is of this format."""
+    def sniff(self, source: Source) -> bool:
+        """Return whether a source is of this format, by the beginnings of its members."""
 
-    def parse(self, file: IO[str], warn: Warn) -> Iterator[Transcript]:
-        """Yield the conversations of a file, one at a time."""
-
-
-def lines(file: IO[str]) -> Iterator[tuple[int, str]]:
-    """Yield (number, text) of each line that is not blank."""
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            yield number, line.strip()
+    def parse(self, source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
+        """Yield the conversations of a source, one at a time."""
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ingest.formats import messages, service_export
+from ingest.sources import Source
 from ingest.transcripts import Format
 
 FORMATS: dict[str, Format] = {module.NAME: module for module in (service_export, messages)}
 """By the name that --format takes; recognised in this order."""
 
 
-def recognise(head: str) -> Format | None:
-    """Return the format of a file by how it begins."""
-    return next((one for one in FORMATS.values() if one.sniff(head)), None)
+def recognise(source: Source) -> Format | None:
+    """Return the format of a source by how its members begin."""
+    return next((one for one in FORMATS.values() if one.sniff(source)), None)

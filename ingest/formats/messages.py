@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
-from ingest.transcripts import Item, Transcript, Warn, derived_id, lines
+from ingest.records import Record, json_lines
+from ingest.sources import Source
+from ingest.transcripts import Item, Options, Transcript, Warn, derived_id
 from memory_service.errors import InvalidRequest
 from memory_service.items import ItemLimits, parse_item
-from memory_service.strict_json import canonical, loads, raw_elements
+from memory_service.strict_json import canonical, raw_elements
 
 NAME = "messages"
 EXPECTS = 'JSON lines, each {"messages": [{"role": "user", "content": "…"}, …]}'
@@ -22,32 +24,29 @@ EXPECTS = 'JSON lines, each {"messages": [{"role": "user", "content": "…"}, �
 _LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=64)
 
 
-def sniff(head: str) -> bool:
-    """Return whether the first line is an object with a list of messages."""
-    first = head.lstrip("\ufeff \n").partition("\n")[0]
+def sniff(source: Source) -> bool:
+    """Return whether a first line is an object with a list of messages."""
+    return any(_begins_so(head) for head in source.heads("*.jsonl"))
+
+
+def parse(source: Source, _options: Options, warn: Warn) -> Iterator[Transcript]:
+    """Yield a conversation for each line that can be used."""
+    seen: Counter[str] = Counter()
+    for member in source.reading("*.jsonl"):
+        for record in json_lines(member, warn):
+            messages = record.value.get("messages") if isinstance(record.value, dict) else None
+            if isinstance(messages, list) and messages:
+                yield _transcript(record, messages, seen, warn)
+            else:
+                warn(record.place, "has no list of messages")
+
+
+def _begins_so(head: str) -> bool:
+    first = head.lstrip().partition("\n")[0]
     return first.startswith("{") and '"messages"' in first and '"role"' in first
 
 
-def parse(file: IO[str], warn: Warn) -> Iterator[Transcript]:
-    """Yield a conversation for each line that can be used."""
-    seen: Counter[str] = Counter()
-    for record, line in lines(file):
-        try:
-            value = loads(line, max_nesting=_LIMITS.max_nesting)
-        except InvalidRequest as error:
-            warn(record, error.message)
-            continue
-        messages = value.get("messages") if isinstance(value, dict) else None
-        if not isinstance(messages, list) or not messages:
-            warn(record, "has no list of messages")
-            continue
-        transcript = _transcript(record, line, messages, seen, warn)
-        yield transcript
-
-
-def _transcript(
-    record: int, line: str, messages: list[Any], seen: Counter[str], warn: Warn
-) -> Transcript:
+def _transcript(record: Record, messages: list[Any], seen: Counter[str], warn: Warn) -> Transcript:
     beginning = derived_id("", *(canonical(one) for one in _beginning(messages)))
     seen[beginning] += 1
     conversation_id = derived_id("conv", beginning, str(seen[beginning]))
@@ -55,18 +54,18 @@ def _transcript(
     skipped: Counter[str] = Counter()
     parent: str | None = None
     for number, (message, raw) in enumerate(
-        zip(messages, raw_elements(line, "messages"), strict=True)
+        zip(messages, raw_elements(record.text, "messages"), strict=True)
     ):
         try:
             parse_item(message, raw, {"id": None}, _LIMITS, f"messages.{number}")
         except InvalidRequest as error:
-            warn(record, error.message)
+            warn(record.place, error.message)
             skipped["invalid"] += 1
             continue
         item_id = derived_id("item", conversation_id, parent or "", canonical(message))
         items.append(Item(item_id, parent, raw))
         parent = item_id
-    return Transcript(record, conversation_id, items, head=parent, skipped=skipped)
+    return Transcript(record.place, conversation_id, items, head=parent, skipped=skipped)
 
 
 def _beginning(messages: list[Any]) -> list[Any]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ingest.transcripts import Item, Transcript, Warn, lines
-from memory_service.errors import InvalidRequest
+from ingest.records import json_lines
+from ingest.sources import Source
+from ingest.transcripts import Item, Options, Transcript, Warn
 from memory_service.export import FORMAT
-from memory_service.strict_json import loads
 
 NAME = "export"
 EXPECTS = f'JSON lines, each {{"format": "{FORMAT}", "id": …, "items": […]}}'
 
-_MAX_NESTING = 16
+_MAX_LINE_BYTES = 1024 * 1024 * 1024
+"""A line is a whole conversation, with the images in it: it was stored once and is not refused."""
 _SHAPE = ConfigDict(strict=True, extra="forbid")
 
 
@@ -44,35 +44,33 @@ class _Line(BaseModel):
     items: list[_Item]
 
 
-def sniff(head: str) -> bool:
-    """Return whether the first line says that it is of this format."""
-    return f'"format":"{FORMAT}"' in head.partition("\n")[0].replace(" ", "")
+def sniff(source: Source) -> bool:
+    """Return whether a first line says that it is of this format."""
+    mark = f'"format":"{FORMAT}"'
+    return any(mark in head.partition("\n")[0].replace(" ", "") for head in source.heads("*.jsonl"))
 
 
-def parse(file: IO[str], warn: Warn) -> Iterator[Transcript]:
+def parse(source: Source, _options: Options, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversations of an export."""
-    for record, line in lines(file):
-        try:
-            value: Any = loads(line, max_nesting=_MAX_NESTING)
-            exported = _Line.model_validate(value)
-        except InvalidRequest as error:
-            warn(record, error.message)
-            continue
-        except ValidationError as error:
-            problem = error.errors()[0]
-            place = ".".join(str(part) for part in problem["loc"])
-            warn(record, f"{place}: {problem['msg']}")
-            continue
-        if exported.format != FORMAT:
-            warn(record, f"is of format {exported.format[:80]!r}, not {FORMAT!r}")
-            continue
-        yield Transcript(
-            record=record,
-            id=exported.id,
-            items=[Item(**item.model_dump()) for item in exported.items],
-            head=exported.head,
-            user=exported.user,
-            title=exported.title,
-            metadata=exported.metadata,
-            created_at=exported.created_at,
-        )
+    for member in source.reading("*.jsonl"):
+        for place, value, _ in json_lines(member, warn, max_bytes=_MAX_LINE_BYTES):
+            try:
+                exported = _Line.model_validate(value)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                where = ".".join(str(part) for part in problem["loc"])
+                warn(place, f"{where}: {problem['msg']}")
+                continue
+            if exported.format != FORMAT:
+                warn(place, f"is of format {exported.format[:80]!r}, not {FORMAT!r}")
+                continue
+            yield Transcript(
+                place=place,
+                id=exported.id,
+                items=[Item(**item.model_dump()) for item in exported.items],
+                head=exported.head,
+                user=exported.user,
+                title=exported.title,
+                metadata=exported.metadata,
+                created_at=exported.created_at,
+            )
