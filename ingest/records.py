@@ -250,9 +250,9 @@ class _Elements:
                 return None
 
     def _read_on(self) -> bool:
-        """Read more, as much again as is waiting; return whether there was more."""
+        """Read more, as much again as is waiting; return whether there is something new."""
         if len(self._data) - self._position > MAX_STRING_BYTES:
-            self._leave_out_string()
+            return self._leave_out_string()
         if self._start is not None:
             self._keep(self._data[self._start : self._position])
             self._start = 0
@@ -261,8 +261,8 @@ class _Elements:
         self._data, self._position = waiting + more, 0
         return bool(more)
 
-    def _leave_out_string(self) -> None:
-        """Put a mark in the place of the string that is waited for."""
+    def _leave_out_string(self) -> bool:
+        """Put a mark in the place of the string that is waited for; return whether it ends."""
         match = _TO_OPEN_STRING.match(self._data, self._position)
         begin = match.end() if match else self._position
         rest = self._data[begin + 1 :]
@@ -275,10 +275,11 @@ class _Elements:
                 break
             more = self._file.read(_CHUNK_BYTES)
             if not more:
-                break
+                return False
             rest = rest[stop:] + more
         mark = f'"{LEFT_OUT}{size}"'.encode()
         self._data = self._data[:begin] + mark + rest[stop + 1 :]
+        return True
 
     def _keep(self, piece: bytes) -> None:
         self._kept_bytes += len(piece)
