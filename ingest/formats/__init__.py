@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ingest.formats import messages, service_export
+from ingest.formats import chatgpt, claude_ai, messages, service_export
 from ingest.sources import Source
 from ingest.transcripts import Format
 
-FORMATS: dict[str, Format] = {module.NAME: module for module in (service_export, messages)}
+FORMATS: dict[str, Format] = {
+    module.NAME: module for module in (service_export, chatgpt, claude_ai, messages)
+}
 """By the name that --format takes; recognised in this order."""
 
 
