@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Annotated
+from threading import Event
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.formats import FORMATS
-from ingest.pipeline import Report, ingest
-from ingest.sinks import LocalSink, ServerSink, Sink
+from ingest.pipeline import Ingestion, Selection
+from ingest.progress import progress
+from ingest.server_sink import ServerSink
+from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
 from memory_service import logs
 from memory_service.errors import ServiceError, StartupError
+from memory_service.items import ItemLimits, check_id
+from memory_service.records import MICROSECONDS
 from memory_service.service import LOCAL_PROJECT
-from memory_service.settings import load_settings
+from memory_service.settings import Settings, load_settings
 from memory_service.terminal import harmless, stderr, stdout
+from memory_service.tokens import TokenCounter, encoding_name_for_model
+from memory_service.vocabularies import open_counter
+
+INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C ended, as shells count."""
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -39,11 +52,14 @@ def main() -> None:
 
 
 @app.command(
-    epilog="Examples: memory-ingest history.jsonl --user mara · "
+    epilog="Examples: memory-ingest chatgpt-export.zip --user me · "
+    "memory-ingest ~/Downloads/claude-data.zip --user me --since 2024-01-01 --dry-run · "
     "memory-ingest history.jsonl --url http://127.0.0.1:8000 --api-key msk_…"
 )
 def run(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Transcripts to read.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Exports: files, folders or ZIPs.")
+    ],
     format_name: Annotated[
         str | None,
         typer.Option("--format", help=f"{', '.join(FORMATS)}; else recognised by content."),
@@ -57,6 +73,39 @@ def run(
         str | None, typer.Option(help="Project in a local folder (a server's is the key's).")
     ] = None,
     user: Annotated[str | None, typer.Option(help="Whose conversations these are.")] = None,
+    branches: Annotated[
+        Literal["live", "all"],
+        typer.Option(help="Of chats that were edited or answered anew: the live branch, or all."),
+    ] = "live",
+    reasoning: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--reasoning", help="Keep the model's thoughts too.")
+    ] = False,
+    sidechains: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--sidechains", help="Keep what agents said among themselves, apart.")
+    ] = False,
+    date_order: Annotated[
+        Literal["dmy", "mdy", "ymd"] | None,
+        typer.Option(help="Of dates such as 03/04/24; else detected."),
+    ] = None,
+    zone: Annotated[
+        str, typer.Option(help="Time zone of dates without one, such as Europe/Oslo.")
+    ] = "UTC",
+    since: Annotated[
+        str | None, typer.Option(help="Only conversations that went on after this date or time.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Only those begun by this time, or on this day at the latest."),
+    ] = None,
+    title_matches: Annotated[
+        str | None, typer.Option(help="Only titles in which this regular expression is found.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many conversations, the first.")
+    ] = None,
+    dry_run: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--dry-run", help="Store nothing; report what would be stored.")
+    ] = False,
     quiet: Annotated[  # noqa: FBT002 - a command line flag
         bool, typer.Option("--quiet", help="No progress, no report.")
     ] = False,
@@ -64,92 +113,146 @@ def run(
         bool, typer.Option("--json", help="The report as JSON on the last line.")
     ] = False,
 ) -> None:
-    """Store old transcripts; running it again stores nothing twice.
+    """Store old conversations; running it again stores only what is new.
 
-    Exits 0, 1 if some records could not be used, or 2 if nothing could.
+    Ctrl-C stops it between two conversations, and running it again goes on from there. Exits 0, 1
+    if some records could not be used, or 2 if nothing could.
     """
-    with _sink(data_dir, url, api_key, project) as sink, _progress(files, quiet=quiet) as shown:
-        report = ingest(files, format_name, sink, user=user, options=Options(), on_progress=shown)
-        sink.finish(shown.indexing)
-    if not quiet:
-        _show(report)
-    if as_json:
-        typer.echo(json.dumps(_as_dict(report), ensure_ascii=False))
-    raise typer.Exit(report.exit_code)
-
-
-def _sink(data_dir: Path | None, url: str | None, api_key: str | None, project: str | None) -> Sink:
-    settings = load_settings(data_dir=data_dir, log_level="warning")
+    settings = load_settings(data_dir=data_dir, log_level="error")
     logs.configure(settings.log_format, settings.log_level)
+    clock_zone = _zone(zone)
+    selection = Selection(
+        since=None if since is None else _time(since, clock_zone, "--since"),
+        until=None if until is None else _time(until, clock_zone, "--until", end_of_day=True),
+        title=None if title_matches is None else _pattern(title_matches),
+        limit=limit,
+    )
+    options = Options(
+        branches=branches,
+        reasoning=reasoning,
+        sidechains=sidechains,
+        date_order=date_order,
+        zone=clock_zone,
+    )
+    if user is not None:
+        check_id(user, "--user")
+    target = _sink(settings, url, api_key, project, dry_run=dry_run, data_dir=data_dir)
+    with (
+        _ctrl_c() as stop,
+        target as sink,
+        progress(stderr(), quiet=quiet) as shown,
+    ):
+
+        def on_progress(done: int, total: int, turns: int) -> bool:
+            shown.reading(done, total, turns)
+            return not stop.is_set()
+
+        def on_lag(lag: int) -> bool:
+            shown.indexing(lag)
+            return not stop.is_set()
+
+        ingestion = Ingestion(
+            sink,
+            options=options,
+            selection=selection,
+            user=user,
+            limits=ItemLimits(settings.max_text_chars, settings.max_nesting),
+            counter=_counter(settings),
+            on_progress=on_progress,
+        )
+        problem: ServiceError | None = None
+        try:
+            ingestion.run(files, format_name)
+            sink.finish(on_lag)
+        except ServiceError as error:
+            if ingestion.report.conversations["read"] == 0:
+                raise
+            problem = error
+    report = ingestion.report
+    if not quiet:
+        report.show(dry_run=dry_run)
+    if problem is not None or stop.is_set():
+        why = "Stopped." if problem is None else problem.message
+        message = f"memory-ingest: {why} Run the same command again to go on."
+        stderr().print(harmless(message, style="red"), soft_wrap=True)
+    if as_json:
+        stdout().file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
+    if problem is not None:
+        raise typer.Exit(2)
+    raise typer.Exit(INTERRUPTED if stop.is_set() else report.exit_code)
+
+
+def _sink(
+    settings: Settings,
+    url: str | None,
+    api_key: str | None,
+    project: str | None,
+    *,
+    dry_run: bool,
+    data_dir: Path | None,
+) -> Sink:
     if url is None:
         if api_key is not None:
             raise StartupError("--api-key goes with --url; a local folder needs none.")
-        return LocalSink(settings, project or LOCAL_PROJECT)
+        local = DrySink if dry_run else LocalSink
+        return local(settings, project or LOCAL_PROJECT)
     if data_dir is not None:
         raise StartupError("Give --data-dir or --url, not both.")
     if project is not None:
         raise StartupError("On a server the API key decides the project: leave --project out.")
+    if dry_run:
+        raise StartupError("--dry-run looks at a local folder: leave --url out.")
     return ServerSink(url, api_key)
 
 
-class _Shown:
-    """The progress bar: bytes of the files while reading, then vectors still to be indexed."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("Reading and storing", total=total, turns=0)
-        self._most = 0
-
-    def __call__(self, position: int, turns: int) -> None:
-        """Note how far the file at hand is read, and how many turns are stored."""
-        self._most = max(self._most, position)
-        self._progress.update(self._task, completed=self._most, turns=turns)
-
-    def indexing(self, lag: int) -> None:
-        """Note how many vectors are still to come."""
-        self._progress.update(self._task, description=f"Indexing, {lag:,} to go")
-
-
 @contextmanager
-def _progress(files: list[Path], *, quiet: bool) -> Iterator[_Shown]:
-    total = sum(path.stat().st_size for path in files if path.is_file())
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[turns]:,} turns stored"),
-        TimeRemainingColumn(),
-        console=stderr(),
-        transient=True,
-        disable=quiet,
-    ) as progress:
-        yield _Shown(progress, total)
+def _ctrl_c() -> Iterator[Event]:
+    """Return what the first Ctrl-C sets; the second one ends the program where it is."""
+    stop = Event()
+
+    def handle(_signal: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _show(report: Report) -> None:
-    console = stdout()
-    conversations, turns = report.conversations, report.turns
-    console.print(
-        f"{report.format}: {conversations['read']:,} conversations read, "
-        f"{conversations['stored']:,} stored, {conversations['grown']:,} grown, "
-        f"{conversations['unchanged']:,} unchanged; {turns['read']:,} turns read, "
-        f"{turns['stored']:,} stored, {turns['already_there']:,} already there."
+def _counter(settings: Settings) -> TokenCounter:
+    return open_counter(
+        encoding_name_for_model(None),
+        allow_download=settings.tiktoken_download,
+        cache_dir=settings.tiktoken_cache_dir,
     )
-    if report.first is not None:
-        console.print(f"From {report.first} to {report.last}.")
-    for reason, count in report.skipped.items():
-        console.print(f"Skipped, {reason}: {count:,} turns.")
-    for warning in report.warnings:
-        console.print(
-            harmless(f"{warning['file']}, record {warning['record']}: {warning['message']}")
-        )
 
 
-def _as_dict(report: Report) -> dict[str, object]:
-    return {
-        "format": report.format,
-        "conversations": dict(report.conversations),
-        "turns": {**report.turns, "skipped": dict(report.skipped)},
-        "warnings": report.warnings,
-        "first": report.first,
-        "last": report.last,
-    }
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise StartupError(f"--zone: {name!r} is no time zone such as Europe/Oslo.") from error
+
+
+def _time(text: str, zone: tzinfo, option: str, *, end_of_day: bool = False) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise StartupError(
+            f"{option}: {text!r} is no date or time such as 2024-05-31 or 2024-05-31T18:00."
+        ) from error
+    if end_of_day and len(text) <= len("2024-05-31"):
+        found += timedelta(days=1)
+    aware = found if found.tzinfo else found.replace(tzinfo=zone)
+    return round(aware.timestamp() * MICROSECONDS)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise StartupError(
+            f"--title-matches: {text!r} is no regular expression: {error}."
+        ) from error

@@ -2,43 +2,193 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ingest.formats import FORMATS, recognise
-from ingest.runs import runs
+from ingest.records import LEFT_OUT
+from ingest.report import Report
+from ingest.runs import Ready
 from ingest.sinks import Sink
 from ingest.sources import Source, open_source
-from ingest.transcripts import BadRecord, Format, Options, Place, Transcript
-from memory_service.errors import Conflict, InvalidRequest, NotFound, StartupError
+from ingest.storing import REFUSED, Outcome, store
+from ingest.transcripts import Format, Item, Options, Place, Transcript
+from memory_service.clock import parse_time
+from memory_service.errors import InvalidRequest, StartupError
+from memory_service.items import ItemLimits, check_id, parse_item
+from memory_service.strict_json import loads
+from memory_service.tokens import TokenCounter
+
+BATCH_TURNS = 1_000
+BATCH_CHARS = 4_000_000
+"""What is stored at once: enough to hide the cost of a flush, little enough to lose at a kill."""
+
+_LEFT_OUT = re.compile(f"{LEFT_OUT}(\\d+)")
 
 
-@dataclass(slots=True)
-class Report:
-    """What an ingestion read, stored and left out, and why."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which conversations are wanted.
 
-    format: str = ""
-    conversations: Counter[str] = field(
-        default_factory=lambda: Counter(read=0, stored=0, grown=0, unchanged=0)
-    )
-    turns: Counter[str] = field(default_factory=lambda: Counter(read=0, stored=0, already_there=0))
-    skipped: Counter[str] = field(default_factory=Counter)
-    warnings: list[dict[str, str | int]] = field(default_factory=list)
-    first: str | None = None
-    last: str | None = None
+    `since` and `until` are in microseconds since the epoch: a conversation is wanted if some of it
+    was said between them. `title` is looked for anywhere in a title. `limit` is a number of
+    conversations.
+    """
 
-    @property
-    def exit_code(self) -> int:
-        """0: all stored; 1: some records failed; 2: nothing usable."""
-        if self.conversations["read"] == 0:
-            return 2
-        return 1 if self.warnings else 0
+    since: int | None = None
+    until: int | None = None
+    title: re.Pattern[str] | None = None
+    limit: int | None = None
 
-    def warn(self, place: Place, message: str) -> None:
-        """Note a record that was not used, or not whole."""
-        self.warnings.append({**place._asdict(), "message": message})
+
+class _Checked(NamedTuple):
+    transcript: Transcript
+    items: list[Ready]
+
+
+class Ingestion:
+    """One run: its report grows while it runs, and holds what happened however it ends.
+
+    `on_progress` gets bytes read, bytes in all and turns stored, and returns whether to go on.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        options: Options,
+        selection: Selection,
+        user: str | None,
+        limits: ItemLimits,
+        counter: TokenCounter,
+        on_progress: Callable[[int, int, int], bool],
+    ) -> None:
+        self.report = Report(counter=counter.name)
+        self._sink = sink
+        self._options = options
+        self._selection = selection
+        self._user = user
+        self._limits = limits
+        self._counter = counter
+        self._on_progress = on_progress
+        self._selected = 0
+
+    def run(self, paths: Sequence[Path], format_name: str | None) -> None:
+        """Store the conversations of files; raises StartupError before anything if one is none."""
+        with ExitStack() as stack:
+            sources = [stack.enter_context(open_source(path)) for path in paths]
+            formats = [find_format(source, format_name) for source in sources]
+            batch: list[_Checked] = []
+            for transcript in self._transcripts(sources, formats):
+                batch.append(self._checked(transcript))
+                if _is_full(batch):
+                    self._store(batch)
+                    batch = []
+                if not self._go_on(sources):
+                    break
+            self._store(batch)
+            self._go_on(sources)
+
+    def _transcripts(
+        self, sources: Sequence[Source], formats: Sequence[Format]
+    ) -> Iterator[Transcript]:
+        for source, chosen in zip(sources, formats, strict=True):
+            self.report.formats[chosen.NAME] = None
+            for problem in source.problems:
+                self.report.warn(Place(problem.name, 0), problem.message)
+            for transcript in chosen.parse(source, self._options, self.report.warn):
+                if self._selected == self._selection.limit:
+                    return
+                self._count(transcript)
+                if self._is_wanted(transcript):
+                    self._selected += 1
+                    yield transcript
+
+    def _count(self, transcript: Transcript) -> None:
+        self.report.conversations["read"] += 1
+        self.report.turns["read"] += len(transcript.items) + sum(transcript.skipped.values())
+        self.report.skipped.update(transcript.skipped)
+
+    def _is_wanted(self, transcript: Transcript) -> bool:
+        wanted = self._selection
+        if wanted.title is not None and not wanted.title.search(transcript.title or ""):
+            self.report.skip("title does not match", len(transcript.items))
+            return False
+        if wanted.since is not None or wanted.until is not None:
+            times = list(_times(transcript))
+            if not times or (
+                (wanted.since is not None and max(times) < wanted.since)
+                or (wanted.until is not None and min(times) >= wanted.until)
+            ):
+                self.report.skip("not of the time asked for", len(transcript.items))
+                return False
+        return True
+
+    def _checked(self, transcript: Transcript) -> _Checked:
+        """Return the transcript with those of its items that can be stored."""
+        if self._user is not None:
+            transcript = replace(transcript, user=self._user)
+        if transcript.title is not None and LEFT_OUT in transcript.title:
+            transcript = replace(transcript, title=None)
+        ready: list[Ready] = []
+        instead: dict[str, str | None] = {}
+        for item in transcript.items:
+            parent = instead.get(item.parent, item.parent) if item.parent else None
+            try:
+                ready.append(self._ready(item, parent))
+            except InvalidRequest as error:
+                self.report.warn(transcript.place, error.message)
+                self.report.skip("invalid", 1)
+                instead[item.id] = parent
+        head = transcript.head
+        while head in instead:
+            head = instead[head]
+        return _Checked(replace(transcript, head=head), ready)
+
+    def _ready(self, item: Item, parent: str | None) -> Ready:
+        left_out = _LEFT_OUT.search(item.raw)
+        if left_out is not None:
+            raise InvalidRequest(f"A text of {int(left_out[1]):,} bytes is too long for an item.")
+        fields = {
+            "id": item.id,
+            "created_at": item.created_at,
+            "name": item.name,
+            "metadata": item.metadata,
+        }
+        stored_as = {key: value for key, value in fields.items() if value is not None}
+        value = loads(item.raw, max_nesting=self._limits.max_nesting)
+        turn = parse_item(value, item.raw, stored_as, self._limits, "item")
+        return Ready(item.id, parent, item.gap_before, item.raw, turn, stored_as)
+
+    def _store(self, batch: Sequence[_Checked]) -> None:
+        outcomes: list[Outcome | None] = []
+        problems: list[tuple[Place, str]] = []
+        with self._sink.together():
+            for transcript, items in batch:
+                try:
+                    check_id(transcript.id, "id")
+                    outcomes.append(store(transcript, items, self._sink) if items else Outcome())
+                except REFUSED as error:
+                    problems.append((transcript.place, error.message))
+                    outcomes.append(None)
+        # Only now is it sure: what the block stored is durable.
+        for place, message in problems:
+            self.report.warn(place, message)
+        for (transcript, items), outcome in zip(batch, outcomes, strict=True):
+            if outcome is None:
+                self.report.skip("refused", len(items))
+                continue
+            self.report.add(transcript.place, items, outcome)
+            self.report.tokens += sum(self._counter.count(item.turn.text) for item in items)
+
+    def _go_on(self, sources: Sequence[Source]) -> bool:
+        done = sum(source.bytes_read for source in sources)
+        total = sum(source.bytes_total for source in sources)
+        return self._on_progress(done, total, self.report.turns["stored"])
 
 
 def find_format(source: Source, name: str | None) -> Format:
@@ -57,76 +207,33 @@ def find_format(source: Source, name: str | None) -> Format:
     return found
 
 
-def ingest(
-    paths: Sequence[Path],
-    format_name: str | None,
-    sink: Sink,
-    *,
-    user: str | None,
-    options: Options,
-    on_progress: Callable[[int, int], None],
-) -> Report:
-    """Store the conversations of files; `on_progress` gets bytes read and turns stored."""
-    report = Report()
-    for path in paths:
-        with open_source(path) as source:
-            for problem in source.problems:
-                report.warn(Place(problem.name, 0), problem.message)
-            chosen = find_format(source, format_name)
-            report.format = chosen.NAME
-            for transcript in chosen.parse(source, options, report.warn):
-                _store(transcript, user, sink, report)
-                on_progress(source.bytes_read, report.turns["stored"])
-    return report
-
-
 def _found(source: Source) -> str:
     """Say what a source of no known format is."""
+    left_out = "".join(f" {name} {message}." for name, message in source.problems[:5])
     if not source.members:
-        return "It holds no files."
+        return f"It holds no files that can be read.{left_out}"
     if len(source.members) > 1:
         names = ", ".join(member.name for member in source.members[:5])
-        return f"It holds {len(source.members):,} files: {names}, …"
-    return f"{source.members[0].name} begins with {source.members[0].head[:60]!r}."
-
-
-def _store(transcript: Transcript, user: str | None, sink: Sink, report: Report) -> None:
-    report.conversations["read"] += 1
-    report.turns["read"] += len(transcript.items) + sum(transcript.skipped.values())
-    report.skipped.update(transcript.skipped)
-    if not transcript.items:
-        return
-    stored = 0
-    try:
-        made = sink.begin(_of_user(transcript, user))
-        for run in runs(transcript.items):
-            new = sink.append(transcript.id, run)
-            stored += new
-            report.turns["stored"] += new
-            report.turns["already_there"] += len(run.items) - new
-        if stored and transcript.head is not None and transcript.head != transcript.items[-1].id:
-            sink.set_head(transcript.id, transcript.head)
-    except (BadRecord, InvalidRequest, NotFound, Conflict) as error:
-        report.warn(transcript.place, error.message)
-        report.skipped["refused"] += len(transcript.items) - stored
-        return
-    report.conversations["stored" if made else "grown" if stored else "unchanged"] += 1
-    for item in transcript.items:
-        if item.created_at is not None:
-            report.first = min(report.first or item.created_at, item.created_at)
-            report.last = max(report.last or item.created_at, item.created_at)
-
-
-def _of_user(transcript: Transcript, user: str | None) -> Transcript:
-    if user is None:
-        return transcript
-    return Transcript(
-        place=transcript.place,
-        id=transcript.id,
-        items=transcript.items,
-        head=transcript.head,
-        user=user,
-        title=transcript.title,
-        metadata=transcript.metadata,
-        created_at=transcript.created_at,
+        return f"It holds {len(source.members):,} files: {names}, ….{left_out}"
+    head = source.members[0].head
+    return (
+        f"{source.members[0].name} begins with {head[:60]!r}.{left_out}"
+        if head
+        else (f"{source.members[0].name} is empty.{left_out}")
     )
+
+
+def _is_full(batch: Sequence[_Checked]) -> bool:
+    return (
+        sum(len(items) for _, items in batch) >= BATCH_TURNS
+        or sum(len(item.raw) for _, items in batch for item in items) >= BATCH_CHARS
+    )
+
+
+def _times(transcript: Transcript) -> Iterator[int]:
+    for text in (*(item.created_at for item in transcript.items), transcript.created_at):
+        if text is not None:
+            try:
+                yield parse_time(text, "created_at")[0]
+            except InvalidRequest:
+                continue

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ingest.transcripts import Item
+from memory_service.records import NewTurn
 
 MAX_RUN_ITEMS = 500
 MAX_RUN_CHARS = 4_000_000
 """Both stay below what a server accepts in one call by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An item that was checked: its JSON, its fields beside that, and the turn it becomes."""
+
+    id: str
+    parent: str | None
+    gap_before: bool
+    raw: str
+    turn: NewTurn
+    stored_as: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +31,12 @@ class Run:
 
     parent: str | None
     gap_before: bool
-    items: Sequence[Item]
+    items: Sequence[Ready]
 
 
-def runs(items: Sequence[Item]) -> Iterator[Run]:
+def runs(items: Sequence[Ready]) -> Iterator[Run]:
     """Cut items, parents before children, into runs."""
-    current: list[Item] = []
+    current: list[Ready] = []
     size = 0
     for item in items:
         follows = current and item.parent == current[-1].id and not item.gap_before
@@ -37,5 +50,5 @@ def runs(items: Sequence[Item]) -> Iterator[Run]:
         yield _run(current)
 
 
-def _run(items: Sequence[Item]) -> Run:
+def _run(items: Sequence[Ready]) -> Run:
     return Run(items[0].parent, items[0].gap_before, tuple(items))

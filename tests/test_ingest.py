@@ -8,14 +8,14 @@ from pathlib import Path
 
 import openai
 import pytest
+from factories import message, new_turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._types import RequestOptions
 from typer.testing import CliRunner, Result
 
 from ingest.cli import app
-from ingest.runs import runs
-from ingest.transcripts import Item
+from ingest.runs import Ready, runs
 from memory_service.cli import app as service_app
 from memory_service.server import running
 from memory_service.settings import Settings
@@ -189,11 +189,13 @@ def test_export_ingest_export_is_identical(
 def test_runs_hold_every_item_once_with_its_parent_stored_before(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 30))
     items = [
-        Item(
+        Ready(
             id=str(number),
             parent=data.draw(st.sampled_from([None, *map(str, range(number))])),
-            raw="{}",
             gap_before=data.draw(st.booleans()),
+            raw="{}",
+            turn=new_turn(message()),
+            stored_as={},
         )
         for number in range(count)
     ]

@@ -14,14 +14,10 @@ from typing import Any
 from ingest.records import Record, json_lines
 from ingest.sources import Source
 from ingest.transcripts import Item, Options, Transcript, Warn, derived_id
-from memory_service.errors import InvalidRequest
-from memory_service.items import ItemLimits, parse_item
 from memory_service.strict_json import canonical, raw_elements
 
 NAME = "messages"
 EXPECTS = 'JSON lines, each {"messages": [{"role": "user", "content": "…"}, …]}'
-
-_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=64)
 
 
 def sniff(source: Source) -> bool:
@@ -36,7 +32,7 @@ def parse(source: Source, _options: Options, warn: Warn) -> Iterator[Transcript]
         for record in json_lines(member, warn):
             messages = record.value.get("messages") if isinstance(record.value, dict) else None
             if isinstance(messages, list) and messages:
-                yield _transcript(record, messages, seen, warn)
+                yield _transcript(record, messages, seen)
             else:
                 warn(record.place, "has no list of messages")
 
@@ -46,26 +42,17 @@ def _begins_so(head: str) -> bool:
     return first.startswith("{") and '"messages"' in first and '"role"' in first
 
 
-def _transcript(record: Record, messages: list[Any], seen: Counter[str], warn: Warn) -> Transcript:
+def _transcript(record: Record, messages: list[Any], seen: Counter[str]) -> Transcript:
     beginning = derived_id("", *(canonical(one) for one in _beginning(messages)))
     seen[beginning] += 1
     conversation_id = derived_id("conv", beginning, str(seen[beginning]))
     items: list[Item] = []
-    skipped: Counter[str] = Counter()
     parent: str | None = None
-    for number, (message, raw) in enumerate(
-        zip(messages, raw_elements(record.text, "messages"), strict=True)
-    ):
-        try:
-            parse_item(message, raw, {"id": None}, _LIMITS, f"messages.{number}")
-        except InvalidRequest as error:
-            warn(record.place, error.message)
-            skipped["invalid"] += 1
-            continue
+    for message, raw in zip(messages, raw_elements(record.text, "messages"), strict=True):
         item_id = derived_id("item", conversation_id, parent or "", canonical(message))
         items.append(Item(item_id, parent, raw))
         parent = item_id
-    return Transcript(record.place, conversation_id, items, head=parent, skipped=skipped)
+    return Transcript(record.place, conversation_id, items, head=parent)
 
 
 def _beginning(messages: list[Any]) -> list[Any]:

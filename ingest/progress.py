@@ -1,0 +1,94 @@
+"""How far an ingestion is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_LINE_SECONDS = 10.0
+
+
+class Shown(Protocol):
+    """Told how many bytes of how many are read and how many turns are stored."""
+
+    def reading(self, done: int, total: int, turns: int) -> None:
+        """Note how far the files are read."""
+
+    def indexing(self, lag: int) -> None:
+        """Note how many vectors are still to come."""
+
+
+class _Bar:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("Reading and storing", total=None, turns=0, rate=0)
+        self._began = time.monotonic()
+        self._most_lag = 0
+
+    def reading(self, done: int, total: int, turns: int) -> None:
+        rate = turns / max(time.monotonic() - self._began, 0.001)
+        self._progress.update(self._task, completed=done, total=total, turns=turns, rate=rate)
+
+    def indexing(self, lag: int) -> None:
+        self._most_lag = max(self._most_lag, lag)
+        self._progress.update(
+            self._task, description="Indexing", completed=self._most_lag - lag, total=self._most_lag
+        )
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = self._said = time.monotonic()
+
+    def reading(self, done: int, total: int, turns: int) -> None:
+        if self._is_time():
+            passed = self._said - self._began
+            left = passed / done * (total - done) if 0 < done <= total else 0
+            self._console.print(
+                f"{turns:,} turns stored, {turns / passed:,.0f} turns/s, about {left:,.0f} s left"
+            )
+
+    def indexing(self, lag: int) -> None:
+        if self._is_time():
+            self._console.print(f"Indexing, {lag:,} to go")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now - self._said < _LINE_SECONDS:
+            return False
+        self._said = now
+        return True
+
+
+class _Nothing:
+    def reading(self, done: int, total: int, turns: int) -> None:
+        pass
+
+    def indexing(self, lag: int) -> None:
+        pass
+
+
+@contextmanager
+def progress(console: Console, *, quiet: bool) -> Iterator[Shown]:
+    """Show how far it is on the console, which should be that of standard error."""
+    if quiet:
+        yield _Nothing()
+    elif console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[turns]:,} turns stored, {task.fields[rate]:,.0f} turns/s,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+        ) as bar:
+            yield _Bar(bar)
+    else:
+        yield _Lines(console)
