@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from memory_service.items import ItemLimits, check_id, parse_item
 from memory_service.strict_json import loads
 from memory_service.tokens import TokenCounter
 
-BATCH_TURNS = 1_000
-BATCH_CHARS = 4_000_000
+BATCH_TURNS = 500
+BATCH_CHARS = 2_000_000
 """What is stored at once: enough to hide the cost of a flush, little enough to lose at a kill."""
 
 _LEFT_OUT = re.compile(f"{LEFT_OUT}(\\d+)")
@@ -76,10 +77,14 @@ class Ingestion:
         self._counter = counter
         self._on_progress = on_progress
         self._selected = 0
+        self._counted: Future[int] | None = None
 
     def run(self, paths: Sequence[Path], format_name: str | None) -> None:
         """Store the conversations of files; raises StartupError before anything if one is none."""
         with ExitStack() as stack:
+            # Counting leaves Python alone: it goes on beside the storing of the next batch.
+            self._counting = stack.enter_context(ThreadPoolExecutor(1))
+            stack.callback(self._wait_for_count)
             sources = [stack.enter_context(open_source(path)) for path in paths]
             formats = [find_format(source, format_name) for source in sources]
             batch: list[_Checked] = []
@@ -183,7 +188,22 @@ class Ingestion:
                 self.report.skip("refused", len(items))
                 continue
             self.report.add(transcript.place, items, outcome)
-            self.report.tokens += sum(self._counter.count(item.turn.text) for item in items)
+        self._wait_for_count()
+        self._counted = self._counting.submit(
+            _tokens,
+            self._counter,
+            [
+                item.turn.text
+                for (_, items), outcome in zip(batch, outcomes, strict=True)
+                for item in items
+                if outcome is not None
+            ],
+        )
+
+    def _wait_for_count(self) -> None:
+        if self._counted is not None:
+            self.report.tokens += self._counted.result()
+            self._counted = None
 
     def _go_on(self, sources: Sequence[Source]) -> bool:
         done = sum(source.bytes_read for source in sources)
@@ -228,6 +248,10 @@ def _is_full(batch: Sequence[_Checked]) -> bool:
         sum(len(items) for _, items in batch) >= BATCH_TURNS
         or sum(len(item.raw) for _, items in batch for item in items) >= BATCH_CHARS
     )
+
+
+def _tokens(counter: TokenCounter, texts: Sequence[str]) -> int:
+    return sum(map(counter.count, texts))
 
 
 def _times(transcript: Transcript) -> Iterator[int]:

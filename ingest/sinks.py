@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from ingest.runs import Run
 from ingest.transcripts import BadRecord, Transcript
 from memory_service import clock
+from memory_service.analyser import load_detector
 from memory_service.items import check_id, check_metadata
 from memory_service.remember import Attempt, Below, NewConversation
 from memory_service.service import Service, open_log
@@ -56,6 +57,8 @@ class LocalSink:
 
     def __enter__(self) -> Self:
         """Open the folder; raises StartupError if a server holds it."""
+        # First, so that its peak is not on top of everything else.
+        load_detector()
         self._service = self._stack.enter_context(
             Service.open(self._settings, purpose="memory-ingest")
         )

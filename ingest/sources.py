@@ -190,13 +190,18 @@ def _is_junk(name: str) -> bool:
     """Return whether this is what file managers leave behind."""
     return any(
         part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
-        for part in PurePosixPath(name).parts
+        for part in _parts(name)
     )
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path, also of one that was written on Windows."""
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
 def _problem(info: zipfile.ZipInfo) -> str | None:
-    path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    parts = _parts(info.filename)
+    if parts[0] == "/" or ".." in parts or ":" in parts[0]:
         return "has a path that leads out of the archive; it is not read"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link; links are not followed"

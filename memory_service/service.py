@@ -201,7 +201,9 @@ class Service:
         with ExitStack() as stack:
             folder = settings.data_dir
             stack.enter_context(own_folder(folder, purpose))
-            log = TurnLog.open(folder)
+            log = TurnLog.open(
+                folder, cache_mib=settings.log_cache_mib, mmap_mib=settings.log_mmap_mib
+            )
             stack.callback(log.close)
             chosen = embedder or embedder_of(settings, _made_with(log))
             stack.callback(chosen.close)

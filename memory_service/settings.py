@@ -149,6 +149,16 @@ class Settings(BaseSettings):
         description="Passages of the largest scope that is compared in memory, vector by vector;"
         " a larger one asks Chroma. 0 asks Chroma always.",
     )
+    log_cache_mib: int = Field(
+        default=64,
+        ge=1,
+        description="Memory for pages of the turn log, in MiB for each connection in use.",
+    )
+    log_mmap_mib: int = Field(
+        default=256,
+        ge=0,
+        description="How much of the turn log may be mapped into memory, in MiB; 0 maps nothing.",
+    )
     vector_cache_mib: int = Field(
         default=256, ge=1, description="Memory for vectors that are compared there, in MiB."
     )

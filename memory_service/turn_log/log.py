@@ -68,9 +68,9 @@ class TurnLog:
         self._joined = threading.local()
 
     @classmethod
-    def open(cls, folder: Path) -> TurnLog:
+    def open(cls, folder: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> TurnLog:
         """Open (and make or migrate) the log in a data folder."""
-        engine = sqlite.open_engine(folder / FILE_NAME)
+        engine = sqlite.open_engine(folder / FILE_NAME, cache_mib=cache_mib, mmap_mib=mmap_mib)
         with ExitStack() as stack:
             stack.callback(engine.dispose)
             migrate(engine)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +35,16 @@ _PRAGMAS = {
     "secure_delete": "ON",
     # Sorting a page of results must not leave turns in a temporary file.
     "temp_store": "MEMORY",
-    # 64 MiB of page cache: the postings of a busy conversation stay warm.
-    "cache_size": "-65536",
-    # Reads of vectors come straight from the page cache of the system.
-    "mmap_size": "268435456",
 }
 
 
-def open_engine(path: Path) -> sa.Engine:
-    """Return an engine on the file at `path`; connections are made (and checked) on first use."""
+def open_engine(path: Path, *, cache_mib: int, mmap_mib: int) -> sa.Engine:
+    """Return an engine on the file at `path`; connections are made (and checked) on first use.
+
+    `cache_mib` of pages stay with each connection, so that the postings of a busy conversation are
+    warm; reads of vectors come straight from the `mmap_mib` that are mapped.
+    """
+    memory = {"cache_size": str(-1024 * cache_mib), "mmap_size": str(1024 * 1024 * mmap_mib)}
     engine = sa.create_engine(
         sa.URL.create("sqlite+pysqlite", database=str(path)),
         # One connection for each of the API's worker threads, and some for the background.
@@ -51,17 +54,19 @@ def open_engine(path: Path) -> sa.Engine:
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", partial(_prepare, {**_PRAGMAS, **memory}))
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _prepare(
+    pragmas: Mapping[str, str], connection: DBAPIConnection, _entry: ConnectionPoolEntry
+) -> None:
     # The driver's own transactions begin late and end early; `_begin` says BEGIN instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_write_ahead_log(cursor)
-    for name, value in _PRAGMAS.items():
+    for name, value in pragmas.items():
         cursor.execute(f"PRAGMA {name} = {value}")
     cursor.execute("PRAGMA synchronous")
     if (row := cursor.fetchone()) is None or row[0] != _FULL:
