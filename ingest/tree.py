@@ -84,9 +84,11 @@ class _Tree:
         self._id = conversation_id
         self._nodes = nodes
         self._begun = begun
+        self._current = current
         self._cut_cycles()
         self._children = self._by_parent(nodes, {key: nodes[key].parent for key in nodes})
-        self._current = current if current in nodes else self._newest_leaf()
+        if current not in nodes:
+            self._current = self._newest_leaf()
         self._live = set(self._path(self._current))
         self._order = list(self._depth_first())
         self._times = self._interpolated()
@@ -122,7 +124,8 @@ class _Tree:
     def _cut_cycles(self) -> None:
         """Make every walk to the root end: unknown parents are none, a cycle is cut once."""
         safe: set[str] = set()
-        for key in self._nodes:
+        # From where the live branch ends first: what is cut off then is not on it.
+        for key in (*filter(self._nodes.__contains__, [self._current]), *self._nodes):
             walked: dict[str, None] = {}
             at: str | None = key
             while at is not None and at not in safe:
@@ -233,7 +236,8 @@ class _Tree:
             if said.kind == "call" and key not in answered:
                 given = said.arguments
                 text = given if isinstance(given, str) else dumps(given)
-                self._nodes[key].said = replace(said, kind="message", texts=[text])
+                named = {**said.metadata, "tool": said.tool}
+                self._nodes[key].said = replace(said, kind="message", texts=[text], metadata=named)
             elif said.kind == "output" and key not in self._answers:
                 self._nodes[key].said = replace(said, kind="message", name=said.tool or None)
 
@@ -269,7 +273,12 @@ class _Tree:
         texts = [text for key in group for text in self._says(key).texts]
         above = self._above[group[0]]
         time, mark = self._times[group[0]]
-        pairs = {name: value for key in group for name, value in self._says(key).metadata.items()}
+        pairs = {
+            name: value
+            for key in reversed(group)
+            for name, value in self._says(key).metadata.items()
+            if value
+        }
         return Item(
             id=derived_id("item", self._id, *group),
             parent=None if above is None else ids[above],
