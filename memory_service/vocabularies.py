@@ -98,6 +98,8 @@ def open_offline_counter() -> OfflineCounter:
     tokenizer = Tokenizer.from_file(str(_tokenizer_file()))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    # It would remember whole texts, up to 100 MB of them; counts are remembered elsewhere.
+    tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
     # Else "</s>" in a user's text is one token, though an upstream counts it as three.
     tokenizer.encode_special_tokens = True
     return OfflineCounter(lambda text: len(tokenizer.encode(text, add_special_tokens=False)))

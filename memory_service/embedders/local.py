@@ -47,6 +47,8 @@ class LocalEmbedder:
         # The file asks for padding and for cutting at a length: either would change a mean.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        # It would remember whole texts, up to 100 MB of them, and not be faster for it.
+        self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
         (weights,) = load_file(package_file(_WEIGHTS)).values()
         self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
 

@@ -1,0 +1,97 @@
+"""A large ChatGPT export: little memory, and the same result however often it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from chatgpt_export import write_export
+from conftest import LONG
+from typer.testing import CliRunner
+
+from memory_service.cli import app as service_app
+from memory_service.turn_log.log import TurnLog
+
+MEGABYTES = 200 if LONG else 20
+MAX_RSS_MB = 300
+SMALL_MEGABYTES = 20 if LONG else 3
+DEADLINE_SECONDS = 280.0
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ingest", *map(str, arguments), "--json", "--quiet"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, dict[str, int]]:
+    out, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 0
+    found: dict[str, dict[str, int]] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def stored(folder: Path) -> int:
+    """Return how many turns are durable, while another process stores more."""
+    if not (folder / "turn_log.sqlite3").exists():
+        return 0
+    log = TurnLog.open(folder)
+    with log.read() as reader:
+        project = reader.project("local")
+        counts = [] if project is None else reader.users(project, None, 10, "asc").data
+    log.close()
+    return sum(user.turns for user in counts)
+
+
+def content_hash(folder: Path) -> str:
+    result = CliRunner().invoke(service_app, ["export", "--data-dir", str(folder)])
+    assert result.exit_code == 0
+    return hashlib.sha256(result.stdout.encode()).hexdigest()
+
+
+def kill_when(process: subprocess.Popen[str], folder: Path, turns: int) -> None:
+    """Kill a process as soon as it has stored more than so many turns."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    pause = signal.sigtimedwait
+    while stored(folder) <= turns and process.poll() is None:
+        assert time.monotonic() < deadline
+        pause([], 0.05)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.timeout(1800)
+def test_what_was_killed_twice_and_resumed_is_what_was_never_interrupted(tmp_path: Path) -> None:
+    export = tmp_path / "conversations.json"
+    turns = write_export(export, SMALL_MEGABYTES, seed=1)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert finish(start(export, "--user", "me", "--data-dir", whole))["turns"]["stored"] == turns
+    for part in (turns // 4, turns // 2):
+        kill_when(start(export, "--user", "me", "--data-dir", cut), cut, part)
+    before = stored(cut)
+    assert turns // 2 < before < turns
+    report = finish(start(export, "--user", "me", "--data-dir", cut))
+    assert report["turns"]["already_there"] == before
+    assert report["turns"]["stored"] == turns - before
+    assert content_hash(cut) == content_hash(whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc for the memory")
+@pytest.mark.timeout(7200)
+def test_a_large_zip_is_ingested_within_300_megabytes(tmp_path: Path) -> None:
+    export = tmp_path / "export.zip"
+    write_export(export, MEGABYTES)
+    process = start(export, "--user", "me", "--data-dir", tmp_path / "data")
+    peak = 0
+    while process.poll() is None:
+        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+        found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        peak = max([peak, *found])
+        signal.sigtimedwait([], 0.05)
+    finish(process)
+    assert 0 < peak / 1000 < MAX_RSS_MB
