@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from ingest.formats import chatgpt, claude_ai, messages, service_export
+from ingest.formats import (
+    chatgpt,
+    claude_ai,
+    claude_code,
+    codex,
+    dialogue,
+    messages,
+    service_export,
+    sharegpt,
+    slack,
+    whatsapp,
+)
 from ingest.sources import Source
 from ingest.transcripts import Format
 
 FORMATS: dict[str, Format] = {
-    module.NAME: module for module in (service_export, chatgpt, claude_ai, messages)
+    module.NAME: module
+    for module in (
+        *(service_export, chatgpt, claude_ai, claude_code, codex),
+        *(slack, sharegpt, messages, whatsapp, dialogue),
+    )
 }
 """By the name that --format takes; recognised in this order."""
 

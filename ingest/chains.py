@@ -1,0 +1,151 @@
+"""Building a conversation item by item: ids that are found again, and items that can be stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ingest.openai_items import microseconds, rfc3339, storable
+from ingest.transcripts import Item, Options, Place, Warn, derived_id
+from ingest.tree import NOT_LIVE
+from memory_service.errors import InvalidRequest
+from memory_service.items import MAX_NAME_CHARS, ItemLimits, parse_item
+from memory_service.strict_json import canonical, dumps, loads
+
+LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=64)
+"""What a format lets through; what may be stored is the sink's to say."""
+_MAX_TITLE_CHARS = 500
+
+
+class Chain:
+    """The items of a conversation, each below one that was added before.
+
+    An item's id comes from its parent's, from `key` (what the source calls it), else who says it,
+    and from what it says. So a file that is read again finds what is stored, one that grew adds its
+    end, and where a text was changed a branch begins: what is known is always the beginning of a
+    path.
+
+    Sources that forget their beginnings have `rooted=False`: the parent's id is left out then.
+    """
+
+    def __init__(self, conversation_id: str, warn: Warn, *, rooted: bool = True) -> None:
+        self.conversation_id = conversation_id
+        self._rooted = rooted
+        self.items: list[Item] = []
+        self.skipped: Counter[str] = Counter()
+        self._warn = warn
+
+    @property
+    def last(self) -> str | None:
+        """The id of the item that was added last."""
+        return self.items[-1].id if self.items else None
+
+    def add(
+        self,
+        message: Mapping[str, Any],
+        place: Place,
+        *,
+        parent: str | None,
+        key: str = "",
+        raw: str | None = None,
+        created_at: str | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str | None:
+        """Add an item and return its id; one that cannot be stored is a warning, and its parent's.
+
+        `raw` is the message's JSON if the source has it.
+        """
+        raw = dumps(message) if raw is None else raw
+        above = parent or "" if self._rooted else ""
+        named = [part for part in (key or name,) if part]
+        item_id = derived_id("item", self.conversation_id, above, *named, canonical(message))
+        try:
+            parse_item(
+                loads(raw, max_nesting=LIMITS.max_nesting),
+                raw,
+                {"id": item_id, "name": name},
+                LIMITS,
+                "message",
+            )
+        except InvalidRequest as error:
+            self._warn(place, error.message)
+            self.skipped["invalid"] += 1
+            return parent
+        self.items.append(
+            Item(item_id, parent, raw, created_at=created_at, name=name, metadata=metadata or None)
+        )
+        return item_id
+
+    def kept(self, head: str | None, options: Options) -> list[Item]:
+        """Return the items that are wanted, all or those from the root to `head`, with times."""
+        if options.branches == "all":
+            return _dated(self.items)
+        by_id = {item.id: item for item in self.items}
+        live: list[Item] = []
+        while head is not None:
+            live.append(by_id[head])
+            head = live[-1].parent
+        if len(live) < len(self.items):
+            self.skipped[NOT_LIVE] += len(self.items) - len(live)
+        return _dated(live[::-1])
+
+
+def title(text: Any) -> str | None:
+    """Return a title as it can be stored: a string on one line, cut to what fits; else None."""
+    return (_one_line(text)[:_MAX_TITLE_CHARS] or None) if isinstance(text, str) else None
+
+
+def speaker(name: str) -> str | None:
+    """Return a speaker's name as it can be stored: on one line, cut to what fits."""
+    return _one_line(name)[:MAX_NAME_CHARS].strip() or None
+
+
+def time_of(value: Any) -> str | None:
+    """Return what says a time, in any spelling, as RFC 3339 in UTC; None if it is none."""
+    return rfc3339(microseconds(value))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(storable(text).split())
+
+
+def _dated(items: Sequence[Item]) -> list[Item]:
+    """Return items, parents first, with times for those that have none, and marks for these.
+
+    They are spread evenly between the times before and after along a branch.
+    """
+    own = {item.id: microseconds(item.created_at) for item in items}
+    coming: dict[str | None, tuple[int | None, int]] = {}
+    for item in reversed(items):
+        after, steps = coming.get(item.id, (None, 0))
+        time = own[item.id]
+        # Of several children, the last one is met first.
+        coming.setdefault(item.parent, (after, steps + 1) if time is None else (time, 0))
+    found: dict[str | None, int | None] = {}
+    dated: list[Item] = []
+    for item in items:
+        before, time = found.get(item.parent), own[item.id]
+        if time is None:
+            found[item.id] = _between(before, *coming.get(item.id, (None, 0)))
+            mark = "unknown" if found[item.id] is None else "interpolated"
+            dated.append(_marked(item, mark, rfc3339(found[item.id])))
+            continue
+        found[item.id] = time
+        early = before is not None and time < before
+        dated.append(_marked(item, "before the turn it answers") if early else item)
+    return dated
+
+
+def _between(before: int | None, after: int | None, steps: int) -> int | None:
+    """Return the first of the times that divide the span from `before` to `after`."""
+    if before is None or after is None or after < before:
+        return after if before is None else before
+    return before + (after - before) // (steps + 2)
+
+
+def _marked(item: Item, mark: str, created_at: str | None = None) -> Item:
+    metadata = {**(item.metadata or {}), "time": mark}
+    return replace(item, created_at=created_at or item.created_at, metadata=metadata)

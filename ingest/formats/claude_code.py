@@ -1,0 +1,326 @@
+"""Claude Code's sessions: a file of JSON lines each, linked by `uuid` and `parentUuid`.
+
+The lines of one answer share a message id and become one message; the results of its tools follow
+it directly, as one unit, however the file interleaves them. A session that was resumed by copying
+its beginning into a new file has the same first line, and so becomes the same conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.anthropic_blocks import (
+    assistant_message,
+    blocks_of,
+    is_thought,
+    reasoning,
+    tool_message,
+    user_message,
+)
+from ingest.chains import Chain, time_of, title
+from ingest.heads import objects
+from ingest.openai_items import metadata
+from ingest.records import Record, json_lines
+from ingest.sources import Source
+from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
+
+NAME = "claude_code"
+EXPECTS = 'sessions of Claude Code: JSON lines with "sessionId", "uuid", "parentUuid", "message"'
+
+_SYNTHETIC = "<synthetic>"
+"""The model of answers that the program writes itself, such as "API Error"."""
+_TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
+"""Where the lines that name a session have its title; the first kind counts most."""
+_SAID = frozenset({"user", "assistant"})
+_COMPACTION = frozenset({"compact_boundary", "microcompact_boundary"})
+
+Block = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One message, of all lines that it came in, with the results of its tools."""
+
+    role: str
+    line: Record
+    blocks: list[Block]
+    results: list[tuple[Record, Block]] = field(default_factory=list)
+    is_added: bool = False
+    end: str | None = None
+    """The id of its last item, once it is added: what comes next hangs below that."""
+
+
+def sniff(source: Source) -> bool:
+    """Return whether a file has lines with a session id and a place in its tree."""
+    return any(map(_is_session, source.heads("*.jsonl")))
+
+
+def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
+    """Yield the conversation of each session, and of its side chains if they are wanted."""
+    for member in source.reading("*.jsonl"):
+        if not _is_session(member.head):
+            warn(Place(member.name, 0), "is no session of Claude Code; it is left out")
+            continue
+        lines = [line for line in json_lines(member, warn) if _is_object(line, warn)]
+        main = [line for line in lines if line.value.get("isSidechain") is not True]
+        aside = [line for line in lines if line.value.get("isSidechain") is True]
+        if main:
+            left_out = 0 if options.sidechains else len(aside)
+            yield _Session(main, options, warn).transcript(left_out)
+        if options.sidechains:
+            for chain in _by_agent(aside):
+                yield _Session(chain, options, warn).transcript()
+
+
+def _is_session(head: str) -> bool:
+    return any(
+        (isinstance(value.get("sessionId"), str) and "parentUuid" in value)
+        or (value.get("type") == "summary" and "leafUuid" in value)
+        for value in objects(head)
+    )
+
+
+def _is_object(line: Record, warn: Warn) -> bool:
+    if isinstance(line.value, Mapping) and isinstance(line.value.get("type"), str):
+        return True
+    warn(line.place, "is no line of a session: an object with a type")
+    return False
+
+
+def _by_agent(lines: Iterable[Record]) -> list[list[Record]]:
+    """Return the lines of each agent: those with its id, or that hang below the same first line."""
+    chains: dict[str | None, list[Record]] = {}
+    first: dict[str | None, str | None] = {}
+    for line in lines:
+        uuid, parent = _string(line, "uuid"), _string(line, "parentUuid")
+        chain = _string(line, "agentId") or first.get(parent, uuid)
+        first[uuid] = chain
+        chains.setdefault(chain, []).append(line)
+    return list(chains.values())
+
+
+class _Session:
+    """The lines of one session, or of one agent in it, on their way to a conversation."""
+
+    def __init__(self, lines: Sequence[Record], options: Options, warn: Warn) -> None:
+        self._lines = lines
+        self._options = options
+        self._warn = warn
+        self._chain = Chain(_conversation_id(lines), warn)
+        self._turns: list[_Turn] = []
+        self._by_uuid: dict[str, _Turn] = {}
+        self._by_message: dict[str, _Turn] = {}
+        self._by_call: dict[str, _Turn] = {}
+        # Lines that become nothing, with the line each hangs below.
+        self._passed: dict[str, str | None] = {}
+        self._titles: dict[str, str] = {}
+
+    def transcript(self, left_out: int = 0) -> Transcript:
+        """Return the conversation; `left_out` counts lines of side chains that are not wanted."""
+        for line in self._lines:
+            self._read(line)
+        uuids = {*self._by_uuid, *self._passed}
+        has_links = any(_string(line, "parentUuid") in uuids for line in self._lines)
+        for turn in self._turns:
+            self._add(turn, self._parent(turn.line, has_links=has_links))
+        if left_out:
+            self._chain.skipped["sidechain"] = left_out
+        return Transcript(
+            place=self._lines[0].place,
+            id=self._chain.conversation_id,
+            items=self._chain.kept(self._chain.last, self._options),
+            head=self._chain.last,
+            title=title(next(filter(None, map(self._titles.get, _TITLES)), None)),
+            metadata=self._metadata(),
+            created_at=next((item.created_at for item in self._chain.items), None),
+            skipped=self._chain.skipped,
+        )
+
+    def _read(self, line: Record) -> None:
+        if line.value["type"] in _TITLES:
+            self._read_title(line)
+            return
+        uuid = _string(line, "uuid")
+        if uuid is not None and uuid in self._by_uuid:
+            self._chain.skipped["duplicate"] += 1
+            return
+        reason = _reason_to_skip(line)
+        if reason is None:
+            message = _message(line)
+            blocks = blocks_of(message.get("content"))
+            if blocks is not None:
+                self._take(line, message, blocks)
+                return
+            self._warn(line.place, "has no message with content")
+            reason = "invalid"
+        self._chain.skipped[reason] += 1
+        if uuid is not None:
+            self._passed[uuid] = _parent_uuid(line) or self._last_uuid(reason)
+
+    def _read_title(self, line: Record) -> None:
+        kind = line.value["type"]
+        title = _string(line, _TITLES[kind])
+        # A summary may be of another session, whose last line it names.
+        foreign = kind == "summary" and _string(line, "leafUuid") not in self._by_uuid
+        if title is not None and not foreign:
+            self._titles[kind] = title
+
+    def _last_uuid(self, reason: str) -> str | None:
+        """Return where a line without a parent hangs: a compaction does not begin anew."""
+        return next(reversed(self._by_uuid), None) if reason == "compaction" else None
+
+    def _take(self, line: Record, message: Mapping[str, Any], blocks: list[Block]) -> None:
+        if line.value["type"] == "assistant":
+            turn = self._answer(line, message, blocks)
+        else:
+            turn = self._said_by_user(line, blocks)
+        uuid = _string(line, "uuid")
+        if uuid is not None:
+            self._by_uuid[uuid] = turn
+
+    def _answer(self, line: Record, message: Mapping[str, Any], blocks: list[Block]) -> _Turn:
+        message_id = message.get("id")
+        turn = self._by_message.get(message_id) if isinstance(message_id, str) else None
+        if turn is None:
+            turn = _Turn("assistant", line, [])
+            self._turns.append(turn)
+        if isinstance(message_id, str):
+            self._by_message[message_id] = turn
+        turn.blocks += blocks
+        for block in blocks:
+            if block.get("type") == "tool_use" and isinstance(block.get("id"), str):
+                self._by_call[block["id"]] = turn
+        return turn
+
+    def _said_by_user(self, line: Record, blocks: list[Block]) -> _Turn:
+        turn: _Turn | None = None
+        orphans: list[tuple[Record, Block]] = []
+        for block in blocks:
+            if block.get("type") == "tool_result":
+                call = block.get("tool_use_id")
+                unit = self._by_call.get(call) if isinstance(call, str) else None
+                (orphans if unit is None else unit.results).append((line, block))
+                turn = unit or turn
+        said = [block for block in blocks if block.get("type") != "tool_result"]
+        if said or orphans or turn is None:
+            turn = _Turn("user", line, said, orphans)
+            self._turns.append(turn)
+        return turn
+
+    def _parent(self, line: Record, *, has_links: bool) -> str | None:
+        """Return the id of the item that a line hangs below; None for the root."""
+        above, passed = _parent_uuid(line), set[str]()
+        while above in self._passed and above not in passed:
+            passed.add(above)
+            above = self._passed[above]
+        turn = self._by_uuid.get(above or "")
+        if turn is not None and turn.is_added:
+            return turn.end
+        if above is None and has_links:
+            return None
+        return self._chain.last
+
+    def _add(self, turn: _Turn, parent: str | None) -> None:
+        before = len(self._chain.items)
+        turn.is_added, turn.end = True, parent
+        if turn.role == "user":
+            self._add_results(turn)
+            self._put(turn, turn.line, user_message(turn.blocks))
+        else:
+            self._add_thoughts(turn)
+            model = metadata({"model": _message(turn.line).get("model")})
+            self._put(turn, turn.line, assistant_message(turn.blocks), model)
+            self._add_results(turn)
+        if len(self._chain.items) == before:
+            self._chain.skipped["empty"] += 1
+
+    def _add_thoughts(self, turn: _Turn) -> None:
+        if self._options.reasoning:
+            self._put(turn, turn.line, reasoning(turn.blocks))
+        elif any(is_thought(block) for block in turn.blocks):
+            self._chain.skipped["reasoning"] += 1
+
+    def _add_results(self, turn: _Turn) -> None:
+        for line, block in turn.results:
+            failed = {"is_error": "true"} if block.get("is_error") is True else None
+            self._put(turn, line, tool_message(block), failed)
+
+    def _put(
+        self,
+        turn: _Turn,
+        line: Record,
+        message: Mapping[str, Any] | None,
+        details: Mapping[str, str] | None = None,
+    ) -> None:
+        if message is not None:
+            turn.end = self._chain.add(
+                message,
+                line.place,
+                parent=turn.end,
+                key=_string(line, "uuid") or "",
+                created_at=time_of(line.value.get("timestamp")),
+                metadata=details,
+            )
+
+    def _metadata(self) -> dict[str, str]:
+        fields = {
+            "session": "sessionId",
+            "agent": "agentId",
+            "cwd": "cwd",
+            "git_branch": "gitBranch",
+            "version": "version",
+        }
+        found = {key: _first(self._lines, field) for key, field in fields.items()}
+        models = (_message(turn.line).get("model") for turn in self._turns)
+        model = next((one for one in models if one), None)
+        return metadata({"source": NAME, **found, "model": model})
+
+
+def _conversation_id(lines: Sequence[Record]) -> str:
+    """Return an id from the first line that has one, with its time: the same in every copy."""
+    first = next((line for line in lines if _string(line, "uuid")), lines[0])
+    parts = (_string(first, "uuid") or first.text, _string(first, "timestamp") or "")
+    return derived_id("conv", NAME, *parts)
+
+
+def _reason_to_skip(line: Record) -> str | None:
+    value = line.value
+    if value.get("isCompactSummary") is True or value.get("subtype") in _COMPACTION:
+        return "compaction"
+    if value["type"] not in _SAID and not _is_queued_prompt(value):
+        return "meta"
+    if value.get("isMeta") is True or value.get("isApiErrorMessage") is True:
+        return "meta"
+    return "meta" if _message(line).get("model") == _SYNTHETIC else None
+
+
+def _is_queued_prompt(value: Mapping[str, Any]) -> bool:
+    """Return whether a line is what the user typed while the model was still at work."""
+    attachment = value.get("attachment")
+    return (
+        isinstance(attachment, Mapping)
+        and attachment.get("type") == "queued_command"
+        and attachment.get("commandMode", "prompt") == "prompt"
+    )
+
+
+def _message(line: Record) -> Mapping[str, Any]:
+    if _is_queued_prompt(line.value):
+        return {"role": "user", "content": line.value["attachment"].get("prompt")}
+    message = line.value.get("message")
+    return message if isinstance(message, Mapping) else {}
+
+
+def _parent_uuid(line: Record) -> str | None:
+    return _string(line, "parentUuid") or _string(line, "logicalParentUuid")
+
+
+def _string(line: Record, key: str) -> str | None:
+    value = line.value.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _first(lines: Iterable[Record], key: str) -> str | None:
+    return next(filter(None, (_string(line, key) for line in lines)), None)

@@ -1,0 +1,50 @@
+"""What the beginning of a JSON file shows: for recognising formats, and for reading either kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from ingest.records import Record, json_lines, json_records
+from ingest.sources import Member
+from ingest.transcripts import Warn
+
+_MOST_LINES = 100
+_SPACE = " \t\r\n"
+_DECODER = json.JSONDecoder()
+
+
+def objects(head: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects on the first lines of a head, as far as they are whole."""
+    for line in islice(head.splitlines(), _MOST_LINES):
+        value = _value(line, 0)
+        if isinstance(value, dict):
+            yield value
+
+
+def first_value(head: str) -> Any:
+    """Return the first element of an array, or a first value that is none; None if it is cut."""
+    start = len(head) - len(head.lstrip(_SPACE))
+    if head[start : start + 1] == "[":
+        inner = head[start + 1 :].lstrip(_SPACE)
+        return _value(inner, 0)
+    return _value(head, start)
+
+
+def records(member: Member, warn: Warn) -> Iterator[Record]:
+    """Yield the elements of a JSON array, the object that fills a file, or the value of each line.
+
+    An array that stands on one line is the value of that line.
+    """
+    first = member.head.lstrip(_SPACE).partition("\n")[0].rstrip(_SPACE)
+    fills_file = first == "{" or (first.startswith("[") and _value(first, 0) is None)
+    return json_records(member, warn) if fills_file else json_lines(member, warn)
+
+
+def _value(text: str, start: int) -> Any:
+    try:
+        return _DECODER.raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        return None
