@@ -100,14 +100,11 @@ def _of_record(record: Record, warn: Warn) -> Iterator[_Found]:
     if not messages:
         warn(record.place, _problem(value))
         return
-    raws: Sequence[str | None] = [None] * len(messages)
-    if record.text and isinstance(value, Mapping) and value.get("messages") is messages:
-        raws = raw_elements(record.text, "messages")
     answer = _answer(value)
     yield _Found(
         record.place,
         messages,
-        raws,
+        _raws(record, messages),
         created_at=time_of(answer.get("created", answer.get("created_at"))),
         metadata=metadata(
             {
@@ -117,6 +114,15 @@ def _of_record(record: Record, warn: Warn) -> Iterator[_Found]:
             }
         ),
         others=_others(value, answer),
+    )
+
+
+def _raws(record: Record, messages: Sequence[Any]) -> Sequence[str | None]:
+    """Return the JSON of messages as it stands in the file; None where they are not at the top."""
+    value = record.value
+    is_top = isinstance(value, Mapping) and value.get("messages") is messages
+    return (
+        raw_elements(record.text, "messages") if is_top and record.text else [None] * len(messages)
     )
 
 
