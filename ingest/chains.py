@@ -1,4 +1,4 @@
-"""Building a conversation item by item: ids that are found again, and items that can be stored."""
+"""Building a conversation item by item: ids that are found again, times, and what is left out."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from ingest.openai_items import microseconds, rfc3339, storable
-from ingest.transcripts import Item, Options, Place, Warn, derived_id
+from ingest.transcripts import Item, Options, derived_id
 from ingest.tree import NOT_LIVE
-from memory_service.errors import InvalidRequest
-from memory_service.items import MAX_NAME_CHARS, ItemLimits, parse_item
-from memory_service.strict_json import canonical, dumps, loads
+from memory_service.items import MAX_NAME_CHARS
+from memory_service.strict_json import canonical, dumps
 
-LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=64)
-"""What a format lets through; what may be stored is the sink's to say."""
 _MAX_TITLE_CHARS = 500
 
 
@@ -26,16 +23,12 @@ class Chain:
     and from what it says. So a file that is read again finds what is stored, one that grew adds its
     end, and where a text was changed a branch begins: what is known is always the beginning of a
     path.
-
-    Sources that forget their beginnings have `rooted=False`: the parent's id is left out then.
     """
 
-    def __init__(self, conversation_id: str, warn: Warn, *, rooted: bool = True) -> None:
+    def __init__(self, conversation_id: str) -> None:
         self.conversation_id = conversation_id
-        self._rooted = rooted
         self.items: list[Item] = []
         self.skipped: Counter[str] = Counter()
-        self._warn = warn
 
     @property
     def last(self) -> str | None:
@@ -44,45 +37,38 @@ class Chain:
 
     def add(
         self,
-        message: Mapping[str, Any],
-        place: Place,
+        message: Any,
         *,
         parent: str | None,
         key: str = "",
+        item_id: str | None = None,
         raw: str | None = None,
         created_at: str | None = None,
         name: str | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> str | None:
-        """Add an item and return its id; one that cannot be stored is a warning, and its parent's.
+    ) -> str:
+        """Add an item and return its id.
 
-        `raw` is the message's JSON if the source has it.
+        `item_id` is for sources that name every message for good; `raw` is the message's JSON where
+        the source has it.
         """
+        if item_id is None:
+            named = [part for part in (key or name,) if part]
+            said = (parent or "", *named, canonical(message))
+            item_id = derived_id("item", self.conversation_id, *said)
         raw = dumps(message) if raw is None else raw
-        above = parent or "" if self._rooted else ""
-        named = [part for part in (key or name,) if part]
-        item_id = derived_id("item", self.conversation_id, above, *named, canonical(message))
-        try:
-            parse_item(
-                loads(raw, max_nesting=LIMITS.max_nesting),
-                raw,
-                {"id": item_id, "name": name},
-                LIMITS,
-                "message",
-            )
-        except InvalidRequest as error:
-            self._warn(place, error.message)
-            self.skipped["invalid"] += 1
-            return parent
         self.items.append(
             Item(item_id, parent, raw, created_at=created_at, name=name, metadata=metadata or None)
         )
         return item_id
 
-    def kept(self, head: str | None, options: Options) -> list[Item]:
-        """Return the items that are wanted, all or those from the root to `head`, with times."""
+    def kept(self, head: str | None, options: Options, *, begun: str | None = None) -> list[Item]:
+        """Return the items that are wanted, all or those from the root to `head`, with times.
+
+        `begun` is when the conversation began, for items without any time around them.
+        """
         if options.branches == "all":
-            return _dated(self.items)
+            return _dated(self.items, begun)
         by_id = {item.id: item for item in self.items}
         live: list[Item] = []
         while head is not None:
@@ -90,7 +76,7 @@ class Chain:
             head = live[-1].parent
         if len(live) < len(self.items):
             self.skipped[NOT_LIVE] += len(self.items) - len(live)
-        return _dated(live[::-1])
+        return _dated(live[::-1], begun)
 
 
 def title(text: Any) -> str | None:
@@ -112,7 +98,7 @@ def _one_line(text: str) -> str:
     return " ".join(storable(text).split())
 
 
-def _dated(items: Sequence[Item]) -> list[Item]:
+def _dated(items: Sequence[Item], begun: str | None) -> list[Item]:
     """Return items, parents first, with times for those that have none, and marks for these.
 
     They are spread evenly between the times before and after along a branch.
@@ -124,7 +110,7 @@ def _dated(items: Sequence[Item]) -> list[Item]:
         time = own[item.id]
         # Of several children, the last one is met first.
         coming.setdefault(item.parent, (after, steps + 1) if time is None else (time, 0))
-    found: dict[str | None, int | None] = {}
+    found: dict[str | None, int | None] = {None: microseconds(begun)}
     dated: list[Item] = []
     for item in items:
         before, time = found.get(item.parent), own[item.id]

@@ -108,7 +108,7 @@ class _Session:
         self._lines = lines
         self._options = options
         self._warn = warn
-        self._chain = Chain(_conversation_id(lines), warn)
+        self._chain = Chain(_conversation_id(lines))
         self._turns: list[_Turn] = []
         self._by_uuid: dict[str, _Turn] = {}
         self._by_message: dict[str, _Turn] = {}
@@ -257,7 +257,6 @@ class _Session:
         if message is not None:
             turn.end = self._chain.add(
                 message,
-                line.place,
                 parent=turn.end,
                 key=_string(line, "uuid") or "",
                 created_at=time_of(line.value.get("timestamp")),

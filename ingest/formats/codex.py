@@ -77,7 +77,7 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
         first = next(lines, None)
         if first is None:
             continue
-        session = _begin(first, warn)
+        session = _begin(first)
         is_sidechain = _is_sidechain(session.meta) and not options.sidechains
         for line in (first, *lines):
             if is_sidechain:
@@ -103,12 +103,12 @@ def _is_object(line: Record, warn: Warn) -> bool:
     return False
 
 
-def _begin(first: Record, warn: Warn) -> _Session:
+def _begin(first: Record) -> _Session:
     """Return the session that a first line tells of; its id, else the line itself, names it."""
     payload = _payload(first)
     named = payload.get("id") if isinstance(payload.get("id"), str) else first.text
     time = time_of(payload.get("timestamp")) or time_of(first.value.get("timestamp"))
-    return _Session(Chain(derived_id("conv", NAME, str(named)), warn), payload, time)
+    return _Session(Chain(derived_id("conv", NAME, str(named))), payload, time)
 
 
 def _is_sidechain(meta: Mapping[str, Any]) -> bool:
@@ -141,7 +141,6 @@ def _read(line: Record, session: _Session, options: Options) -> None:
         session.asked_below.append(session.end)
     session.end = session.chain.add(
         _item(payload),
-        line.place,
         parent=session.end,
         created_at=time_of(line.value.get("timestamp")),
     )
@@ -202,7 +201,7 @@ def _transcript(first: Record, session: _Session, options: Options) -> Transcrip
     return Transcript(
         place=first.place,
         id=session.chain.conversation_id,
-        items=session.chain.kept(session.end, options),
+        items=session.chain.kept(session.end, options, begun=session.started),
         head=session.end,
         metadata=metadata(
             {

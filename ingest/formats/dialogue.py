@@ -78,7 +78,7 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
             continue
         style, speakers = found
         turns, before = _turns(lines, style, speakers)
-        yield _transcript(Place(member.name, 1), turns, before, options, warn)
+        yield _transcript(Place(member.name, 1), turns, before, options)
 
 
 def _find_style(lines: Sequence[str]) -> tuple[re.Pattern[str], frozenset[str]] | None:
@@ -141,11 +141,11 @@ def _turns(
 
 
 def _transcript(
-    place: Place, turns: Sequence[_Turn], before: Sequence[str], options: Options, warn: Warn
+    place: Place, turns: Sequence[_Turn], before: Sequence[str], options: Options
 ) -> Transcript:
     said = [(turn, storable("\n".join(turn.lines)).strip()) for turn in turns]
     beginning = [part for turn, text in said[:2] for part in (turn.name, text)]
-    chain = Chain(derived_id("conv", NAME, *beginning), warn)
+    chain = Chain(derived_id("conv", NAME, *beginning))
     heading = _TITLE.match(before[0]) if before else None
     if len(before) > (heading is not None):
         chain.skipped["text before the dialogue"] = 1
@@ -157,7 +157,6 @@ def _transcript(
             continue
         end = chain.add(
             {"role": _ROLES.get(word, "user"), "content": text},
-            turn.place,
             parent=end,
             name=None if word in _GENERIC or word == "system" else speaker(turn.name),
         )

@@ -61,11 +61,11 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
     for member in source.reading("*.json", "*.jsonl"):
         for is_bare, group in groupby(records(member, warn), lambda one: _is_message(one.value)):
             if is_bare:
-                yield _transcript(_of_lines(list(group)), seen, options, warn)
+                yield _transcript(_of_lines(list(group)), seen, options)
                 continue
             for record in group:
                 for found in _of_record(record, warn):
-                    yield _transcript(found, seen, options, warn)
+                    yield _transcript(found, seen, options)
 
 
 def _begins_so(head: str) -> bool:
@@ -181,15 +181,15 @@ def _problem(value: Any) -> str:
     return "has no list of messages"
 
 
-def _transcript(found: _Found, seen: Counter[str], options: Options, warn: Warn) -> Transcript:
+def _transcript(found: _Found, seen: Counter[str], options: Options) -> Transcript:
     beginning = derived_id("", *(canonical(one) for one in _beginning(found.messages)))
     seen[beginning] += 1
-    chain = Chain(derived_id("conv", beginning, str(seen[beginning])), warn)
+    chain = Chain(derived_id("conv", beginning, str(seen[beginning])))
     if found.others:
         chain.skipped["other answer"] = found.others
     end: str | None = None
     for message, raw in zip(found.messages, found.raws, strict=True):
-        end = chain.add(message, found.place, parent=end, raw=raw, created_at=found.created_at)
+        end = chain.add(message, parent=end, raw=raw, created_at=found.created_at)
     return Transcript(
         place=found.place,
         id=chain.conversation_id,

@@ -85,7 +85,7 @@ def _transcript(
     name = canonical(value.get("id"))
     beginning = derived_id("", NAME, name, *(canonical(turn) for turn in _beginning(turns)))
     seen[beginning] += 1
-    chain = Chain(derived_id("conv", beginning, str(seen[beginning])), warn)
+    chain = Chain(derived_id("conv", beginning, str(seen[beginning])))
     end: str | None = None
     calls: list[str] = []
     for number, turn in enumerate(turns):
@@ -95,7 +95,7 @@ def _transcript(
             continue
         message, calls = _message(turn, f"call_{number}", calls)
         stranger = speaker(str(turn.get("from"))) if message["role"] == "unknown" else None
-        end = chain.add(message, place, parent=end, name=stranger)
+        end = chain.add(message, parent=end, name=stranger)
     return Transcript(
         place=place,
         id=chain.conversation_id,

@@ -4,7 +4,7 @@ A channel is a conversation. A thread is one of its own, its first message inclu
 not in the channel's: a branch would not be recalled once the channel goes on, and answers that
 stand between other people's messages have no neighbours that say what they answer.
 
-Ids come from a message's time (Slack's own key) and text, and not from what is before it: exports
+Ids come from a message's time, which is Slack's own key, and not from what is before it: exports
 often begin where Slack has stopped keeping messages, so the beginning changes from one to the next.
 """
 
@@ -152,7 +152,7 @@ class _Reader:
             self._warn(record.place, "is no message with a time ('ts')")
             self._skipped["invalid"] += 1
             return
-        subtype, changed = message.get("subtype") or "", message.get("message")
+        subtype, changed = str(message.get("subtype") or ""), message.get("message")
         if subtype == "message_changed" and isinstance(changed, Mapping) and ts(changed):
             self._skipped["edit"] += changed["ts"] in self._found
             self._found[changed["ts"]] = Record(record.place, changed, "")
@@ -172,7 +172,7 @@ class _Reader:
     ) -> Transcript:
         channel = self._channel
         parts = (channel.id,) if thread is None else (channel.id, thread)
-        chain = Chain(derived_id("conv", NAME, *parts), self._warn, rooted=False)
+        chain = Chain(derived_id("conv", NAME, *parts))
         chain.skipped.update(skipped)
         end: str | None = None
         for message in messages:
@@ -198,9 +198,8 @@ class _Reader:
         own = str(message.value["ts"])
         return chain.add(
             {"role": "user", "content": text},
-            message.place,
             parent=end,
-            key=own,
+            item_id=derived_id("item", chain.conversation_id, own),
             created_at=rfc3339(moment(own)),
             name=said_by(message.value, self._names),
             metadata=details(message.value),

@@ -88,7 +88,7 @@ def _transcript(
     first = messages[0]
     order = _order(messages, options, warn)
     spoken = next((one for one in messages if one.head.spoken() is not None), first)
-    chain = Chain(derived_id("conv", NAME, *spoken.head.date, spoken.head.rest), warn)
+    chain = Chain(derived_id("conv", NAME, *spoken.head.date, spoken.head.rest))
     chain.skipped.update(Counter({"text before the chat": before} if before else {}))
     end: str | None = None
     time: datetime | None = None
@@ -149,7 +149,6 @@ def _add(chain: Chain, message: _Message, time: datetime | None, end: str | None
     marks = {"media": said.kind == "media", "edited": said.is_edited}
     return chain.add(
         {"role": "user", "content": said.text},
-        message.place,
         parent=end,
         key=f"{'/'.join(message.head.date)} {message.head.hour}:{message.head.minute} {name}",
         created_at=None if time is None else time.isoformat(),
