@@ -7,7 +7,7 @@ from typing import Any
 
 from memory_service.strict_json import dumps
 
-_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 def blocks_of(content: Any) -> list[Mapping[str, Any]] | None:

@@ -286,7 +286,7 @@ def _conversation_id(lines: Sequence[Record]) -> str:
 
 def _reason_to_skip(line: Record) -> str | None:
     value = line.value
-    if value.get("isCompactSummary") is True or value.get("subtype") in _COMPACTION:
+    if value.get("isCompactSummary") is True or _string(line, "subtype") in _COMPACTION:
         return "compaction"
     if value["type"] not in _SAID and not _is_queued_prompt(value):
         return "meta"
