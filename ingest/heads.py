@@ -18,10 +18,15 @@ _DECODER = json.JSONDecoder()
 
 def objects(head: str) -> Iterator[dict[str, Any]]:
     """Yield the objects on the first lines of a head, as far as they are whole."""
-    for line in islice(head.splitlines(), _MOST_LINES):
+    for line in islice(head.split("\n"), _MOST_LINES):
         value = _value(line, 0)
         if isinstance(value, dict):
             yield value
+
+
+def cut_line(head: str) -> str:
+    """Return the first line if it is longer than the head and so is no JSON yet; else nothing."""
+    return "" if "\n" in head else head
 
 
 def first_value(head: str) -> Any:

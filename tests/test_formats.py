@@ -63,6 +63,34 @@ def test_every_format_of_lines_ignores_blank_lines_and_the_ends_of_other_systems
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "line"),
+    [
+        (
+            "claude_code",
+            "long.jsonl",
+            '{"parentUuid":null,"sessionId":"s","type":"user","message":{"content":"LONG"}}',
+        ),
+        (
+            "codex",
+            "long.jsonl",
+            '{"type": "session_meta", "payload": {"id": "s", "instructions": "LONG"}}',
+        ),
+        ("messages", "long.jsonl", '{"messages": [{"role": "user", "content": "LONG"}]}'),
+        ("messages", "long.json", '[{"messages": [{"role": "user", "content": "LONG"}]}]'),
+        ("sharegpt", "long.jsonl", '{"conversations": [{"from": "human", "value": "LONG"}]}'),
+        ("sharegpt", "long.json", '[{"conversations": [{"from": "human", "value": "LONG"}]}]'),
+    ],
+)
+def test_a_first_record_that_is_longer_than_what_is_sniffed_at_is_recognised(
+    name: str, file: str, line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / file
+    path.write_text(line.replace("LONG", "long " * 40_000) + "\n")
+    assert formats_of(path) == [name]
+    assert read(path, name).warnings == []
+
+
 BROKEN = {
     "bad UTF-8": b'{"type": "user", "uuid": "\xff"}',
     "no object": b"[[]]",

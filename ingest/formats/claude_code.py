@@ -7,6 +7,7 @@ its beginning into a new file has the same first line, and so becomes the same c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from ingest.anthropic_blocks import (
     user_message,
 )
 from ingest.chains import Chain, time_of, title
-from ingest.heads import objects
+from ingest.heads import cut_line, objects
 from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
 from ingest.sources import Source
@@ -35,6 +36,11 @@ _TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "sum
 """Where the lines that name a session have its title; the first kind counts most."""
 _SAID = frozenset({"user", "assistant"})
 _COMPACTION = frozenset({"compact_boundary", "microcompact_boundary"})
+
+_CUT = re.compile(
+    r'^\{"parentUuid"\s*:.*"sessionId"\s*:|^\{"type"\s*:\s*"file-history-snapshot"', re.DOTALL
+)
+"""How a first line begins that is longer than a head."""
 
 Block = Mapping[str, Any]
 
@@ -67,15 +73,16 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
         main = [line for line in lines if line.value.get("isSidechain") is not True]
         aside = [line for line in lines if line.value.get("isSidechain") is True]
         if main:
-            left_out = 0 if options.sidechains else len(aside)
-            yield _Session(main, options, warn).transcript(left_out)
-        if options.sidechains:
-            for chain in _by_agent(aside):
+            yield _Session(main, options, warn).transcript()
+        for chain in _by_agent(aside):
+            if options.sidechains:
                 yield _Session(chain, options, warn).transcript()
+            else:
+                yield _left_out(chain)
 
 
 def _is_session(head: str) -> bool:
-    return any(
+    return _CUT.search(cut_line(head)) is not None or any(
         (isinstance(value.get("sessionId"), str) and "parentUuid" in value)
         or (value.get("type") == "summary" and "leafUuid" in value)
         for value in objects(head)
@@ -101,6 +108,12 @@ def _by_agent(lines: Iterable[Record]) -> list[list[Record]]:
     return list(chains.values())
 
 
+def _left_out(chain: Sequence[Record]) -> Transcript:
+    """Return a side chain as a conversation of which nothing is wanted."""
+    skipped = {"sidechain": len(chain)}
+    return Transcript(chain[0].place, _conversation_id(chain), [], head=None, skipped=skipped)
+
+
 class _Session:
     """The lines of one session, or of one agent in it, on their way to a conversation."""
 
@@ -117,16 +130,14 @@ class _Session:
         self._passed: dict[str, str | None] = {}
         self._titles: dict[str, str] = {}
 
-    def transcript(self, left_out: int = 0) -> Transcript:
-        """Return the conversation; `left_out` counts lines of side chains that are not wanted."""
+    def transcript(self) -> Transcript:
+        """Return the conversation."""
         for line in self._lines:
             self._read(line)
         uuids = {*self._by_uuid, *self._passed}
         has_links = any(_string(line, "parentUuid") in uuids for line in self._lines)
         for turn in self._turns:
             self._add(turn, self._parent(turn.line, has_links=has_links))
-        if left_out:
-            self._chain.skipped["sidechain"] = left_out
         return Transcript(
             place=self._lines[0].place,
             id=self._chain.conversation_id,

@@ -7,12 +7,13 @@ are kept as they are: calls and their outputs are units by their `call_id`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.chains import Chain, time_of
-from ingest.heads import objects
+from ingest.heads import cut_line, objects
 from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
 from ingest.sources import Source
@@ -23,6 +24,8 @@ NAME = "codex"
 EXPECTS = 'sessions of Codex CLI: JSON lines with "timestamp", "type" and "payload"'
 
 _WRAPPERS = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
+_CUT = re.compile(r'"type"\s*:\s*"session_meta"\s*,\s*"payload"\s*:')
+"""What a first line has that is longer than a head."""
 _KEPT = frozenset(
     {
         "message",
@@ -88,6 +91,8 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
 
 
 def _is_session(head: str) -> bool:
+    if _CUT.search(cut_line(head)):
+        return True
     for number, value in enumerate(objects(head)):
         if _string(value, "type") in _WRAPPERS and isinstance(value.get("payload"), Mapping):
             return True

@@ -40,6 +40,8 @@ _NO_SPEAKERS = frozenset(
     {
         *("from", "to", "cc", "bcc", "subject", "date", "sent", "re", "fwd", "reply-to"),
         *("note", "notes", "warning", "caution", "tip", "todo", "fixme", "example", "summary"),
+        *("question", "answer", "decision", "action", "result", "status", "version", "description"),
+        *("added", "fixed", "changed", "removed", "input", "output", "usage", "returns", "raises"),
         *("title", "author", "http", "https", "file", "path", "url", "name", "age", "email"),
         *("debug", "info", "notice", "error", "critical", "fatal", "trace"),
     }
@@ -50,6 +52,7 @@ _STYLES = (
     re.compile(rf"\*\*(?P<name>{_NAME})\s*(?::\*\*|\*\*\s*:)\s*(?P<text>.*)$"),
     re.compile(rf"(?P<name>{_NAME}):(?:\s+(?P<text>.*))?$"),
 )
+_ENDS = (".", "!", "?", "…", "。", "\uff01", "\uff1f")
 _TITLE = re.compile(r"#{1,6} +(\S.*)$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 
@@ -65,7 +68,7 @@ class _Turn:
 
 def sniff(source: Source) -> bool:
     """Return whether a text is plainly a dialogue."""
-    return any(_find_style(head.splitlines()) is not None for head in source.heads("*.txt", "*.md"))
+    return any(_find_style(head.split("\n")) is not None for head in source.heads("*.txt", "*.md"))
 
 
 def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
@@ -84,19 +87,27 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
 def _find_style(lines: Sequence[str]) -> tuple[re.Pattern[str], frozenset[str]] | None:
     """Return how turns begin, and who speaks; None if this is no dialogue."""
     for style in _STYLES:
-        names = Counter(match["name"].casefold() for match in _beginnings(lines, style))
-        roles = {_ROLES[name] for name in names if name in _ROLES}
-        talks = {"user", "assistant"} <= roles
-        by_heading = style is _STYLES[0]
-        speakers = frozenset(
-            name
-            for name, times in names.items()
-            if name in _ROLES
-            or (times > 1 and name not in _NO_SPEAKERS and not by_heading and not talks)
-        )
-        if (talks or len(speakers) > 1) and _begins_with(lines, style, speakers):
+        speakers = _speakers(list(_beginnings(lines, style)), by_heading=style is _STYLES[0])
+        if speakers and _begins_with(lines, style, speakers):
             return style, speakers
     return None
+
+
+def _speakers(found: Sequence[re.Match[str]], *, by_heading: bool) -> frozenset[str]:
+    """Return who speaks, in lower case; nobody if this is no dialogue."""
+    names = Counter(match["name"].casefold() for match in found)
+    by_role = {name for name in names if name in _ROLES}
+    if {"user", "assistant"} <= {_ROLES[name] for name in by_role}:
+        return frozenset(by_role)
+    if by_heading:
+        return frozenset()
+    people = by_role | {
+        name for name, times in names.items() if times > 1 and name not in _NO_SPEAKERS
+    }
+    said = [match["text"] or "" for match in found if match["name"].casefold() in people]
+    # Settings and tables have one word after a name, or a number.
+    sentences = sum(not text or " " in text or text.endswith(_ENDS) for text in said)
+    return frozenset(people) if len(people) > 1 and 2 * sentences >= len(said) else frozenset()
 
 
 def _beginnings(lines: Iterable[str], style: re.Pattern[str]) -> Iterator[re.Match[str]]:

@@ -68,9 +68,10 @@ def details(message: Message) -> dict[str, str]:
 
 
 def readable(message: Message, names: Mapping[str, str]) -> str:
-    """Return what a message says; where it has no text, what its attachments do."""
+    """Return what a message says, with its attachments; pages that it links to are not its own."""
     said = message.get("text")
-    lines = [said] if isinstance(said, str) and said.strip() else list(_attached(message))
+    lines = [said] if isinstance(said, str) and said.strip() else []
+    lines += _attached(message)
     text = "\n".join(_REFERENCE.sub(lambda found: _named(found[1], names), line) for line in lines)
     return "\n".join(filter(None, (html.unescape(text), *_files(message))))
 
@@ -90,6 +91,8 @@ def _named(reference: str, names: Mapping[str, str]) -> str:
 
 def _attached(message: Message) -> Iterator[str]:
     for attachment in _mappings(message.get("attachments")):
+        if attachment.get("from_url") or attachment.get("original_url"):
+            continue
         found = (attachment.get(key) for key in ("pretext", "title", "text"))
         said = [text for text in found if isinstance(text, str) and text.strip()]
         fallback = attachment.get("fallback")

@@ -61,7 +61,7 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
 
 
 def _begins_so(head: str) -> bool:
-    lines = list(islice((line for line in head.splitlines() if line.strip()), 30))
+    lines = list(islice((line for line in head.split("\n") if line.strip()), 30))
     heads = [found for found in map(read_head, lines) if found is not None]
     starts = bool(lines) and read_head(lines[0]) is not None
     return starts and any(found.spoken() is not None for found in heads)

@@ -15,9 +15,10 @@ _OMITTED = frozenset(
         *("omitida", "omitido", "omitidos", "omis", "omise", "absent", "absente"),
         *("omesso", "omessa", "omessi", "ocultada", "ocultado", "oculta", "oculto"),
         *("weggelaten", "utelämnad", "utelämnat", "udeladt", "utelatt", "pominięto"),
-        *("edilmedi", "пропущено", "отсутствует", "опущено", "省略", "누락됨"),
+        *("edilmedi", "пропущено", "отсутствует", "опущено"),
     }
 )
+_OMITTED_UNSPACED = ("省略", "未添加", "생략", "제외", "含まれていません")
 _DELETED = (
     "this message was deleted",
     "you deleted this message",
@@ -90,4 +91,5 @@ def _media(text: str, *, is_own: bool) -> str | None:
 
 def _is_omitted(text: str) -> bool:
     words = text.casefold().split()
-    return 1 < len(words) <= 5 and bool(_OMITTED & {words[0], words[-1]})
+    is_phrase = 1 < len(words) <= 5 and bool(_OMITTED & {words[0], words[-1]})
+    return is_phrase or (len(text) < 20 and any(one in text for one in _OMITTED_UNSPACED))
