@@ -26,6 +26,7 @@ from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
 from ingest.sources import Source
 from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
+from memory_service.strict_json import canonical
 
 NAME = "claude_code"
 EXPECTS = 'sessions of Claude Code: JSON lines with "sessionId", "uuid", "parentUuid", "message"'
@@ -34,6 +35,21 @@ _SYNTHETIC = "<synthetic>"
 """The model of answers that the program writes itself, such as "API Error"."""
 _TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
 """Where the lines that name a session have its title; the first kind counts most."""
+_FIELDS = {
+    "session": "sessionId",
+    "agent": "agentId",
+    "cwd": "cwd",
+    "git_branch": "gitBranch",
+    "version": "version",
+}
+"""What of the lines becomes metadata of the conversation."""
+_READ = frozenset(
+    {
+        *("type", "subtype", "uuid", "parentUuid", "logicalParentUuid", "leafUuid", "timestamp"),
+        *("message", "attachment", "isSidechain", "isMeta", "isCompactSummary"),
+        *("isApiErrorMessage", *_TITLES.values(), *_FIELDS.values()),
+    }
+)
 _SAID = frozenset({"user", "assistant"})
 _COMPACTION = frozenset({"compact_boundary", "microcompact_boundary"})
 
@@ -69,7 +85,7 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
         if not _is_session(member.head):
             warn(Place(member.name, 0), "is no session of Claude Code; it is left out")
             continue
-        lines = [line for line in json_lines(member, warn) if _is_object(line, warn)]
+        lines = [_thin(line) for line in json_lines(member, warn) if _is_object(line, warn)]
         main = [line for line in lines if line.value.get("isSidechain") is not True]
         aside = [line for line in lines if line.value.get("isSidechain") is True]
         if main:
@@ -94,6 +110,12 @@ def _is_object(line: Record, warn: Warn) -> bool:
         return True
     warn(line.place, "is no line of a session: an object with a type")
     return False
+
+
+def _thin(line: Record) -> Record:
+    """Return a line without what is not read: most of a long session, and in memory all at once."""
+    kept = {key: value for key, value in line.value.items() if key in _READ}
+    return Record(line.place, kept, "")
 
 
 def _by_agent(lines: Iterable[Record]) -> list[list[Record]]:
@@ -275,14 +297,7 @@ class _Session:
             )
 
     def _metadata(self) -> dict[str, str]:
-        fields = {
-            "session": "sessionId",
-            "agent": "agentId",
-            "cwd": "cwd",
-            "git_branch": "gitBranch",
-            "version": "version",
-        }
-        found = {key: _first(self._lines, field) for key, field in fields.items()}
+        found = {key: _first(self._lines, field) for key, field in _FIELDS.items()}
         models = (_message(turn.line).get("model") for turn in self._turns)
         model = next((one for one in models if one), None)
         return metadata({"source": NAME, **found, "model": model})
@@ -291,7 +306,7 @@ class _Session:
 def _conversation_id(lines: Sequence[Record]) -> str:
     """Return an id from the first line that has one, with its time: the same in every copy."""
     first = next((line for line in lines if _string(line, "uuid")), lines[0])
-    parts = (_string(first, "uuid") or first.text, _string(first, "timestamp") or "")
+    parts = (_string(first, "uuid") or canonical(first.value), _string(first, "timestamp") or "")
     return derived_id("conv", NAME, *parts)
 
 

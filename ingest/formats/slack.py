@@ -165,7 +165,7 @@ class _Reader:
         elif own in self._found:
             self._skipped["duplicate"] += 1
         else:
-            self._found[own] = record
+            self._found[own] = Record(record.place, message, "")
 
     def _transcript(
         self, thread: str | None, messages: Sequence[Record], skipped: Mapping[str, int]
