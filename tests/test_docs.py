@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
+from typing import cast
+from zipfile import ZipFile
 
 import pytest
+from reading import EXPORTS
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from eval.__main__ import app as eval_app
 from ingest.cli import app as ingest_app
+from ingest.formats import FORMATS
+from ingest.transcripts import Format
 from memory_service.api.app import create_app
 from memory_service.cli import app
 from memory_service.settings import Settings
@@ -51,6 +59,41 @@ def test_the_program_without_http_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(found[1], "README.md", "exec"), {})  # noqa: S102 - the README's own lines
     assert capsys.readouterr().out.startswith("My locker at the gym is 8314.")
+
+
+def test_the_format_of_the_readme_reads_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"<!-- run: format -->\n```python\n(.+?)```", README, re.DOTALL)
+    assert found is not None
+    tabs = ModuleType("tabs")
+    exec(compile(found[1], "README.md", "exec"), tabs.__dict__)  # noqa: S102 - the README's own
+    monkeypatch.setitem(FORMATS, "tabs", cast("Format", tabs))
+    path = tmp_path / "talk.tsv"
+    path.write_text("2024-05-01T08:00:00Z\tAnn\tHello.\nno tabs\n2024-05-01T08:01:00Z\tBo\tHi.\n")
+    result = CliRunner().invoke(ingest_app, [str(path), "--dry-run", "--json"])
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["format"] == "tabs"
+    assert (report["turns"]["stored"], len(report["warnings"])) == (2, 1)
+    lines = [line for line in found[1].splitlines() if line and not line.startswith("from")]
+    assert len(lines) <= 15
+
+
+def test_the_history_of_the_readme_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"<!-- run: history -->\n```sh\n(.+?)```", README, re.DOTALL)
+    assert found is not None
+    ingest, ask = (shlex.split(line, comments=True)[1:] for line in found[1].splitlines())
+    for name, format_name in (("chatgpt-export.zip", "chatgpt"), ("claude-data.zip", "claude_ai")):
+        with ZipFile(tmp_path / name, "w") as archive:
+            archive.write(EXPORTS / format_name / "conversations.json", "conversations.json")
+    monkeypatch.chdir(tmp_path)
+    data_dir = ["--data-dir", str(tmp_path / "data")]
+    # The exports of the tests hold broken records, too.
+    assert CliRunner().invoke(ingest_app, [*ingest, *data_dir]).exit_code == 1
+    asked = CliRunner().invoke(app, [*ask, *data_dir])
+    assert "It is 30 metres long." in asked.stdout
 
 
 def test_every_command_of_the_readme_exists() -> None:
