@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from eval import answers, compare, fetch, growth, plots, prompts, recall, report, run, speed
+from eval import (
+    answers,
+    compare,
+    fetch,
+    growth,
+    ingestion,
+    plots,
+    prompts,
+    recall,
+    report,
+    run,
+    speed,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +53,9 @@ app.command(
 )(growth.growth)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
+)
+app.command(epilog="Example: python -m eval ingest export.zip --json-out ingest.json")(
+    ingestion.ingest
 )
 
 

@@ -118,7 +118,7 @@ def run(
     Ctrl-C stops it between two conversations, and running it again goes on from there. Exits 0, 1
     if some records could not be used, or 2 if nothing could.
     """
-    settings = _lean(load_settings(data_dir=data_dir, log_level="error"))
+    settings = load_settings(data_dir=data_dir, log_level="error")
     logs.configure(settings.log_format, settings.log_level)
     clock_zone = _zone(zone)
     selection = Selection(
@@ -180,17 +180,6 @@ def run(
     if problem is not None:
         raise typer.Exit(2)
     raise typer.Exit(INTERRUPTED if stop.is_set() else report.exit_code)
-
-
-def _lean(settings: Settings) -> Settings:
-    """Return settings for a process that writes much and reads little, unless they say otherwise.
-
-    What a server keeps of the log in memory (64 MiB for each of two connections, and what is
-    mapped of the file) is most of what ingesting a large export would take.
-    """
-    lean = {"log_cache_mib": 4, "log_mmap_mib": 0}
-    given = settings.model_fields_set
-    return settings.model_copy(update={k: v for k, v in lean.items() if k not in given})
 
 
 def _sink(

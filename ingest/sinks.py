@@ -51,7 +51,7 @@ class LocalSink:
     """A data folder that this process owns while it ingests."""
 
     def __init__(self, settings: Settings, project: str) -> None:
-        self._settings = settings
+        self._settings = _lean(settings)
         self._project = project
         self._stack = ExitStack()
 
@@ -193,3 +193,14 @@ def check_user(transcript: Transcript, stored_user: str | None) -> None:
     if transcript.user not in (None, stored_user):
         whose = "without a user" if stored_user is None else f"as user {stored_user!r}'s"
         raise BadRecord(f"Conversation {transcript.id!r} is stored already, {whose}.")
+
+
+def _lean(settings: Settings) -> Settings:
+    """Return settings for a process that writes much and reads little, unless they say otherwise.
+
+    What a server keeps of the log in memory (64 MiB for each of two connections, and what is
+    mapped of the file) is most of what ingesting a large export would take.
+    """
+    lean = {"log_cache_mib": 4, "log_mmap_mib": 0}
+    given = settings.model_fields_set
+    return settings.model_copy(update={k: v for k, v in lean.items() if k not in given})

@@ -1,5 +1,7 @@
 """Makes ChatGPT exports of any size, always the same for a seed: for tests and measurements.
 
+`python tests/chatgpt_export.py export.zip 200` writes 200 MB.
+
 As in real exports, a conversation begins with a hidden system message; about a quarter branch; some
 times are missing; tools are called, pictures shown, and some words were spoken.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -175,3 +178,7 @@ def write_export(path: Path, megabytes: float, seed: int = 0) -> int:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(pieces(megabytes, author))
     return author.turns
+
+
+if __name__ == "__main__":
+    write_export(Path(sys.argv[1]), float(sys.argv[2]))

@@ -38,7 +38,7 @@ _PRAGMAS = {
 }
 
 
-def open_engine(path: Path, *, cache_mib: int, mmap_mib: int) -> sa.Engine:
+def open_engine(path: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> sa.Engine:
     """Return an engine on the file at `path`; connections are made (and checked) on first use.
 
     `cache_mib` of pages stay with each connection, so that the postings of a busy conversation are
