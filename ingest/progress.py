@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -42,9 +42,10 @@ class _Bar:
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
-        self._began = self._said = time.monotonic()
+        self._clock = clock
+        self._began = self._said = clock()
 
     def reading(self, done: int, total: int, turns: int) -> None:
         if self._is_time():
@@ -59,7 +60,7 @@ class _Lines:
             self._console.print(f"Indexing, {lag:,} to go")
 
     def _is_time(self) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._said < _LINE_SECONDS:
             return False
         self._said = now
@@ -75,7 +76,9 @@ class _Nothing:
 
 
 @contextmanager
-def progress(console: Console, *, quiet: bool) -> Iterator[Shown]:
+def progress(
+    console: Console, *, quiet: bool, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Shown]:
     """Show how far it is on the console, which should be that of standard error."""
     if quiet:
         yield _Nothing()
@@ -91,4 +94,4 @@ def progress(console: Console, *, quiet: bool) -> Iterator[Shown]:
         ) as bar:
             yield _Bar(bar)
     else:
-        yield _Lines(console)
+        yield _Lines(console, clock)

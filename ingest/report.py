@@ -60,7 +60,7 @@ class Report:
 
     def add(self, place: Place, items: list[Ready], outcome: Outcome) -> None:
         """Count a conversation that was stored, as far as it could be."""
-        if items:
+        if outcome.new or outcome.known:
             kind = "stored" if outcome.made else "grown" if outcome.new else "unchanged"
             self.conversations[kind] += 1
         self.turns["stored"] += outcome.new

@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Make what is stored in the block durable at its end, all of it at once if that helps."""
 
     def begin(self, transcript: Transcript) -> bool:
-        """Make the conversation if it is not there; return whether it was made.
+        """Return whether a conversation is new; if so it is there after the first `append`.
 
         Raises BadRecord if it is there and another user's.
         """
@@ -54,6 +54,7 @@ class LocalSink:
         self._settings = _lean(settings)
         self._project = project
         self._stack = ExitStack()
+        self._new: NewConversation | None = None
 
     def __enter__(self) -> Self:
         """Open the folder; raises StartupError if a server holds it."""
@@ -81,14 +82,15 @@ class LocalSink:
         self._service.indexer.wake()
 
     def begin(self, transcript: Transcript) -> bool:
-        """Make the conversation if it is not there; return whether it was made."""
+        """Return whether the conversation is new; it is then made with its first turns."""
+        self._new = None
         with self._service.log.read() as log:
             found = log.conversation(self._key, transcript.id)
         if found is not None:
             check_user(transcript, found.user)
             return False
         created_at = transcript.created_at
-        new = NewConversation(
+        self._new = NewConversation(
             id=check_id(transcript.id, "id"),
             user=None if transcript.user is None else check_id(transcript.user, "user"),
             title=transcript.title,
@@ -97,15 +99,22 @@ class LocalSink:
             if created_at is None
             else clock.parse_time(created_at, "created_at")[0],
         )
-        self._service.remember.create_conversation(self._key, new, [], _NO_RETRY)
         return True
 
     def append(self, conversation_id: str, run: Run) -> int:
         """Store a run; return how many of its items are new."""
+        turns = [item.turn for item in run.items]
+        if self._new is not None:
+            # A transaction for the conversation and one for its turns take half as long again.
+            first = [] if run.gap_before else turns
+            self._service.remember.create_conversation(self._key, self._new, first, _NO_RETRY)
+            self._new = None
+            if first:
+                return len(first)
         stored = self._service.remember.append(
             self._key,
             conversation_id,
-            [item.turn for item in run.items],
+            turns,
             _NO_RETRY,
             below=Below.ROOT if run.parent is None else run.parent,
             gap_before=run.gap_before,

@@ -32,6 +32,9 @@ from memory_service.turn_log.log import Reader, Writer
 UNDETERMINED = "und"
 """The language of a conversation whose first texts told nothing; its words are kept as they are."""
 
+_FIRST_SEQ = 1
+"""The `seq` of a conversation's first turn."""
+
 _SAMPLE_CHARS = 2_000
 _SAMPLE_TURNS = 50
 
@@ -243,7 +246,8 @@ class Remember:
         )
         if conversation.language is None and plan.language is not None:
             log.set_language(conversation.key, plan.language)
-            self._analyse_again(log, conversation, plan.language)
+            if conversation.next_seq > _FIRST_SEQ:
+                self._analyse_again(log, conversation, plan.language)
         log.add_passages(
             conversation.key, {turn.key: plan.passages.get(turn.id, ()) for turn in stored}
         )
@@ -395,7 +399,7 @@ def _language_of(sample: str, turns: Sequence[NewTurn]) -> str | None:
 
 
 def _sample(log: Reader, conversation: Conversation) -> str:
-    if conversation.language is not None:
+    if conversation.language is not None or conversation.next_seq == _FIRST_SEQ:
         return ""
     return "\n".join(turn.text for turn in islice(log.all_turns(conversation.key), _SAMPLE_TURNS))
 

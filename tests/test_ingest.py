@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import openai
 import pytest
+from chatgpt_export import write_export
 from factories import message, new_turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._types import RequestOptions
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from ingest.cli import app
+from ingest.progress import progress
 from ingest.runs import Ready, runs
 from memory_service.cli import app as service_app
 from memory_service.server import running
@@ -206,3 +217,99 @@ def test_runs_hold_every_item_once_with_its_parent_stored_before(data: st.DataOb
         for before, after in zip(run.items, run.items[1:], strict=False):
             assert after.parent == before.id
             assert not after.gap_before
+
+
+def test_ctrl_c_stops_between_conversations_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    path, folder = tmp_path / "conversations.json", tmp_path / "data"
+    turns = write_export(path, 3)
+    command = [sys.executable, "-m", "ingest", str(path), "--data-dir", str(folder), "--json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "turn_log.sqlite3-wal").exists():
+        assert time.monotonic() < deadline
+        signal.sigtimedwait([], 0.01)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=240)
+    assert process.returncode == 130, said
+    assert "Run the same command again to go on." in said
+    stopped = json.loads(out.splitlines()[-1])["turns"]["stored"]
+    assert stopped < turns
+    again = report(ingest(path, "--data-dir", folder, "--json"))["turns"]
+    assert again["already_there"] == stopped
+    assert again["stored"] == turns - stopped
+
+
+@pytest.fixture
+def moody_server() -> Iterator[tuple[str, list[str]]]:
+    """Return a server that fails every request once, in one way after another, and what it got."""
+    asked: list[str] = []
+    failures = itertools.cycle([503, 429, 500, 502])
+    stored: dict[str, int] = {}
+
+    class Moody(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200, {})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            key = self.headers["idempotency-key"]
+            asked.append(f"{key} {self.path}")
+            stored[key] = stored.get(key, 0) + 1
+            if stored[key] == 1:
+                self._answer(next(failures), {"error": {"message": "Not now."}})
+            else:
+                self._answer(200, {}, str(body.count('"role"')))
+
+        def _answer(self, status: int, value: object, new: str = "0") -> None:
+            content = json.dumps(value).encode()
+            self.send_response(status)
+            for name, text in (
+                ("retry-after", "0"),
+                ("x-memory-items-new", new),
+                ("content-length", str(len(content))),
+            ):
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_failures_that_pass_are_tried_again_with_the_same_key(
+    history: Path, moody_server: tuple[str, list[str]]
+) -> None:
+    address, asked = moody_server
+    result = ingest(history, "--url", address, "--json")
+    assert result.exit_code == 0, result.output
+    assert report(result)["turns"]["stored"] == 5
+    assert len(asked) == 8  # Two conversations, each made and filled, each request twice.
+    assert set(Counter(asked).values()) == {2}
+
+
+def test_a_server_that_is_not_there_is_one_message(history: Path) -> None:
+    result = ingest(history, "--url", "http://127.0.0.1:9")
+    assert result.exit_code != 0
+    assert "No server answers at http://127.0.0.1:9" in str(result.exception)
+
+
+def test_without_a_terminal_progress_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter([0.0, 1.0, 11.0, 12.0, 22.0])
+    with progress(Console(stderr=True), quiet=False, clock=lambda: next(now)) as shown:
+        shown.reading(1, 100, 10)
+        shown.reading(50, 100, 2_200)
+        shown.indexing(500)
+        shown.indexing(400)
+    assert capsys.readouterr().err.splitlines() == [
+        "2,200 turns stored, 200 turns/s, about 11 s left",
+        "Indexing, 400 to go",
+    ]
