@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,26 +77,37 @@ class Ingestion:
         self._counter = counter
         self._on_progress = on_progress
         self._selected = 0
-        self._counted: Future[int] | None = None
 
     def run(self, paths: Sequence[Path], format_name: str | None) -> None:
         """Store the conversations of files; raises StartupError before anything if one is none."""
         with ExitStack() as stack:
-            # Counting leaves Python alone: it goes on beside the storing of the next batch.
-            self._counting = stack.enter_context(ThreadPoolExecutor(1))
-            stack.callback(self._wait_for_count)
             sources = [stack.enter_context(open_source(path)) for path in paths]
             formats = [find_format(source, format_name) for source in sources]
-            batch: list[_Checked] = []
-            for transcript in self._transcripts(sources, formats):
-                batch.append(self._checked(transcript))
-                if _is_full(batch):
-                    self._store(batch)
-                    batch = []
-                if not self._go_on(sources):
-                    break
-            self._store(batch)
+            transcripts = self._transcripts(sources, formats)
+            # While a batch is stored the next one is read: much of storing is not Python's time.
+            reader = stack.enter_context(ThreadPoolExecutor(1))
+            batch = self._next_batch(transcripts)
+            while batch:
+                goes_on = self._go_on(sources)
+                ahead = reader.submit(self._next_batch, transcripts) if goes_on else None
+                self._store(batch)
+                batch = [] if ahead is None else ahead.result()
             self._go_on(sources)
+
+    def _next_batch(self, transcripts: Iterator[Transcript]) -> list[_Checked]:
+        batch: list[_Checked] = []
+        turns = chars = 0
+        for transcript in transcripts:
+            checked = self._checked(transcript)
+            batch.append(checked)
+            turns += len(checked.items)
+            chars += sum(len(item.raw) for item in checked.items)
+            if turns >= BATCH_TURNS or chars >= BATCH_CHARS:
+                break
+        self.report.tokens += sum(
+            self._counter.count(item.turn.text) for _, items in batch for item in items
+        )
+        return batch
 
     def _transcripts(
         self, sources: Sequence[Source], formats: Sequence[Format]
@@ -188,22 +199,6 @@ class Ingestion:
                 self.report.skip("refused", len(items))
                 continue
             self.report.add(transcript.place, items, outcome)
-        self._wait_for_count()
-        self._counted = self._counting.submit(
-            _tokens,
-            self._counter,
-            [
-                item.turn.text
-                for (_, items), outcome in zip(batch, outcomes, strict=True)
-                for item in items
-                if outcome is not None
-            ],
-        )
-
-    def _wait_for_count(self) -> None:
-        if self._counted is not None:
-            self.report.tokens += self._counted.result()
-            self._counted = None
 
     def _go_on(self, sources: Sequence[Source]) -> bool:
         done = sum(source.bytes_read for source in sources)
@@ -241,17 +236,6 @@ def _found(source: Source) -> str:
         if head
         else (f"{source.members[0].name} is empty.{left_out}")
     )
-
-
-def _is_full(batch: Sequence[_Checked]) -> bool:
-    return (
-        sum(len(items) for _, items in batch) >= BATCH_TURNS
-        or sum(len(item.raw) for _, items in batch for item in items) >= BATCH_CHARS
-    )
-
-
-def _tokens(counter: TokenCounter, texts: Sequence[str]) -> int:
-    return sum(map(counter.count, texts))
 
 
 def _times(transcript: Transcript) -> Iterator[int]:

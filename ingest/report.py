@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from ingest.runs import Ready
@@ -36,6 +37,7 @@ class Report:
     last: int | None = None
     tokens: int = 0
     counter: str = ""
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -46,12 +48,12 @@ class Report:
 
     def warn(self, place: Place, message: str) -> None:
         """Note a record that was not used, or not whole."""
-        self.warned += 1
-        if self.warned <= MAX_WARNINGS:
-            self.warnings.append({**place._asdict(), "message": message})
-        elif self.warned == MAX_WARNINGS + 1:
-            message = f"more warnings than {MAX_WARNINGS:,}: the rest is not listed"
-            self.warnings.append({**place._asdict(), "message": message})
+        with self._lock:  # One thread reads while another stores: all else is counted by one.
+            self.warned += 1
+            if self.warned == MAX_WARNINGS + 1:
+                message = f"more warnings than {MAX_WARNINGS:,}: the rest is not listed"
+            if self.warned <= MAX_WARNINGS + 1:
+                self.warnings.append({**place._asdict(), "message": message})
 
     def skip(self, reason: str, turns: int) -> None:
         """Count turns that are not stored."""
