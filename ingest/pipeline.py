@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,15 +115,20 @@ class Ingestion:
     ) -> Iterator[Transcript]:
         for source, chosen in zip(sources, formats, strict=True):
             self.report.formats[chosen.NAME] = None
+            named = partial(_named, source if len(sources) > 1 else None)
+
+            def warn(place: Place, message: str, named: Callable[[Place], Place] = named) -> None:
+                self.report.warn(named(place), message)
+
             for problem in source.problems:
-                self.report.warn(Place(problem.name, 0), problem.message)
-            for transcript in chosen.parse(source, self._options, self.report.warn):
+                warn(Place(problem.name, 0), problem.message)
+            for transcript in chosen.parse(source, self._options, warn):
                 if self._selected == self._selection.limit:
                     return
                 self._count(transcript)
                 if self._is_wanted(transcript):
                     self._selected += 1
-                    yield transcript
+                    yield replace(transcript, place=named(transcript.place))
 
     def _count(self, transcript: Transcript) -> None:
         self.report.conversations["read"] += 1
@@ -220,6 +226,13 @@ def find_format(source: Source, name: str | None) -> Format:
             f"{_found(source)} Choose a format with --format if it is one."
         )
     return found
+
+
+def _named(source: Source | None, place: Place) -> Place:
+    """Return a place with its source in front, where there are several; a file is its own."""
+    if source is None or place.file == source.label:
+        return place
+    return place._replace(file=f"{source.label}/{place.file}")
 
 
 def _found(source: Source) -> str:

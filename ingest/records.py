@@ -32,6 +32,10 @@ _TO_BRACKET = re.compile(_BETWEEN_BRACKETS + rb"([\[\]{}])", re.DOTALL)
 _TO_OPEN_STRING = re.compile(_BETWEEN_BRACKETS, re.DOTALL)
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _KEY = re.compile(rb'"([^"\\]*)"\s*:\s*$')
+_PLAIN_VALUE = rb"\s*:\s*(?:" + _STRING + rb'|[^,\[\]{}"]*)'
+_TWO_KEYS = re.compile(
+    rb"\{\s*(" + _STRING + rb")" + _PLAIN_VALUE + rb"\s*,\s*(" + _STRING + rb")\s*:", re.DOTALL
+)
 
 
 class Record(NamedTuple):
@@ -57,23 +61,37 @@ def json_lines(
     """Yield the value of every line that is not blank."""
     for place, line in _raw_lines(member, warn, max_bytes):
         if line.strip():
-            yield from _record(place, line.strip(), warn)
+            record = _record(place, line.strip(), warn)
+            if record is not None:
+                yield record
 
 
 def json_records(member: Member, warn: Warn, *, under: tuple[str, ...] = ()) -> Iterator[Record]:
     """Yield the elements of a JSON array, or of the arrays that an object has `under` these keys.
 
-    An object that has none of the keys is one record itself.
+    An object that has none of the keys is one record itself. A record without its closing bracket
+    swallows those that follow; they are found again by how records of this file begin.
     """
     number = 0
+    opening: re.Pattern[bytes] | None = None
     try:
         with member.open() as file:
-            for number, found in enumerate(_Elements(file, under), start=1):
+            for found in _Elements(file, under):
+                number += 1
                 place = Place(member.name, number)
                 if isinstance(found, str):
                     warn(place, found)
-                else:
-                    yield from _record(place, found, warn)
+                    continue
+                record = _record(place, found, warn)
+                if record is not None:
+                    opening = opening or _opening(found)
+                    yield record
+                    continue
+                for piece in () if opening is None else _pieces(found, opening):
+                    number += 1
+                    record = _record(Place(member.name, number), piece, warn, whole=False)
+                    if record is not None:
+                        yield record
     except Unreadable as error:
         warn(Place(member.name, number + 1), error.message)
 
@@ -99,8 +117,11 @@ def _skip_line(file: BinaryIO) -> None:
         pass
 
 
-def _record(place: Place, raw: bytes, warn: Warn) -> Iterator[Record]:
-    """Yield the record, or warn: never both, except for a key that is there twice."""
+def _record(place: Place, raw: bytes, warn: Warn, *, whole: bool = True) -> Record | None:
+    """Return the record, or warn: never both, except for a key that is there twice.
+
+    Without `whole`, text may follow the value.
+    """
     repeated: list[str] = []
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,15 +131,15 @@ def _record(place: Place, raw: bytes, warn: Warn) -> Iterator[Record]:
             repeated.extend(sorted({key for key in keys if keys.count(key) > 1}))
         return value
 
+    decoder = json.JSONDecoder(
+        object_pairs_hook=as_object,
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_integer,
+    )
     try:
         text = raw.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=as_object,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        value = decoder.decode(text) if whole else decoder.raw_decode(text)[0]
         _check_nesting(value)
     except UnicodeDecodeError as error:
         warn(place, _not_utf8(error))
@@ -131,7 +152,24 @@ def _record(place: Place, raw: bytes, warn: Warn) -> Iterator[Record]:
     else:
         if repeated:
             warn(place, f"has the key {repeated[0][:80]!r} twice; the last one counts")
-        yield Record(place, value, text)
+        return Record(place, value, text)
+    return None
+
+
+def _opening(record: bytes) -> re.Pattern[bytes] | None:
+    """Return what finds objects in an array that begin with the same two keys as this one."""
+    keys = _TWO_KEYS.match(record)
+    if keys is None:
+        return None
+    first, second = map(re.escape, keys.groups())
+    return re.compile(
+        rb",\s*(\{\s*" + first + _PLAIN_VALUE + rb"\s*,\s*" + second + rb"\s*:)", re.DOTALL
+    )
+
+
+def _pieces(raw: bytes, opening: re.Pattern[bytes]) -> list[bytes]:
+    starts = [match.start(1) for match in opening.finditer(raw)]
+    return [raw[a:b] for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

@@ -127,6 +127,20 @@ def test_a_file_that_ends_too_soon_gives_what_is_whole(tmp_path: Path) -> None:
     assert "the file is not whole" in warn.text
 
 
+@pytest.mark.parametrize(
+    "bad", [b'{"id": 2, "title": "b", "x": {', b'{"id": 2, "title": "b", "x": [}']
+)
+def test_a_record_without_its_closing_bracket_does_not_swallow_the_next(
+    bad: bytes, tmp_path: Path
+) -> None:
+    good: list[object] = [{"id": n, "title": "a [", "x": [{"id": n, "y": {}}]} for n in (1, 3, 4)]
+    first, *others = [json.dumps(one).encode() for one in good]
+    warn = Warnings()
+    content = b"[" + b", ".join([first, bad, *others]) + b"]"
+    assert values(tmp_path / "a.json", content, warn) == good
+    assert "not valid JSON" in warn.text
+
+
 def test_a_string_of_50_megabytes_is_left_out_of_its_record(tmp_path: Path) -> None:
     found = values(
         tmp_path / "a.json",
