@@ -18,7 +18,7 @@ EVERYTHING = Options(branches="all", reasoning=True, sidechains=True)
 OWN = ("claude_code", "codex", "messages", "sharegpt", "slack", "whatsapp", "dialogue")
 SOURCES = [
     path
-    for folder in (*OWN, "none")
+    for folder in (*OWN, "chatgpt", "claude_ai", "none")
     for path in sorted((EXPORTS / folder).iterdir())
     if path.suffix != ".golden"
 ]
@@ -266,11 +266,14 @@ SAMPLES = {
 }
 
 
+DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
 @pytest.fixture(scope="module")
 def samples() -> Path:
-    folder = Path(os.environ.get("BENCHMARK_DATA", "")) / "exports"
-    if not os.environ.get("BENCHMARK_DATA") or not folder.is_dir():
-        pytest.skip("BENCHMARK_DATA names no folder that holds exports")
+    folder = DATA / "exports"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: see BENCHMARK_DATA")
     return folder
 
 

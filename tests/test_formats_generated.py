@@ -281,7 +281,7 @@ def _check_units(items: Any) -> None:
 
 FILES = [
     path
-    for name in FORMATS
+    for name in (*FORMATS, "chatgpt", "claude_ai")
     for path in sorted((EXPORTS / name).rglob("*.*"))
     if path.suffix in (".jsonl", ".json", ".txt", ".md")
 ]

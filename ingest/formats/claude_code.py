@@ -21,6 +21,16 @@ from ingest.anthropic_blocks import (
     user_message,
 )
 from ingest.chains import Chain, time_of, title
+from ingest.formats.claude_code_lines import (
+    FIELDS,
+    TITLES,
+    is_object,
+    message_of,
+    parent_uuid,
+    reason_to_skip,
+    string,
+    thin,
+)
 from ingest.heads import cut_line, objects
 from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
@@ -30,28 +40,6 @@ from memory_service.strict_json import canonical
 
 NAME = "claude_code"
 EXPECTS = 'sessions of Claude Code: JSON lines with "sessionId", "uuid", "parentUuid", "message"'
-
-_SYNTHETIC = "<synthetic>"
-"""The model of answers that the program writes itself, such as "API Error"."""
-_TITLES = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
-"""Where the lines that name a session have its title; the first kind counts most."""
-_FIELDS = {
-    "session": "sessionId",
-    "agent": "agentId",
-    "cwd": "cwd",
-    "git_branch": "gitBranch",
-    "version": "version",
-}
-"""What of the lines becomes metadata of the conversation."""
-_READ = frozenset(
-    {
-        *("type", "subtype", "uuid", "parentUuid", "logicalParentUuid", "leafUuid", "timestamp"),
-        *("message", "attachment", "isSidechain", "isMeta", "isCompactSummary"),
-        *("isApiErrorMessage", *_TITLES.values(), *_FIELDS.values()),
-    }
-)
-_SAID = frozenset({"user", "assistant"})
-_COMPACTION = frozenset({"compact_boundary", "microcompact_boundary"})
 
 _CUT = re.compile(
     r'^\{"parentUuid"\s*:.*"sessionId"\s*:|^\{"type"\s*:\s*"file-history-snapshot"', re.DOTALL
@@ -85,7 +73,7 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
         if not _is_session(member.head):
             warn(Place(member.name, 0), "is no session of Claude Code; it is left out")
             continue
-        lines = [_thin(line) for line in json_lines(member, warn) if _is_object(line, warn)]
+        lines = [thin(line) for line in json_lines(member, warn) if is_object(line, warn)]
         main = [line for line in lines if line.value.get("isSidechain") is not True]
         aside = [line for line in lines if line.value.get("isSidechain") is True]
         if main:
@@ -105,26 +93,13 @@ def _is_session(head: str) -> bool:
     )
 
 
-def _is_object(line: Record, warn: Warn) -> bool:
-    if isinstance(line.value, Mapping) and isinstance(line.value.get("type"), str):
-        return True
-    warn(line.place, "is no line of a session: an object with a type")
-    return False
-
-
-def _thin(line: Record) -> Record:
-    """Return a line without what is not read: most of a long session, and in memory all at once."""
-    kept = {key: value for key, value in line.value.items() if key in _READ}
-    return Record(line.place, kept, "")
-
-
 def _by_agent(lines: Iterable[Record]) -> list[list[Record]]:
     """Return the lines of each agent: those with its id, or that hang below the same first line."""
     chains: dict[str | None, list[Record]] = {}
     first: dict[str | None, str | None] = {}
     for line in lines:
-        uuid, parent = _string(line, "uuid"), _string(line, "parentUuid")
-        chain = _string(line, "agentId") or first.get(parent, uuid)
+        uuid, parent = string(line, "uuid"), string(line, "parentUuid")
+        chain = string(line, "agentId") or first.get(parent, uuid)
         first[uuid] = chain
         chains.setdefault(chain, []).append(line)
     return list(chains.values())
@@ -157,7 +132,7 @@ class _Session:
         for line in self._lines:
             self._read(line)
         uuids = {*self._by_uuid, *self._passed}
-        has_links = any(_string(line, "parentUuid") in uuids for line in self._lines)
+        has_links = any(string(line, "parentUuid") in uuids for line in self._lines)
         for turn in self._turns:
             self._add(turn, self._parent(turn.line, has_links=has_links))
         return Transcript(
@@ -165,23 +140,23 @@ class _Session:
             id=self._chain.conversation_id,
             items=self._chain.kept(self._chain.last, self._options),
             head=self._chain.last,
-            title=title(next(filter(None, map(self._titles.get, _TITLES)), None)),
+            title=title(next(filter(None, map(self._titles.get, TITLES)), None)),
             metadata=self._metadata(),
             created_at=next((item.created_at for item in self._chain.items), None),
             skipped=self._chain.skipped,
         )
 
     def _read(self, line: Record) -> None:
-        if line.value["type"] in _TITLES:
+        if line.value["type"] in TITLES:
             self._read_title(line)
             return
-        uuid = _string(line, "uuid")
+        uuid = string(line, "uuid")
         if uuid is not None and uuid in self._by_uuid:
             self._chain.skipped["duplicate"] += 1
             return
-        reason = _reason_to_skip(line)
+        reason = reason_to_skip(line)
         if reason is None:
-            message = _message(line)
+            message = message_of(line)
             blocks = blocks_of(message.get("content"))
             if blocks is not None:
                 self._take(line, message, blocks)
@@ -190,13 +165,13 @@ class _Session:
             reason = "invalid"
         self._chain.skipped[reason] += 1
         if uuid is not None:
-            self._passed[uuid] = _parent_uuid(line) or self._last_uuid(reason)
+            self._passed[uuid] = parent_uuid(line) or self._last_uuid(reason)
 
     def _read_title(self, line: Record) -> None:
         kind = line.value["type"]
-        title = _string(line, _TITLES[kind])
+        title = string(line, TITLES[kind])
         # A summary may be of another session, whose last line it names.
-        foreign = kind == "summary" and _string(line, "leafUuid") not in self._by_uuid
+        foreign = kind == "summary" and string(line, "leafUuid") not in self._by_uuid
         if title is not None and not foreign:
             self._titles[kind] = title
 
@@ -209,7 +184,7 @@ class _Session:
             turn = self._answer(line, message, blocks)
         else:
             turn = self._said_by_user(line, blocks)
-        uuid = _string(line, "uuid")
+        uuid = string(line, "uuid")
         if uuid is not None:
             self._by_uuid[uuid] = turn
 
@@ -244,7 +219,7 @@ class _Session:
 
     def _parent(self, line: Record, *, has_links: bool) -> str | None:
         """Return the id of the item that a line hangs below; None for the root."""
-        above, passed = _parent_uuid(line), set[str]()
+        above, passed = parent_uuid(line), set[str]()
         while above in self._passed and above not in passed:
             passed.add(above)
             above = self._passed[above]
@@ -263,7 +238,7 @@ class _Session:
             self._put(turn, turn.line, user_message(turn.blocks))
         else:
             self._add_thoughts(turn)
-            model = metadata({"model": _message(turn.line).get("model")})
+            model = metadata({"model": message_of(turn.line).get("model")})
             self._put(turn, turn.line, assistant_message(turn.blocks), model)
             self._add_results(turn)
         if len(self._chain.items) == before:
@@ -291,61 +266,24 @@ class _Session:
             turn.end = self._chain.add(
                 message,
                 parent=turn.end,
-                key=_string(line, "uuid") or "",
+                key=string(line, "uuid") or "",
                 created_at=time_of(line.value.get("timestamp")),
                 metadata=details,
             )
 
     def _metadata(self) -> dict[str, str]:
-        found = {key: _first(self._lines, field) for key, field in _FIELDS.items()}
-        models = (_message(turn.line).get("model") for turn in self._turns)
+        found = {key: _first(self._lines, field) for key, field in FIELDS.items()}
+        models = (message_of(turn.line).get("model") for turn in self._turns)
         model = next((one for one in models if one), None)
         return metadata({"source": NAME, **found, "model": model})
 
 
 def _conversation_id(lines: Sequence[Record]) -> str:
     """Return an id from the first line that has one, with its time: the same in every copy."""
-    first = next((line for line in lines if _string(line, "uuid")), lines[0])
-    parts = (_string(first, "uuid") or canonical(first.value), _string(first, "timestamp") or "")
+    first = next((line for line in lines if string(line, "uuid")), lines[0])
+    parts = (string(first, "uuid") or canonical(first.value), string(first, "timestamp") or "")
     return derived_id("conv", NAME, *parts)
 
 
-def _reason_to_skip(line: Record) -> str | None:
-    value = line.value
-    if value.get("isCompactSummary") is True or _string(line, "subtype") in _COMPACTION:
-        return "compaction"
-    if value["type"] not in _SAID and not _is_queued_prompt(value):
-        return "meta"
-    if value.get("isMeta") is True or value.get("isApiErrorMessage") is True:
-        return "meta"
-    return "meta" if _message(line).get("model") == _SYNTHETIC else None
-
-
-def _is_queued_prompt(value: Mapping[str, Any]) -> bool:
-    """Return whether a line is what the user typed while the model was still at work."""
-    attachment = value.get("attachment")
-    return (
-        isinstance(attachment, Mapping)
-        and attachment.get("type") == "queued_command"
-        and attachment.get("commandMode", "prompt") == "prompt"
-    )
-
-
-def _message(line: Record) -> Mapping[str, Any]:
-    if _is_queued_prompt(line.value):
-        return {"role": "user", "content": line.value["attachment"].get("prompt")}
-    message = line.value.get("message")
-    return message if isinstance(message, Mapping) else {}
-
-
-def _parent_uuid(line: Record) -> str | None:
-    return _string(line, "parentUuid") or _string(line, "logicalParentUuid")
-
-
-def _string(line: Record, key: str) -> str | None:
-    value = line.value.get(key)
-    return value if isinstance(value, str) and value else None
-
-
 def _first(lines: Iterable[Record], key: str) -> str | None:
-    return next(filter(None, (_string(line, key) for line in lines)), None)
+    return next(filter(None, (string(line, key) for line in lines)), None)
