@@ -184,3 +184,26 @@ def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Ser
             log.set_property("held", "yes")
             assert not second.done()
         assert second.result(30) == [1]
+
+
+def test_transactions_together_are_durable_at_once_and_undone_one_by_one(tmp_path: Path) -> None:
+    log = TurnLog.open(tmp_path)
+    with log.together():
+        with log.write() as writer:
+            writer.set_property("kept", "1")
+        with pytest.raises(ZeroDivisionError), log.write() as writer:
+            writer.set_property("undone", str(1 // 0))
+        with pytest.raises(ZeroDivisionError), log.write() as writer:
+            writer.set_property("undone", "1")
+            _ = 1 // 0
+        with log.read() as reader:
+            assert (reader.property("kept"), reader.property("undone")) == ("1", None)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(_property, log, "kept").result() is None
+    assert (_property(log, "kept"), _property(log, "undone")) == ("1", None)
+    log.close()
+
+
+def _property(log: TurnLog, name: str) -> str | None:
+    with log.read() as reader:
+        return reader.property(name)
