@@ -1,0 +1,240 @@
+"""Where the messages that a client sends belong in a stored conversation. Pure.
+
+Clients of chat completions send the history again with every request: all of it, its end, an edited
+one, or only what is new. What is stored already is found again, and only the rest is stored. The
+table of docs/gateway.md says what each case means; what it does not decide is stored as new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memory_service.items import text_of_parts
+from memory_service.strict_json import canonical
+
+SYSTEM_ROLES = frozenset({"system", "developer"})
+"""Roles whose messages are the system part of each prompt: they are not aligned."""
+
+MAX_SKIPPED = 256
+"""Turns of tool calls that a client may leave out between two messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that came; `id` is one that the client chose, if any."""
+
+    said: bytes
+    role: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A stored turn's place in the tree.
+
+    Clients that resend the history may leave it out if it is `optional`: part of a tool call, or no
+    message. It is `fresh` while a retry may mean it.
+    """
+
+    key: int
+    parent_key: int | None
+    seq: int
+    live: bool
+    role: str
+    said: bytes
+    id: str
+    optional: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What is stored already, and where the rest goes.
+
+    The messages from `first_new` on are new and go below the turn `parent_key` (None: they begin
+    the conversation). `matched` messages before them were found again, without a gap.
+    """
+
+    parent_key: int | None
+    first_new: int
+    matched: int = 0
+    is_exchange: bool = False
+    """Whether somebody and the assistant are among what was found: more than a common word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Messages that were found again one after the other, ending at a node."""
+
+    start: int
+    length: int
+    first: int
+    roles: frozenset[str]
+
+    @property
+    def is_exchange(self) -> bool:
+        return "assistant" in self.roles and len(self.roles) > 1
+
+
+def said_hash(message: Mapping[str, Any]) -> bytes:
+    """Return 16 bytes that stand for what a message says, in whatever spelling a client resends it.
+
+    A string and text parts are the same, as are missing and empty fields, other white space around
+    a text, and arguments of tools written in another way.
+    """
+    role = str(message.get("role"))
+    calls = message.get("tool_calls") or ()
+    said = {
+        "role": role,
+        "text": (text_of_parts(message.get("content")) or message.get("refusal") or "").strip(),
+        "parts": [_part(one) for one in _media(message.get("content"))],
+        "calls": [[call.get("id"), *_function(call)] for call in calls],
+        "call": _function({"function": message.get("function_call")}),
+        "answers": message.get("tool_call_id"),
+        "audio": (message.get("audio") or {}).get("id"),
+        # Frameworks write the names of their agents into an assistant's messages.
+        "name": message.get("name") if role == "user" else None,
+    }
+    return hashlib.blake2b(canonical(said).encode(), digest_size=16).digest()
+
+
+def align(
+    tree: Sequence[Node], head_key: int | None, sent: Sequence[Sent], *, is_retry: bool = False
+) -> Alignment:
+    """Find the sent messages in the tree; `sent` has no system messages."""
+    index = _Index(tree, head_key)
+    best: tuple[tuple[int, int, bool, bool, int], Node, _Run] | None = None
+    for position, runs in enumerate(_runs(index, sent)):
+        for node, run in runs:
+            if _tells_enough(index, node, run, sent, is_retry=is_retry):
+                rank = (position, run.length, node.key == head_key, node.live, node.seq)
+                if best is None or rank > best[0]:
+                    best = rank, node, run
+    if best is None:
+        return Alignment(head_key, 0)
+    (position, *_), node, run = best
+    return Alignment(node.key, position + 1, run.length, run.is_exchange)
+
+
+class _Index:
+    """The tree by key and by what is said."""
+
+    def __init__(self, tree: Sequence[Node], head_key: int | None) -> None:
+        self.head_key = head_key
+        self.nodes = {node.key: node for node in tree}
+        self.ids = {node.id: node for node in tree}
+        self.by_said: dict[bytes, list[Node]] = {}
+        for node in tree:
+            self.by_said.setdefault(node.said, []).append(node)
+        self.last_exchange = self._last_exchange()
+
+    def matching(self, sent: Sent) -> Sequence[Node]:
+        """Return the nodes that a message can be; one with an id of its own is only that turn."""
+        known = self.ids.get(sent.id) if sent.id else None
+        if known is not None:
+            return [known] if known.said == sent.said else []
+        if sent.id and sent.role == "user":
+            return []
+        return self.by_said.get(sent.said, ())
+
+    def before(self, node: Node) -> Iterator[int]:
+        """Yield the turns that a client may have sent before this one, the nearest first."""
+        key = node.parent_key
+        for _ in range(MAX_SKIPPED):
+            if key is None:
+                return
+            yield key
+            parent = self.nodes.get(key)
+            if parent is None or not parent.optional:
+                return
+            key = parent.parent_key
+
+    def is_root(self, key: int) -> bool:
+        """Return whether nothing that a client must resend comes before a turn."""
+        node = self.nodes[key]
+        ancestors = [*self.before(node)]
+        if not ancestors:
+            return node.parent_key is None
+        oldest = self.nodes.get(ancestors[-1])
+        return oldest is not None and oldest.optional and oldest.parent_key is None
+
+    def _last_exchange(self) -> frozenset[int]:
+        """Return the last user turn of the live path and what follows it."""
+        found: list[int] = []
+        key = self.head_key
+        while key is not None and key in self.nodes:
+            found.append(key)
+            if self.nodes[key].role == "user":
+                return frozenset(found)
+            key = self.nodes[key].parent_key
+        return frozenset(found)
+
+
+def _runs(index: _Index, sent: Sequence[Sent]) -> Iterator[list[tuple[Node, _Run]]]:
+    """Yield, for each message, the nodes it can be with the longest run that ends there."""
+    before: dict[int, _Run] = {}
+    for position, message in enumerate(sent):
+        here: dict[int, _Run] = {}
+        for node in index.matching(message):
+            continued = [before[key] for key in index.before(node) if key in before]
+            run = max(continued, key=lambda one: one.length, default=None)
+            roles = frozenset({message.role})
+            here[node.key] = (
+                _Run(position, 1, node.key, roles)
+                if run is None
+                else _Run(run.start, run.length + 1, run.first, run.roles | roles)
+            )
+        yield [(index.nodes[key], run) for key, run in here.items()]
+        before = here
+
+
+def _tells_enough(
+    index: _Index, node: Node, run: _Run, sent: Sequence[Sent], *, is_retry: bool
+) -> bool:
+    """Return whether a run shows where the client is, and is not just a word said twice."""
+    at_end = node.key in index.last_exchange
+    if run.start > 0:
+        # What comes before is the client's own: a summary, or a history it has thinned out.
+        return at_end and run.is_exchange
+    if node.key == index.head_key or run.is_exchange:
+        return True
+    last = sent[run.length - 1]
+    if last.id is not None and last.id == node.id:
+        return True
+    if len(sent) > 1:
+        return index.is_root(run.first)
+    # A single message may be all of a short conversation, or only what is new of a long one.
+    return at_end and (index.is_root(run.first) or (is_retry and node.fresh))
+
+
+def _media(content: Any) -> list[Mapping[str, Any]]:
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, Mapping) and not part.get("text")]
+
+
+def _part(part: Mapping[str, Any]) -> Any:
+    """Return a part that is no text without what a client may leave out."""
+    return {
+        key: _part(value) if isinstance(value, Mapping) else value
+        for key, value in part.items()
+        if value is not None and (key, value) != ("detail", "auto")
+    }
+
+
+def _function(call: Mapping[str, Any]) -> list[Any]:
+    """Return the name and the arguments of a call, these as values if they are JSON."""
+    function = call.get("function") or call.get("custom")
+    if not isinstance(function, Mapping):
+        return []
+    return [function.get("name"), _parsed(function.get("arguments", function.get("input")))]
+
+
+def _parsed(arguments: Any) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except (TypeError, ValueError):
+        return arguments
