@@ -54,13 +54,19 @@ MIN_QUERY_WORDS = 4
 """A shorter question ("and then?") is searched together with what was said just before."""
 
 _UNIT_MARGIN = 64
+_LOOP_MARGIN = 256
 
 ScopeName = Literal["user", "conversation"]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
-    """What a caller wants a prompt for; None takes the service's default."""
+    """What a caller wants a prompt for; None takes the service's default.
+
+    `system` are whole messages, and go before `instructions`. `stored_input` are the turns of the
+    input if it is stored already: what is recent then ends before them. `correction` is how many
+    tokens the upstream counts for one of ours.
+    """
 
     input: Sequence[Message]
     instructions: str | None
@@ -72,6 +78,9 @@ class PromptRequest:
     top_k: int | None
     scope: ScopeName | None
     now: int | None = None
+    system: Sequence[Message] | None = None
+    stored_input: Sequence[Turn] = ()
+    correction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ class PromptBuilder:
         counter = self._counter(request.model)
         budget = self._budget(request)
         draft = self._draft(project_key, conversation_id, request, budget, counter)
-        asked = _asked(request.input, draft)
+        asked = _asked(request, draft)
         start = draft.start()
         reused = _is_asked_again(draft, asked, start)
         if reused:
@@ -167,6 +176,11 @@ class PromptBuilder:
         self._traces.add_prompt(project_key, draft.conversation.key, prompt, recall, reused=reused)
         return prompt
 
+    def check(self, request: PromptRequest) -> None:
+        """Raise ContextLengthExceeded if system, input, tools and the answer alone do not fit."""
+        counter, system = self._counter(request.model), request.system or ()
+        fixed_parts(system, request.input, request.tools, self._budget(request), counter)
+
     def _draft(
         self,
         project_key: int,
@@ -180,8 +194,8 @@ class PromptBuilder:
             conversation = log.conversation(project_key, conversation_id)
             if conversation is None:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-            path = _recent_path(log, conversation.key, max_turns)
-            system = _system(log, conversation, request.instructions)
+            path = _path(log, conversation, request, max_turns)
+            system = _system(log, conversation, request)
             state = self._states.get(log, conversation.key)
             remembered = self._summaries.remembered(log, conversation, state)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
@@ -189,7 +203,7 @@ class PromptBuilder:
         found = blocks(said, call_ids(request.input))
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
-        window = _window(max_turns, free, found, costs, call_ids(request.input))
+        window = _window(max_turns, free, found, costs, request.input)
         room = _summary_room(window, costs)
         return _Draft(
             project_key=project_key,
@@ -215,7 +229,7 @@ class PromptBuilder:
         reserved = request.max_output_tokens
         if reserved is None:
             reserved = min(self._defaults.reserved_output_tokens, total // 4)
-        return Budget(total, reserved)
+        return Budget(reserved + int((total - reserved) / request.correction), reserved)
 
     def _dropped_before(self, project_key: int, state: PromptState) -> list[Dropped]:
         with self._log.read() as log:
@@ -233,7 +247,7 @@ class PromptBuilder:
             text=text,
             context=context,
             top_k=draft.top_k,
-            exclude=draft.keys_from(start),
+            exclude=draft.keys_from(start) | {turn.key for turn in request.stored_input},
             relevant_only=True,
         )
         if draft.scope == "user":
@@ -361,16 +375,16 @@ def _recalled_tokens(
     )
 
 
-def _asked(new: Sequence[Message], draft: _Draft) -> tuple[int | None, bytes] | None:
+def _asked(request: PromptRequest, draft: _Draft) -> tuple[int | None, bytes] | None:
     """Return what tells one user message from the next: what it follows, and what it says.
 
     It is the same while the message is new input and once it is stored.
     """
-    users = [message for message in new if message.get("role") == "user"]
-    if users:
+    users = [message for message in request.input if message.get("role") == "user"]
+    if users and not request.stored_input:
         place = draft.conversation.head_key, content_hash(users[-1], "message")
     else:
-        stored = [turn for turn in draft.path if turn.role == "user"]
+        stored = [turn for turn in (*draft.path, *request.stored_input) if turn.role == "user"]
         if not stored:
             return None
         place = stored[-1].parent_key, stored[-1].content_hash
@@ -396,17 +410,35 @@ def _window(
     free: int,
     found: Sequence[Block],
     costs: Sequence[int],
-    answered: frozenset[str],
+    new: Sequence[Message],
 ) -> Window:
-    """Return the limits of the recent window; the calls that the input answers must be in it."""
-    held = _first_answered(found, answered)
+    """Return the limits of the recent window; the calls that the input answers must be in it.
+
+    So must the user message of a loop of tool calls, with the block, if it fits. The turns of the
+    loop count beside the others: a window that is cut in the middle of it costs the cache.
+    """
+    held = _first_answered(found, call_ids(new))
     if sum(costs[held:]) > free:
         raise ContextLengthExceeded(
             f"The tool calls that the input answers take {sum(costs[held:])} tokens with what "
             f"follows them, and the budget leaves {free}. Raise 'token_budget'.",
             param="input",
         )
-    return Window(max_turns, free, held if held < len(found) else None)
+    loop = len(found) if any(one.get("role") == "user" for one in new) else _last_user(found)
+    if sum(costs[loop:]) <= free:
+        held = min(held, loop)
+    turns = max_turns + sum(len(block.turns) for block in found[loop:])
+    return Window(turns, free, held if held < len(found) else None)
+
+
+def _last_user(found: Sequence[Block]) -> int:
+    """Return where the last user message is; the end if there is none."""
+    places = (
+        number
+        for number in range(len(found) - 1, -1, -1)
+        if any(turn.role == "user" for turn in found[number].turns)
+    )
+    return next(places, len(found))
 
 
 def _summary_room(window: Window, costs: Sequence[int]) -> int:
@@ -430,21 +462,36 @@ def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
     return first
 
 
-def _recent_path(log: Reader, conversation_key: int, max_turns: int) -> list[Turn]:
-    """Return the last turns of the live path, and before them what completes a unit cut short.
+def _path(
+    log: Reader, conversation: Conversation, request: PromptRequest, max_turns: int
+) -> list[Turn]:
+    """Return the last turns before the input, and before them what completes a unit cut short.
 
-    One turn more than is asked for says whether there are more.
+    One turn more than is asked for says whether there are more; those of a loop of tool calls come
+    on top.
     """
-    path = log.recent_turns(conversation_key, max_turns + 1)
-    if any(turn.unit_key is not None and turn.unit_key < path[0].key for turn in path):
-        return log.recent_turns(conversation_key, max_turns + _UNIT_MARGIN)
+    in_loop = not any(message.get("role") == "user" for message in request.input)
+    margin = _LOOP_MARGIN if in_loop else 1
+    path = _last_turns(log, conversation, request, max_turns + margin)
+    if not in_loop and any(turn.unit_key is not None and turn.unit_key < path[0].key for turn in path):
+        return _last_turns(log, conversation, request, max_turns + _UNIT_MARGIN)
     return path
 
 
-def _system(log: Reader, conversation: Conversation, instructions: str | None) -> list[Message]:
-    """Return the system message: the request's, else the conversation's own first ones."""
-    if instructions is not None:
-        return [{"role": "system", "content": instructions}]
+def _last_turns(
+    log: Reader, conversation: Conversation, request: PromptRequest, limit: int
+) -> list[Turn]:
+    if request.stored_input:
+        return log.path_before(request.stored_input[0], limit)
+    return log.recent_turns(conversation.key, limit)
+
+
+def _system(log: Reader, conversation: Conversation, request: PromptRequest) -> list[Message]:
+    """Return the system messages: the request's, else the conversation's own first ones."""
+    if request.system:
+        return list(request.system)
+    if request.instructions is not None:
+        return [{"role": "system", "content": request.instructions}]
     found: list[Message] = []
     first = log.path_page(conversation.key, None, 1, "asc").data
     if not first or first[0].role not in SYSTEM_ROLES:

@@ -24,7 +24,7 @@ _OUTPUT_KINDS = frozenset({"function_call_output", "custom_tool_call_output"})
 # Where an assistant's message can say something, calls of tools apart.
 _SAYING = ("content", "refusal", "function_call", "audio")
 # Fields of an item that no chat-completions message has.
-_OURS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
+OUR_FIELDS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,38 @@ def whole_units(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
             found.append(turns[begin : number + 1])
             begin = reach = number + 1
     return found
+
+
+def input_messages(turns: Iterable[Turn]) -> list[Message]:
+    """Return stored turns as the new input of a prompt: each a message, as it looks ever after."""
+    found: list[Message] = []
+    for turn in turns:
+        item = json.loads(turn.raw)
+        message = _message(turn, item, set(_links(turn, item)))
+        found += [result for _, result in _result(turn, item)] if message is None else [message]
+    return found
+
+
+def alternating(messages: Iterable[Message]) -> list[Message]:
+    """Return the messages with those of one user that follow each other directly made one.
+
+    Strict chat templates refuse two in a row, which remain where an answer never came. Speakers
+    with names stay apart.
+    """
+    found: list[Message] = []
+    for message in messages:
+        last = found[-1] if found else {}
+        if set(message) == set(last) == {"role", "content"} and (
+            message["role"] == last["role"] == "user"
+        ):
+            found[-1] = {**last, "content": [*_parts(last["content"]), *_parts(message["content"])]}
+        else:
+            found.append(message)
+    return found
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
 
 
 def call_ids(messages: Iterable[Message]) -> frozenset[str]:
@@ -148,7 +180,7 @@ def _message(turn: Turn, item: Mapping[str, Any], kept: set[str]) -> dict[str, A
         )
     if turn.kind != "message" or turn.role == "tool":
         return None
-    message = {key: value for key, value in item.items() if key not in _OURS}
+    message = {key: value for key, value in item.items() if key not in OUR_FIELDS}
     message["role"] = _ROLES.get(turn.role, turn.role)
     message["content"] = _content(item.get("content"))
     message.pop("name", None)
@@ -179,7 +211,7 @@ def _content(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     parts = [part for part in map(_part, content) if part is not None]
-    if all(part["type"] == "text" for part in parts):
+    if all(set(part) == {"type", "text"} for part in parts):
         return "\n".join(part["text"] for part in parts)
     return parts
 
@@ -188,8 +220,11 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
     kind = part["type"]
     if kind in ("summary_text", "reasoning_text"):
         return None
-    if kind in ("text", "input_text", "output_text"):
+    if kind in ("input_text", "output_text"):
         return {"type": "text", "text": part.get("text") or ""}
+    if kind == "text":
+        # Fields beside the text (marks of a provider's cache) are the upstream's business.
+        return {**part, "text": part.get("text") or ""}
     if kind in ("input_image", "computer_screenshot"):
         return _image(part)
     if kind == "input_file":

@@ -14,7 +14,8 @@ from typing import Any
 
 from memory_service import clock
 from memory_service.analyser import detect_language, terms
-from memory_service.chunking import Window, passage_text, windows
+from memory_service.chunking import Window, passage_text
+from memory_service.echo import indexed_windows
 from memory_service.errors import Conflict, InvalidRequest, NotFound
 from memory_service.interfaces import Embedder, TurnLog
 from memory_service.items import new_id
@@ -180,6 +181,42 @@ class Remember:
         self._on_stored()
         return Stored(conversation, result, len(fresh))
 
+    def append_answers(
+        self,
+        project_key: int,
+        conversation_id: str,
+        question_id: str,
+        answers: Sequence[NewTurn],
+    ) -> Stored:
+        """Append a model's answers below the turn that asked: the first is live, others beside it.
+
+        None is live if the conversation has gone on elsewhere meanwhile. Raises NotFound if it, or
+        the question, was forgotten.
+        """
+        with self._log.read() as log:
+            conversation = _found(log, project_key, conversation_id)
+            sample = _sample(log, conversation)
+        plan = self._plan(conversation.language, answers, sample)
+        with self._log.write() as log:
+            conversation = _locked(log, project_key, conversation_id)
+            question = _parent(log, project_key, conversation, question_id)
+            goes_on = question is not None and question.key == conversation.head_key
+            turns: list[Turn] = []
+            for number in range(len(answers) - 1, -1, -1):
+                conversation, stored = self._append(
+                    log,
+                    project_key,
+                    conversation,
+                    [answers[number]],
+                    plan,
+                    question,
+                    gap_before=False,
+                    live=goes_on and number == 0,
+                )
+                turns = [*stored, *turns]
+        self._on_stored()
+        return Stored(conversation, turns, len(turns))
+
     def update_conversation(
         self,
         project_key: int,
@@ -234,6 +271,7 @@ class Remember:
         parent: Turn | None,
         *,
         gap_before: bool,
+        live: bool = True,
     ) -> tuple[Conversation, list[Turn]]:
         if not turns:
             return conversation, []
@@ -242,7 +280,13 @@ class Remember:
             # Another append fixed the language since the plan was made.
             plan = self._plan(conversation.language, turns, sample="")
         stored = log.append(
-            project_key, conversation, turns, parent=parent, gap_before=gap_before, now=now
+            project_key,
+            conversation,
+            turns,
+            parent=parent,
+            gap_before=gap_before,
+            now=now,
+            live=live,
         )
         if conversation.language is None and plan.language is not None:
             log.set_language(conversation.key, plan.language)
@@ -255,7 +299,7 @@ class Remember:
             log.mark_seen(conversation.user_key, now)
         grown = replace(
             conversation,
-            head_key=stored[-1].key,
+            head_key=stored[-1].key if live else conversation.head_key,
             next_seq=stored[-1].seq + 1,
             language=conversation.language or plan.language,
         )
@@ -268,8 +312,9 @@ class Remember:
             (turn, number, window)
             for turn in turns
             for number, window in enumerate(
-                windows(
+                indexed_windows(
                     turn.text,
+                    turn.metadata,
                     words=self._limits.passage_words,
                     overlap=self._limits.passage_overlap_words,
                 )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from memory_service.analyser import terms
-from memory_service.chunking import Window, passage_text, windows
+from memory_service.chunking import Window, passage_text
+from memory_service.echo import indexed_windows
 from memory_service.errors import InvalidRequest, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.items import SYSTEM_ROLES, ItemLimits, parse_item
@@ -139,7 +140,9 @@ class Verifier:
                 yield Finding("vectors", one.id, "vector differs from the text")
 
     def _cut(self, turn: Turn, passages: Sequence[StoredPassage]) -> Iterator[Finding]:
-        expected = windows(turn.text, words=self._words, overlap=self._overlap)
+        expected = indexed_windows(
+            turn.text, turn.metadata, words=self._words, overlap=self._overlap
+        )
         stored = sorted(passages, key=lambda one: one.ordinal)
         if [(one.start, one.end) for one in stored] != [(one.start, one.end) for one in expected]:
             yield Finding("passages", turn.id, "passages differ from the text's windows")

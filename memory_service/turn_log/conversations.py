@@ -94,6 +94,22 @@ class ConversationReads(Statements):
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
+    def newest_conversations(
+        self, project_key: int, user_key: int, limit: int
+    ) -> list[Conversation]:
+        """Return the conversations of a user that were last added to, the newest first."""
+        rows = self._connection.execute(
+            _SELECT.where(
+                conversations.c.project_id == project_key,
+                conversations.c.user_id == user_key,
+                conversations.c.head_id.is_not(None),
+            )
+            # Keys of turns rise with every append, whatever the conversation.
+            .order_by(conversations.c.head_id.desc())
+            .limit(limit)
+        ).all()
+        return [_record(row) for row in rows]
+
     def all_conversations(
         self, project_key: int, user_key: int | None = None
     ) -> Iterator[Conversation]:

@@ -55,6 +55,34 @@ class PathRow(NamedTuple):
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class TreePoint:
+    """A turn's place in the tree of its conversation, without its text."""
+
+    key: int
+    id: str
+    seq: int
+    parent_key: int | None
+    unit_key: int | None
+    live: bool
+    kind: str
+    role: str
+    stored_at: int
+
+
+_TREE_POINT = (
+    turns.c.id,
+    turns.c.external_id,
+    turns.c.seq,
+    turns.c.parent_id,
+    turns.c.unit_id,
+    turns.c.live,
+    turns.c.kind,
+    turns.c.role,
+    turns.c.stored_at,
+)
+
+
 class TurnReads(Statements):
     """Reading turns."""
 
@@ -151,6 +179,49 @@ class TurnReads(Statements):
         """Return the last turns of the live path, oldest first."""
         return list(reversed(self.path_page(conversation_key, None, limit, "desc").data))
 
+    def path_before(self, turn: Turn, limit: int) -> list[Turn]:
+        """Return the last turns of the path that leads to a turn, without itself, oldest first."""
+        found: list[Turn] = []
+        key = turn.parent_key
+        while key is not None and len(found) < limit:
+            parent = self.turns_of_keys(turn.conversation_key, [key])[0]
+            if parent.live:
+                rest = self.path_page(
+                    turn.conversation_key, parent.seq + 1, limit - len(found), "desc"
+                )
+                found += rest.data
+                break
+            found.append(parent)
+            key = parent.parent_key
+        return list(reversed(found))
+
+    def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
+        """Return the last turns of the live path, and of other branches those beside them."""
+        newest = (
+            sa.select(*_TREE_POINT)
+            .where(turns.c.conversation_id == conversation_key)
+            .order_by(turns.c.seq.desc())
+            .limit(limit)
+        )
+        live = self._connection.execute(newest.where(turns.c.live)).all()
+        first = live[-1].seq if len(live) == limit else 0
+        aside = self._connection.execute(
+            newest.where(turns.c.live.is_(False), turns.c.seq >= first)
+        ).all()
+        return [TreePoint(*row) for row in (*live, *aside)]
+
+    def raw_of_turns(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
+        """Return the JSON of turns of a conversation, by key."""
+        return {
+            row.id: row.raw
+            for some in batches(keys)
+            for row in self._connection.execute(
+                sa.select(turns.c.id, turns.c.raw).where(
+                    turns.c.conversation_id == conversation_key, turns.c.id.in_(some)
+                )
+            )
+        }
+
     def turns_from(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
         """Return the turns whose `seq` lies in a range, of all branches."""
         rows = self._connection.execute(
@@ -236,17 +307,18 @@ class TurnWrites(TurnReads):
         parent: Turn | None,
         gap_before: bool,
         now: int,
+        live: bool = True,
     ) -> list[Turn]:
-        """Add turns below `parent` and make the last of them the head.
+        """Add turns below `parent` and make the last of them the head, if they are to be live.
 
         A parent that is not the head makes a branch: what followed it is kept and no longer live.
         """
-        if (parent.key if parent else None) != conversation.head_key:
+        if live and (parent.key if parent else None) != conversation.head_key:
             self._make_live(conversation.key, parent)
         keys = allocate_keys(self._connection, "turns", len(new))
         state = self._append_state(conversation.key, parent, new)
         rows = [
-            self._row(project_key, conversation, turn, key, number, state, now)
+            {**self._row(project_key, conversation, turn, key, number, state, now), "live": live}
             for number, (key, turn) in enumerate(zip(keys, new, strict=True))
         ]
         rows[0]["gap_before"] = gap_before
@@ -262,7 +334,10 @@ class TurnWrites(TurnReads):
         self._connection.execute(
             sa.update(conversations)
             .where(conversations.c.id == conversation.key)
-            .values(head_id=keys[-1], next_seq=conversation.next_seq + len(new))
+            .values(
+                head_id=keys[-1] if live else conversation.head_key,
+                next_seq=conversation.next_seq + len(new),
+            )
         )
         return [_from_row(row) for row in rows]
 
