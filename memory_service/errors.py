@@ -8,6 +8,10 @@
     ├── Forbidden                403 permission_error
     ├── NotFound                 404
     ├── Conflict                 409 (never retried: the caller must change something)
+    ├── NoUpstream               501 (no model's server is configured)
+    ├── UpstreamDown             502 (the model's server cannot be reached, or broke off)
+    ├── UpstreamTimeout          504 (the model's server was silent for too long)
+    ├── RecallFailed             503 (a prompt could not be built, and recall is strict)
     ├── Unavailable              503 (the turn log cannot be read or written)
     ├── VectorIndexDown          503 (never served: recall goes on, degraded)
     ├── EmbedderDown             503 (never served: asked again later, it may well answer)
@@ -92,6 +96,34 @@ class Conflict(ServiceError):
     status = 409
     type = "invalid_request_error"
     default_code = "conflict"
+
+
+class NoUpstream(ServiceError):
+    """A model was asked for, and no server of one is configured."""
+
+    status = 501
+    default_code = "no_upstream"
+
+
+class UpstreamDown(ServiceError):
+    """The model's server cannot be reached, or broke off in the middle of its answer."""
+
+    status = 502
+    default_code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamDown):
+    """The model's server was silent for longer than `MEMORY_UPSTREAM_TIMEOUT_SECONDS`."""
+
+    status = 504
+    default_code = "upstream_timeout"
+
+
+class RecallFailed(ServiceError):
+    """A prompt could not be built in time, or at all; only served where recall is strict."""
+
+    status = 503
+    default_code = "recall_failed"
 
 
 class Unavailable(ServiceError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -132,3 +132,46 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Release files and threads."""
+
+
+class UpstreamAnswer(Protocol):
+    """A model's answer whose beginning has come: its status and its headers."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that concern the caller, their names in lower case."""
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the body's bytes as they come; raises UpstreamDown when it breaks off."""
+
+    async def read(self) -> bytes:
+        """Return the whole body; raises UpstreamDown when it breaks off."""
+
+    async def close(self) -> None:
+        """Give the connection back; an answer that is not at its end is broken off."""
+
+
+class Upstream(Protocol):
+    """The one server of models that is configured. `authorization` is the header's whole value.
+
+    Raises UpstreamDown, and UpstreamTimeout, if no answer begins.
+    """
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the server has a key of its own; it is used where none is given."""
+
+    async def complete(
+        self, content: bytes, authorization: str | None, headers: Mapping[str, str]
+    ) -> UpstreamAnswer:
+        """Send a chat completion's body."""
+
+    async def models(self, authorization: str | None, headers: Mapping[str, str]) -> UpstreamAnswer:
+        """Ask for the list of models."""
+
+    async def close(self) -> None:
+        """Close all connections."""

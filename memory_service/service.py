@@ -23,6 +23,10 @@ from memory_service.embedders.checks import Limits as EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.errors import StartupError
 from memory_service.forget import Forget
+from memory_service.gateway.converse import Gateway, GatewayOptions
+from memory_service.gateway.corrections import Corrections
+from memory_service.gateway.intake import Intake
+from memory_service.gateway.prompting import Prompting
 from memory_service.indexing import Indexer
 from memory_service.interfaces import ChatModel, Embedder, VectorIndex
 from memory_service.items import ItemLimits
@@ -39,6 +43,7 @@ from memory_service.summary_search import SummaryFinder
 from memory_service.tokens import TokenCounter, encoding_name_for_model
 from memory_service.traces import Traces
 from memory_service.turn_log.log import TurnLog
+from memory_service.upstream import HttpUpstream
 from memory_service.vector_cache import VectorCache
 from memory_service.vocabularies import open_counter
 
@@ -186,7 +191,29 @@ class Service:
                 token_share=settings.summary_token_share,
             ),
         )
+        self.gateway = self._gateway()
         self._closing = ExitStack()
+
+    def _gateway(self) -> Gateway:
+        """Return the chat completions of the upstream that the settings name, if they do."""
+        settings = self.settings
+        key = settings.upstream_api_key
+        corrections = Corrections(self.log, self.later)
+        return Gateway(
+            None
+            if settings.upstream_base_url is None
+            else HttpUpstream(
+                settings.upstream_base_url,
+                None if key is None else key.get_secret_value(),
+                settings.upstream_timeout_seconds,
+            ),
+            Intake(self.log, self.remember, self.item_limits, settings.retry_window_seconds),
+            Prompting(self.prompts, self.counter, corrections),
+            self.remember,
+            corrections,
+            self.item_limits,
+            GatewayOptions(settings.recall_timeout_seconds, settings.strict_recall),
+        )
 
     @classmethod
     def open(

@@ -232,6 +232,23 @@ class Settings(BaseSettings):
     summary_threads: int = Field(
         default=2, ge=1, le=32, description="Summaries that are written at the same time."
     )
+    upstream_authorization_header: bool = Field(
+        default=False,
+        description="Let callers bring the key of that server, in x-upstream-authorization; the"
+        " server's own is then never used.",
+    )
+    recall_timeout_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the prompt of a chat completion, in seconds; then what the"
+        " client sent is forwarded as it is.",
+    )
+    strict_recall: bool = Field(
+        default=False,
+        description="Refuse a chat completion whose prompt cannot be built (503), instead of"
+        " forwarding it as it is.",
+    )
     tiktoken_cache_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
         validation_alias=AliasChoices(

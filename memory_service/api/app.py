@@ -9,7 +9,16 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from memory_service import __version__
-from memory_service.api import conversations, errors, health, items, recall, summaries, users
+from memory_service.api import (
+    chat,
+    conversations,
+    errors,
+    health,
+    items,
+    recall,
+    summaries,
+    users,
+)
 from memory_service.api.middleware import RequestContext
 from memory_service.service import Service
 from memory_service.settings import Settings
@@ -38,6 +47,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await service.gateway.close()
             if opened is None:
                 await anyio.to_thread.run_sync(service.close)
 
@@ -45,7 +55,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         title="memory_service", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
     errors.install(app)
-    for room in (conversations, items, summaries, recall, users, health):
+    for room in (conversations, items, summaries, recall, chat, users, health):
         app.include_router(room.router)
     app.add_middleware(RequestContext)
     return app

@@ -36,6 +36,7 @@ def project_of(
             found = log.project(LOCAL_PROJECT)
         else:
             found = None if credentials is None else log.project_of_key(credentials.credentials)
+    request.state.keyless = keyless
     if keyless:
         check_local(request)
         return service.local_project() if found is None else found

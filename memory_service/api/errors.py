@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from memory_service.errors import Conflict, InvalidRequest, ServiceError
+from memory_service.errors import Conflict, InvalidRequest, NoUpstream, ServiceError
 
 log_line = structlog.get_logger(__name__)
 
@@ -32,8 +32,8 @@ def envelope(message: str, kind: str, param: str | None, code: str) -> dict[str,
 
 def render(error: ServiceError) -> JSONResponse:
     """Return the response for one of the service's own errors."""
-    # The official client retries a 409; the same request can only conflict again.
-    headers = {"x-should-retry": "false"} if isinstance(error, Conflict) else {}
+    # The official client retries a 409 and a 501; the same request can only fail again.
+    headers = {"x-should-retry": "false"} if isinstance(error, Conflict | NoUpstream) else {}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(

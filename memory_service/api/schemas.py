@@ -91,3 +91,21 @@ class ContextRequest(_OwnShape):
     scope: Literal["user", "conversation"] | None = None
     now: TimeValue | None = None
     store: bool = False
+
+
+class ChatCompletion(BaseModel):
+    """POST /v1/chat/completions; what else there is goes to the model's server as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[dict[str, Any]]
+    model: str | None = None
+    conversation: str | dict[str, Any] | None = Field(
+        default=None, description="The conversation's id, if neither header nor metadata says it."
+    )
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="`conversation_id` in it names the conversation."
+    )
+    stream: bool | None = None

@@ -1,0 +1,155 @@
+"""/v1/chat/completions and /v1/models: the model's server, with a memory in front."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Header, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from memory_service.api.auth import Project
+from memory_service.api.body import RequestAttempt, RequestBody, documented
+from memory_service.api.schemas import ChatCompletion
+from memory_service.api.state import ServiceState
+from memory_service.errors import InvalidRequest
+from memory_service.gateway.converse import Exchange
+from memory_service.gateway.request import ChatRequest, Headers
+
+router = APIRouter(prefix="/v1", tags=["chat"])
+
+_FORWARDED = ("openai-organization", "openai-project", "openai-beta", "http-referer", "x-title")
+
+
+async def _headers(
+    x_conversation_id: Annotated[str | None, Header(description="A new id begins one.")] = None,
+    x_user_id: Annotated[str | None, Header(description="Whose conversation this is.")] = None,
+    x_memory: Annotated[
+        Literal["off", "read", "on"], Header(description="read: recall, but store nothing.")
+    ] = "on",
+    x_memory_scope: Annotated[Literal["user", "conversation"] | None, Header()] = None,
+    x_memory_top_k: Annotated[int | None, Header(ge=0, le=100)] = None,
+    x_memory_token_budget: Annotated[int | None, Header(ge=1, le=100_000_000)] = None,
+) -> Headers:
+    return Headers(
+        conversation_id=x_conversation_id,
+        user=x_user_id,
+        mode=x_memory,
+        scope=x_memory_scope,
+        top_k=x_memory_top_k,
+        token_budget=x_memory_token_budget,
+    )
+
+
+async def _authorization(
+    request: Request,
+    service: ServiceState,
+    project: Project,  # noqa: ARG001 - it says in the request's state whether there are keys
+    x_upstream_authorization: Annotated[
+        str | None, Header(description="Goes to the model's server, if settings allow it.")
+    ] = None,
+) -> str | None:
+    """Return the Authorization for the upstream; None leaves it to the server's own key."""
+    if service.settings.upstream_authorization_header:
+        # The callers' keys pay: the server's own must not, where one forgets to send it.
+        return x_upstream_authorization or ""
+    if x_upstream_authorization is not None:
+        raise InvalidRequest(
+            "'x-upstream-authorization' is not taken here (MEMORY_UPSTREAM_AUTHORIZATION_HEADER).",
+            param="x-upstream-authorization",
+        )
+    if request.state.keyless and not service.gateway.upstream.has_key:
+        return request.headers.get("authorization")
+    return None
+
+
+UpstreamAuthorization = Annotated[str | None, Depends(_authorization)]
+
+
+@router.post("/chat/completions", openapi_extra=documented(ChatCompletion))
+async def complete(
+    request: Request,
+    project: Project,
+    service: ServiceState,
+    body: RequestBody,
+    attempt: RequestAttempt,
+    headers: Annotated[Headers, Depends(_headers)],
+    authorization: UpstreamAuthorization,
+) -> Response:
+    """Answer with the model's words; with a conversation or a user, it remembers."""
+    wanted = ChatRequest(
+        text=body.text(),
+        # A long history takes milliseconds to parse, in which no stream would go on.
+        body=await anyio.to_thread.run_sync(body.value),
+        headers=headers,
+        is_retry=attempt.is_retry,
+        authorization=authorization,
+        forwarded_headers=_forwarded(request),
+    )
+    exchange = await service.gateway.complete(project, wanted)
+    if exchange.is_stream:
+        return _Relay(exchange)
+    try:
+        content = await exchange.read()
+    finally:
+        await exchange.close()
+    return Response(content, exchange.status, exchange.headers)
+
+
+@router.get("/models")
+async def list_models(
+    request: Request,
+    project: Project,  # noqa: ARG001 - a caller without a key gets no further
+    service: ServiceState,
+    authorization: UpstreamAuthorization,
+) -> Response:
+    """List the upstream's models."""
+    answer = await service.gateway.upstream.models(authorization, _forwarded(request))
+    try:
+        return Response(await answer.read(), answer.status, answer.headers)
+    finally:
+        await answer.close()
+
+
+def _forwarded(request: Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _FORWARDED if name in request.headers}
+
+
+class _Relay(Response):
+    """Passes a stream on, until it ends or the caller goes; then what came is stored."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.status_code = exchange.status
+        self.background = None
+        self.init_headers(exchange.headers)
+        self._exchange = exchange
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_wait_for_disconnect, receive, group.cancel_scope)
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": self.status_code,
+                        "headers": self.raw_headers,
+                    }
+                )
+                async with aclosing(self._exchange.chunks()) as chunks:
+                    async for chunk in chunks:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                group.cancel_scope.cancel()
+        finally:
+            await self._exchange.close()
+
+
+async def _wait_for_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
+    message: dict[str, Any] = {}
+    while message.get("type") != "http.disconnect":
+        message = dict(await receive())
+    scope.cancel()

@@ -1,0 +1,1 @@
+"""Chat completions with a memory: what a client sends goes to the model as a prompt that fits."""
