@@ -275,8 +275,10 @@ class Exchange:
                     if end:
                         await self._store()
                         yield end
+            await self._store()
         except UpstreamDown as error:
             log_line.warning("the upstream broke off", error=error.message)
+            await self._store()
             yield _error_event(error)
 
     async def close(self) -> None:

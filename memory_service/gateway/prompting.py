@@ -59,14 +59,20 @@ class Prompting:
         self._prompts.check(self._wanted(request, [message for _, message in request.said[-1:]]))
 
     def prepare(
-        self, question: Question, request: ChatRequest, budget: int | None = None
+        self,
+        question: Question,
+        request: ChatRequest,
+        budget: tuple[int, int] | None = None,
     ) -> Prepared:
-        """Return the prompt for a question; raises ContextLengthExceeded if it cannot fit."""
+        """Return the prompt for a question; raises ContextLengthExceeded if it cannot fit.
+
+        `budget` is (the whole, what is kept free for the answer), if not what the request says.
+        """
         wanted = replace(
             self._wanted(request, input_messages(question.input)), stored_input=question.input
         )
         if budget is not None:
-            wanted = replace(wanted, token_budget=budget)
+            wanted = replace(wanted, token_budget=budget[0], max_output_tokens=budget[1])
         prompt = self._prompts.build(question.project_key, question.conversation.id, wanted)
         correction = wanted.correction
         counter = self._counter(request.model)
@@ -100,12 +106,13 @@ class Prompting:
         """Return a shorter prompt after the upstream has refused one as too long."""
         tokens = before.prompt.tokens
         limit, used = _LIMIT.search(_message(refusal)), _USED.search(_message(refusal))
-        share = SHRINK
+        share, reserved = SHRINK, tokens.reserved_output
         if limit and used and int(used[1]) > 0:
             self._corrections.learn(request.model, tokens.total, int(used[1]))
-            room = max(0, int(limit[1]) - tokens.reserved_output)
+            reserved = min(reserved, request.max_output_tokens or int(limit[1]) // 4)
+            room = max(0, int(limit[1]) - reserved)
             share = min(_SHRINK_MARGIN, _SHRINK_MARGIN * room / int(used[1]))
-        return self.prepare(question, request, tokens.reserved_output + round(before.after * share))
+        return self.prepare(question, request, (reserved + round(before.after * share), reserved))
 
 
 def is_too_long(status: int, content: bytes) -> bool:
