@@ -195,6 +195,7 @@ class Settings(BaseSettings):
     top_k: int = Field(default=10, ge=0, le=100, description="Most recalled turns in a prompt.")
     upstream_base_url: str | None = Field(
         default=None,
+        pattern=r"^https?://\S+$",
         description="Server of the model, up to and with /v1: OpenAI, or any that speaks its chat"
         " completions. Without one, only prompts are built.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from factories import message
+from upstream import Upstream, running_upstream
 
 from memory_service import clock
 from memory_service.api.app import create_app
@@ -49,12 +51,37 @@ AFTER = {
     "/v1/conversations/{conversation_id}/summaries": "summary",
     "/v1/users": "user",
 }
-NEW = {("post", "/v1/conversations", "id"), ("post", "/v1/conversations", "user")}
-HEADERS = {"idempotency-key", "x-stainless-retry-count"}
+CHAT = "/v1/chat/completions"
+CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
+    "x-conversation-id": {"headers": {"x-conversation-id": "{conversation}"}},
+    "x-user-id": {"headers": {"x-user-id": "{user}"}},
+    "metadata": {"json": {"metadata": {"conversation_id": "{conversation}"}}},
+    "conversation": {"json": {"conversation": "{conversation}"}},
+    "user": {"json": {"user": "{user}"}},
+    "safety_identifier": {"json": {"safety_identifier": "{user}"}},
+}
+"""Where a chat completion names ids: an unknown one is made, so another project's is a new one."""
+NEW = {
+    ("post", "/v1/conversations", "id"),
+    ("post", "/v1/conversations", "user"),
+    *(("post", CHAT, name) for name in CHAT_IDS),
+}
+MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
+HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
 PAGING = {"limit", "order", "include"}
 WRITTEN = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
 ASKED = {"query", "top_k", "roles", "created_after", "created_before", "now"}
-PROMPT = {"input", "instructions", "model", "tools", "recent_turns", "scope", "store"}
+PROMPT = {
+    "messages",
+    "stream",
+    "input",
+    "instructions",
+    "model",
+    "tools",
+    "recent_turns",
+    "scope",
+    "store",
+}
 TOKENS = {"token_budget", "max_output_tokens"}
 HARMLESS = HEADERS | PAGING | WRITTEN | ASKED | PROMPT | TOKENS
 BODIES: dict[str, dict[str, Any]] = {
@@ -62,6 +89,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/conversations/{conversation_id}": {"title": "set by the test"},
     "/v1/conversations/{conversation_id}/items": {"items": [message("said by the test")]},
     "/v1/search": {"query": "walrus umbrella", "summaries": 5},
+    CHAT: {"model": "m", "messages": [message("Where is the walrus with the umbrella?")]},
     "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
 }
 NUMBERS = itertools.count(1)
@@ -104,10 +132,11 @@ class Tenant:
 
 @dataclass(frozen=True)
 class World:
-    """A running server and its log."""
+    """A running server, its log, and the model's server behind it."""
 
     http: httpx2.Client
     log: TurnLog
+    upstream: Upstream
 
     def tenant(self, name: str = "", *, filled: bool = True) -> Tenant:
         """Return a new project."""
@@ -138,13 +167,17 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("projects"), port=0, log_level="warning")
-    with (
-        running(settings, "tests") as url,
-        httpx2.Client(base_url=url) as http,
-        closing(open_log(settings.data_dir)) as log,
-    ):
-        yield World(http, log)
+    folder = tmp_path_factory.mktemp("projects")
+    with running_upstream() as upstream:
+        settings = Settings(
+            data_dir=folder, port=0, log_level="warning", upstream_base_url=upstream.base_url
+        )
+        with (
+            running(settings, "tests") as url,
+            httpx2.Client(base_url=url) as http,
+            closing(open_log(settings.data_dir)) as log,
+        ):
+            yield World(http, log, upstream)
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +289,34 @@ def test_ones_own_are_served_with_nothing_of_another_project(
         assert answer.status_code == 200, answer.text
         assert [secret for secret in ann.secrets if secret in answer.text] == []
     assert world.export(ann) == before
+
+
+@pytest.mark.parametrize("mode", ["on", "read"])
+@pytest.mark.parametrize("name", list(CHAT_IDS))
+def test_a_chat_completion_with_anothers_ids_sees_and_changes_nothing_of_theirs(
+    world: World, ann: Tenant, bob: Tenant, name: str, mode: str
+) -> None:
+    conversation, user = ann.ids["conversation"], ann.ids["user"]
+    text = json.dumps(CHAT_IDS[name])
+    given = json.loads(text.replace("{conversation}", conversation).replace("{user}", user))
+    headers = {**given.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
+    before = world.export(ann)
+    body = {**BODIES[CHAT], **given.get("json", {})}
+    answer = world.http.post(CHAT, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert world.export(ann) == before
+    seen = answer.text + world.upstream.last.content.decode()
+    assert [secret for secret in (f"walrus of {ann.name}", ann.key) if secret in seen] == []
+
+
+def test_an_item_of_another_project_is_no_item_of_a_chat_completion(
+    world: World, ann: Tenant, bob: Tenant
+) -> None:
+    before = world.export(ann)
+    said = [{**message("mine"), "id": ann.ids["item"]}]
+    body = {"model": "m", "messages": said, "conversation": "own"}
+    assert bob.call("POST", CHAT, json=body).status_code == 200
+    assert (len(world.export(bob)), world.export(ann)) == (2, before)
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer msk_wrong", "Bearer {name}"])

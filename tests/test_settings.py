@@ -77,6 +77,11 @@ def test_a_number_says_what_it_counts(name: str) -> None:
         ("MEMORY_EMBEDDER_CONFIG", "[]"),
         ("MEMORY_EMBEDDER_DIMENSION", "0"),
         ("MEMORY_EMBEDDER_TIMEOUT_SECONDS", "inf"),
+        ("MEMORY_UPSTREAM_BASE_URL", "api.openai.com/v1"),
+        ("MEMORY_UPSTREAM_TIMEOUT_SECONDS", "0"),
+        ("MEMORY_UPSTREAM_AUTHORIZATION_HEADER", "perhaps"),
+        ("MEMORY_RECALL_TIMEOUT_SECONDS", "nan"),
+        ("MEMORY_STRICT_RECALL", "rather"),
     ],
 )
 def test_an_impossible_value_stops_the_start_and_names_the_variable(
