@@ -8,6 +8,7 @@ from eval import (
     answers,
     compare,
     fetch,
+    gateway,
     growth,
     ingestion,
     plots,
@@ -56,6 +57,11 @@ app.command(epilog="Example: python -m eval prompts --data locomo10.json --quest
 )
 app.command(epilog="Example: python -m eval ingest export.zip --json-out ingest.json")(
     ingestion.ingest
+)
+
+
+app.command(epilog="Example: python -m eval gateway --streams 1 --streams 16 --json-out g.json")(
+    gateway.gateway
 )
 
 

@@ -35,7 +35,7 @@ class Server:
         self, process: subprocess.Popen[bytes], address: str, start_seconds: float
     ) -> None:
         self._process = process
-        self._address = address
+        self.address = address
         self._client = httpx2.Client(base_url=address, timeout=120.0, trust_env=False)
         self.start_seconds = start_seconds
         self.lag = 0
@@ -43,7 +43,7 @@ class Server:
     @contextmanager
     def another(self) -> Iterator[Server]:
         """Open one more connection to the same service."""
-        other = Server(self._process, self._address, self.start_seconds)
+        other = Server(self._process, self.address, self.start_seconds)
         try:
             yield other
         finally:
@@ -147,15 +147,22 @@ def _memory(pid: int) -> dict[str, int] | None:
 
 
 @contextmanager
-def serving(folder: Path, log: Path) -> Iterator[Server]:
-    """Run `memory-service serve` on a folder; stops it at the end, whatever happens."""
+def serving(folder: Path, log: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run `memory-service serve` on a folder; stops it at the end, whatever happens.
+
+    `settings` are environment variables beside the caller's.
+    """
     command = [sys.executable, "-m", "memory_service", "serve", "--host", "127.0.0.1"]
     command += ["--port", "0", "--log-format", "json", "--data-dir", str(folder)]
     began = time.perf_counter()
     with log.open("wb") as output:
         # A session of its own: Ctrl-C comes here, and the service is then stopped below.
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=_environment(), start_new_session=True
+            command,
+            stdout=output,
+            stderr=output,
+            env={**_environment(), **(settings or {})},
+            start_new_session=True,
         )
     try:
         address = _address(process, log, began)

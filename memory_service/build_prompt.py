@@ -473,7 +473,9 @@ def _path(
     in_loop = not any(message.get("role") == "user" for message in request.input)
     margin = _LOOP_MARGIN if in_loop else 1
     path = _last_turns(log, conversation, request, max_turns + margin)
-    if not in_loop and any(turn.unit_key is not None and turn.unit_key < path[0].key for turn in path):
+    if not in_loop and any(
+        turn.unit_key is not None and turn.unit_key < path[0].key for turn in path
+    ):
         return _last_turns(log, conversation, request, max_turns + _UNIT_MARGIN)
     return path
 
