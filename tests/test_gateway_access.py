@@ -11,6 +11,7 @@ from chatting import Gateway, gateway, user
 from upstream import but, echo
 
 from memory_service import clock
+from memory_service.export import export_lines
 from memory_service.records import Vector
 from memory_service.testing import HashingEmbedder
 
@@ -52,10 +53,17 @@ def sent_upstream(running: Gateway, headers: dict[str, str]) -> str | None:
     ],
 )
 def test_the_key_that_goes_upstream_without_keys_of_our_own(
-    tmp_path: Path, settings: dict[str, Any], headers: dict[str, str], expected: str | None
+    tmp_path: Path,
+    settings: dict[str, Any],
+    headers: dict[str, str],
+    expected: str | None,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     with gateway(tmp_path, light=True, **settings) as running:
-        assert sent_upstream(running, headers) == expected
+        assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
+        kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
+    assert "hello" in kept
+    assert [key for key in ("theirs", "ours") if key in kept] == []
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,22 @@ client sent is forwarded as it is, unless recall is strict.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import anyio.to_thread
 import structlog
 
 from memory_service.echo import as_metadata, echoes
-from memory_service.errors import NoUpstream, RecallFailed, ServiceError, UpstreamDown
-from memory_service.gateway.answers import Answers, before_done, incomplete
+from memory_service.errors import NoUpstream, RecallFailed, ServiceError
+from memory_service.gateway.answers import Answers, incomplete
 from memory_service.gateway.corrections import Corrections
+from memory_service.gateway.exchange import Exchange, Memory
 from memory_service.gateway.intake import Intake, Question
 from memory_service.gateway.prompting import Prepared, Prompting, is_too_long
 from memory_service.gateway.request import ChatRequest
-from memory_service.interfaces import Upstream, UpstreamAnswer
+from memory_service.interfaces import Upstream
 from memory_service.items import ItemLimits, new_id, parse_item
 from memory_service.messages import Message
 from memory_service.records import NewTurn
@@ -32,8 +32,6 @@ from memory_service.strict_json import dumps
 
 log_line = structlog.get_logger(__name__)
 
-_EVENT_STREAM = "text/event-stream"
-
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
@@ -41,40 +39,6 @@ class GatewayOptions:
 
     recall_timeout_seconds: float
     strict_recall: bool
-
-
-@dataclass(slots=True)
-class Memory:
-    """What memory has done for a request: nothing, if it has no question."""
-
-    question: Question | None = None
-    prepared: Prepared | None = None
-    error: str | None = None
-    milliseconds: float = 0.0
-
-    def headers(self) -> dict[str, str]:
-        """Return what the response says about it."""
-        if self.question is None:
-            return {}
-        found = {
-            "x-conversation-id": self.question.conversation.id,
-            "x-memory-ms": f"{self.milliseconds:.1f}",
-        }
-        if self.error is not None:
-            found["x-memory-error"] = self.error
-        if self.prepared is not None:
-            prompt = self.prepared.prompt
-            found |= {
-                "x-memory-tokens-before": str(self.prepared.before),
-                "x-memory-tokens-after": str(self.prepared.after),
-                "x-memory-recalled": str(len(prompt.recalled)),
-                "x-memory-dropped": str(len(prompt.dropped)),
-                "x-memory-trace-id": prompt.trace_id,
-                "x-memory-prefix-tokens": str(self.prepared.shared),
-            }
-            if prompt.degraded is not None:
-                found["x-memory-degraded"] = prompt.degraded
-        return found
 
 
 class Gateway:
@@ -123,11 +87,11 @@ class Gateway:
         memory.milliseconds = (time.perf_counter() - started) * 1000
         content = request.content(memory.prepared.messages if memory.prepared else None)
         answer = await upstream.complete(content, request.authorization, request.forwarded_headers)
-        exchange = Exchange(self, request, memory, answer)
+        exchange = Exchange(memory, answer, partial(self._store, memory, request))
         if answer.status >= 400:
             await exchange.read_refusal()
             if is_too_long(answer.status, exchange.refusal):
-                return await self._again(upstream, exchange)
+                return await self._again(upstream, request, exchange)
         return exchange
 
     def _accept(self, project_key: int, request: ChatRequest) -> Question | None:
@@ -167,9 +131,11 @@ class Gateway:
             log_line.exception("recall met a bug")
             return None, "internal_error"
 
-    async def _again(self, upstream: Upstream, exchange: Exchange) -> Exchange:
+    async def _again(
+        self, upstream: Upstream, request: ChatRequest, exchange: Exchange
+    ) -> Exchange:
         """Ask once more with a shorter prompt, if it is ours to shorten."""
-        memory, request = exchange.memory, exchange.request
+        memory = exchange.memory
         if memory.question is None or memory.prepared is None:
             return exchange
         log_line.info("the upstream found the prompt too long", tokens=memory.prepared.after)
@@ -182,33 +148,32 @@ class Gateway:
         )
         content = request.content(memory.prepared.messages)
         answer = await upstream.complete(content, request.authorization, request.forwarded_headers)
-        again = Exchange(self, request, memory, answer)
+        again = Exchange(memory, answer, exchange.store)
         if answer.status >= 400:
             await again.read_refusal()
         return again
 
-    def store(self, memory: Memory, request: ChatRequest, answers: Answers) -> None:
+    def _store(self, memory: Memory, request: ChatRequest, answers: Answers) -> None:
         """Store an answer below its question, and learn how the upstream counts."""
-        if memory.prepared is not None:
-            counted = memory.prepared.prompt.tokens.total
-            self._corrections.learn(request.model, counted, answers.prompt_tokens)
-        question = memory.question
-        messages = answers.messages()
-        if question is None or not question.is_stored or not messages:
+        question, messages = memory.question, answers.messages()
+        if question is None:
             return
-        if not answers.is_complete:
-            messages = [incomplete(message) for message in messages]
         try:
-            turns = [self._turn(message, memory) for message in messages]
-            self._remember.append_answers(
-                question.project_key, question.conversation.id, question.turn.id, turns
-            )
+            if memory.prepared is not None:
+                counted = memory.prepared.prompt.tokens.total
+                self._corrections.learn(request.model, counted, answers.prompt_tokens)
+            if question.is_stored and messages:
+                turns = [self._turn(one, answers, memory) for one in messages]
+                self._remember.append_answers(
+                    question.project_key, question.conversation.id, question.turn.id, turns
+                )
         except ServiceError as error:
             # The caller has the answer already, or is about to get it.
             log_line.warning("an answer was not stored", error=error.message, code=error.code)
             memory.error = "answer_not_stored"
 
-    def _turn(self, message: Message, memory: Memory) -> NewTurn:
+    def _turn(self, said: Message, answers: Answers, memory: Memory) -> NewTurn:
+        message = said if answers.is_complete else incomplete(said)
         recalled = memory.prepared.prompt.recalled if memory.prepared else ()
         quoted = [hit.turn.text[hit.start : hit.end] for hit in recalled]
         turn = parse_item(message, dumps(message), {}, self._item_limits, "answer")
@@ -217,86 +182,3 @@ class Gateway:
             return turn
         stored_as = {"id": new_id("msg"), "metadata": marks}
         return parse_item(message, turn.raw, stored_as, self._item_limits, "answer")
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request's answer on its way back; `close` it in any case."""
-
-    gateway: Gateway
-    request: ChatRequest
-    memory: Memory
-    answer: UpstreamAnswer
-    refusal: bytes = b""
-    _answers: Answers = field(default_factory=Answers)
-    _stored: bool = False
-
-    @property
-    def status(self) -> int:
-        """The upstream's status."""
-        return self.answer.status
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the body comes in events."""
-        kind = self.answer.headers.get("content-type", "")
-        return self.status < 400 and kind.startswith(_EVENT_STREAM)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the response."""
-        return {**self.answer.headers, **self.memory.headers()}
-
-    async def read_refusal(self) -> None:
-        """Read the body of an upstream that refuses, and give the connection back."""
-        try:
-            self.refusal = await self.answer.read()
-        finally:
-            await self.answer.close()
-
-    async def read(self) -> bytes:
-        """Return the whole body, its answer stored."""
-        if self.status >= 400:
-            return self.refusal
-        content = await self.answer.read()
-        self._answers.whole(content)
-        await self._store()
-        return content
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it comes; its end is not told before the answer is stored."""
-        try:
-            async with aclosing(self.answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    said, end = before_done(chunk)
-                    if said:
-                        yield said
-                    self._answers.feed(chunk)
-                    if end:
-                        await self._store()
-                        yield end
-            await self._store()
-        except UpstreamDown as error:
-            log_line.warning("the upstream broke off", error=error.message)
-            await self._store()
-            yield _error_event(error)
-
-    async def close(self) -> None:
-        """Store what has come, though the caller or the upstream is gone; close the connection."""
-        with anyio.CancelScope(shield=True):
-            await self.answer.close()
-            if self.is_stream:
-                await self._store()
-
-    async def _store(self) -> None:
-        if not self._stored:
-            self._stored = True
-            await anyio.to_thread.run_sync(
-                self.gateway.store, self.memory, self.request, self._answers
-            )
-
-
-def _error_event(error: ServiceError) -> bytes:
-    """Return an error as OpenAI's streams tell it: the status has left already."""
-    told = {"message": error.message, "type": error.type, "param": None, "code": error.code}
-    return f"data: {dumps({'error': told})}\n\n".encode()
