@@ -36,7 +36,7 @@ ROUNDS = 4
 """Times that direct requests and requests through the service take turns."""
 
 CHUNKS = 20
-"""Chunks of an answer with words in them."""
+"""Chunks of an answer with words in them, about."""
 
 _SLOW_PACE_MS = 1_000
 _TIMEOUT_SECONDS = 120.0
@@ -138,7 +138,8 @@ class _Talk:
 
     async def ask(self, client: httpx2.AsyncClient, url: str) -> tuple[float, float]:
         """Return the seconds to the first byte of the body and to its end."""
-        self._messages.append({"role": "user", "content": next(self._texts)})
+        asked = next(self._texts)
+        self._messages.append({"role": "user", "content": asked})
         body = {"model": self._model, "messages": self._messages, "stream": True}
         began, first = time.perf_counter(), 0.0
         request = client.stream("POST", f"{url}/chat/completions", json=body, headers=self._headers)
@@ -148,7 +149,8 @@ class _Talk:
         if not answer.is_success or "x-memory-error" in answer.headers:
             raise MeasurementError(f"{url} answered {answer.status_code} {dict(answer.headers)}")
         ended = time.perf_counter() - began
-        self._messages.append({"role": "assistant", "content": "word " * 20})
+        # That is what the stand-in has answered.
+        self._messages.append({"role": "assistant", "content": asked})
         return first, ended
 
 

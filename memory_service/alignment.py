@@ -22,6 +22,9 @@ SYSTEM_ROLES = frozenset({"system", "developer"})
 MAX_SKIPPED = 256
 """Turns of tool calls that a client may leave out between two messages."""
 
+MAX_STARTS, MAX_RUNS = 32, 64
+"""Places that are tried for a message which was said many times ("ok"): else the work is square."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -79,6 +82,11 @@ class _Run:
     def is_exchange(self) -> bool:
         return "assistant" in self.roles and len(self.roles) > 1
 
+    def extended(self, role: str) -> _Run:
+        """Return the run with one message more."""
+        roles = self.roles if role in self.roles else self.roles | {role}
+        return _Run(self.start, self.length + 1, self.first, roles)
+
 
 def said_hash(message: Mapping[str, Any]) -> bytes:
     """Return 16 bytes that stand for what a message says, in whatever spelling a client resends it.
@@ -129,46 +137,57 @@ def align(
 
 
 class _Index:
-    """The tree by key and by what is said."""
+    """The tree by key, by parent and by what is said."""
 
     def __init__(self, tree: Sequence[Node], head_key: int | None) -> None:
+        newest_first = sorted(tree, key=lambda node: -node.seq)
         self.head_key = head_key
-        self.nodes = {node.key: node for node in tree}
-        self.ids = {node.id: node for node in tree}
-        self.by_said: dict[bytes, list[Node]] = {}
-        for node in tree:
-            self.by_said.setdefault(node.said, []).append(node)
+        self.nodes = {node.key: node for node in newest_first}
+        self._ids = {node.id: node for node in newest_first}
+        self._children: dict[int | None, list[Node]] = {}
+        self._by_said: dict[bytes, list[Node]] = {}
+        for node in newest_first:
+            self._children.setdefault(node.parent_key, []).append(node)
+            self._by_said.setdefault(node.said, []).append(node)
         self.last_exchange = self._last_exchange()
 
-    def matching(self, sent: Sent) -> Sequence[Node]:
-        """Return the nodes that a message can be; one with an id of its own is only that turn."""
-        known = self.ids.get(sent.id) if sent.id else None
-        if known is not None:
-            return [known] if known.said == sent.said else []
-        if sent.id and sent.role == "user":
-            return []
-        return self.by_said.get(sent.said, ())
+    def starts(self, sent: Sent) -> Sequence[Node]:
+        """Return nodes that a message can be: of many the newest, and the oldest."""
+        known = self._ids.get(sent.id) if sent.id else None
+        found = self._by_said.get(sent.said, []) if known is None else [known]
+        if len(found) > MAX_STARTS:
+            found = [*found[: MAX_STARTS // 2], *found[-MAX_STARTS // 2 :]]
+        return [node for node in found if self._admits(sent, node)]
 
-    def before(self, node: Node) -> Iterator[int]:
-        """Yield the turns that a client may have sent before this one, the nearest first."""
-        key = node.parent_key
+    def following(self, key: int, sent: Sent) -> Iterator[Node]:
+        """Yield the nodes after one that a message can be; a client may leave optional ones out."""
+        waiting = list(self._children.get(key, ()))
         for _ in range(MAX_SKIPPED):
-            if key is None:
+            if not waiting:
                 return
-            yield key
-            parent = self.nodes.get(key)
-            if parent is None or not parent.optional:
-                return
-            key = parent.parent_key
+            node = waiting.pop()
+            if self._admits(sent, node):
+                yield node
+            if node.optional:
+                waiting += self._children.get(node.key, ())
+
+    def _admits(self, sent: Sent, node: Node) -> bool:
+        """Return whether a message can be a node; one with an id of its own is only that turn."""
+        if sent.id and (sent.id in self._ids or sent.role == "user") and sent.id != node.id:
+            return False
+        return sent.said == node.said
 
     def is_root(self, key: int) -> bool:
         """Return whether nothing that a client must resend comes before a turn."""
-        node = self.nodes[key]
-        ancestors = [*self.before(node)]
-        if not ancestors:
-            return node.parent_key is None
-        oldest = self.nodes.get(ancestors[-1])
-        return oldest is not None and oldest.optional and oldest.parent_key is None
+        parent_key = self.nodes[key].parent_key
+        for _ in range(MAX_SKIPPED):
+            if parent_key is None:
+                return True
+            parent = self.nodes.get(parent_key)
+            if parent is None or not parent.optional:
+                return False
+            parent_key = parent.parent_key
+        return False
 
     def _last_exchange(self) -> frozenset[int]:
         """Return the last user turn of the live path and what follows it."""
@@ -187,15 +206,16 @@ def _runs(index: _Index, sent: Sequence[Sent]) -> Iterator[list[tuple[Node, _Run
     before: dict[int, _Run] = {}
     for position, message in enumerate(sent):
         here: dict[int, _Run] = {}
-        for node in index.matching(message):
-            continued = [before[key] for key in index.before(node) if key in before]
-            run = max(continued, key=lambda one: one.length, default=None)
-            roles = frozenset({message.role})
-            here[node.key] = (
-                _Run(position, 1, node.key, roles)
-                if run is None
-                else _Run(run.start, run.length + 1, run.first, run.roles | roles)
-            )
+        for key, run in before.items():
+            for node in index.following(key, message):
+                known = here.get(node.key)
+                if known is None or known.length <= run.length:
+                    here[node.key] = run.extended(message.role)
+        for node in index.starts(message):
+            here.setdefault(node.key, _Run(position, 1, node.key, frozenset({message.role})))
+        if len(here) > MAX_RUNS:
+            longest = sorted(here, key=lambda key: (here[key].length, key), reverse=True)
+            here = {key: here[key] for key in longest[:MAX_RUNS]}
         yield [(index.nodes[key], run) for key, run in here.items()]
         before = here
 

@@ -35,6 +35,7 @@ ECHO: Final = "You said: "
 MODELS: Final = ("stand-in", "stand-in-mini")
 MESSAGE_TOKENS: Final = 4
 STALL_SECONDS: Final = 60.0
+PACED_CHUNKS: Final = 20
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _NUMBERS = count(1)
@@ -125,10 +126,13 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
 
 
 def paced(body: Body) -> Reply:
-    """Stream at a pace: a model named `paced-50` lets 50 ms pass between 20 chunks."""
+    """Repeat the last line that came, at a pace: the model `paced-50` waits 50 ms for a chunk."""
     seconds = int(str(body["model"]).rpartition("-")[2]) / 1000
-    words = "word " * 20
-    return Reply([{"role": "assistant", "content": words}], chunk_chars=5, between_seconds=seconds)
+    said = text_of(body["messages"][-1]).splitlines()[-1]
+    size = max(1, len(said) // PACED_CHUNKS)
+    return Reply(
+        [{"role": "assistant", "content": said}], chunk_chars=size, between_seconds=seconds
+    )
 
 
 def raw(content: bytes, status: int = 200, content_type: str = "application/json") -> Behaviour:
