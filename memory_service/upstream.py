@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import httpx2
 
-from memory_service.errors import UpstreamDown, UpstreamTimeout
+from memory_service.errors import InvalidRequest, UpstreamDown, UpstreamTimeout
 
 CONNECT_SECONDS = 10.0
 
@@ -71,7 +71,14 @@ class HttpUpstream:
             sent["authorization"] = authorization
         with _as_upstream_errors(self._base_url, self._timeout_seconds):
             request = self._client.build_request(
-                method, f"{self._base_url}{path}", content=content, headers=sent
+                method,
+                f"{self._base_url}{path}",
+                content=content,
+                # As bytes: headers are Latin-1, which a client may use.
+                headers=[
+                    (name.encode("latin-1"), value.strip().encode("latin-1"))
+                    for name, value in sent.items()
+                ],
             )
             response = await self._client.send(request, stream=True)
         return HttpUpstreamAnswer(response, self._base_url, self._timeout_seconds)
@@ -133,6 +140,8 @@ def _as_upstream_errors(base_url: str, timeout_seconds: float) -> Iterator[None]
         raise UpstreamDown(
             f"The model's server at {base_url} cannot be reached (MEMORY_UPSTREAM_BASE_URL)."
         ) from error
+    except httpx2.LocalProtocolError as error:
+        raise InvalidRequest(f"A header of the request cannot be forwarded: {error}.") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         raise UpstreamDown(
             f"The model's server broke off: {type(error).__name__}.", code="upstream_broke_off"

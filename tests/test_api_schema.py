@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
+from upstream import running_upstream
 
 from memory_service.api.app import create_app
 from memory_service.server import running
@@ -29,12 +30,21 @@ COUNT = 200 if LONG else 15
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of a server that has something to find, change and delete."""
     folder = tmp_path_factory.mktemp("schema")
-    with running(Settings(data_dir=folder / "data", port=0, log_level="error"), "tests") as base:
-        with openai.OpenAI(base_url=f"{base}/v1", api_key="none") as client:
-            client.conversations.create(
-                items=[{"role": "user", "content": "hello"}], extra_body={"user": "u", "id": "c"}
-            )
-        yield base
+    with running_upstream() as upstream:
+        upstream.strict = False
+        settings = Settings(
+            data_dir=folder / "data",
+            port=0,
+            log_level="error",
+            upstream_base_url=upstream.base_url,
+        )
+        with running(settings, "tests") as base:
+            with openai.OpenAI(base_url=f"{base}/v1", api_key="none") as client:
+                client.conversations.create(
+                    items=[{"role": "user", "content": "hello"}],
+                    extra_body={"user": "u", "id": "c"},
+                )
+            yield base
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

@@ -177,6 +177,22 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _is_well_formed(body: Any) -> bool:
+    """Return whether a body has messages with roles, and contents that can be read."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list) or not messages:
+        return False
+    contents = [one.get("content") for one in messages if isinstance(one, dict)]
+    parts = [part for one in contents if isinstance(one, list) for part in one]
+    return (
+        all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in messages)
+        and all(one is None or isinstance(one, str | list) for one in contents)
+        and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in parts)
+        and all(isinstance(part.get("text") or "", str) for part in parts)
+        and isinstance(body.get("tools") or [], list)
+    )
+
+
 def template_problem(messages: Sequence[Message]) -> str | None:
     """Return what a strict chat template has against a list of messages."""
     roles = [message["role"] for message in messages]
@@ -244,6 +260,8 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         content = await request.body()
         body = json.loads(content)
+        if not _is_well_formed(body):
+            return _plain_response(fails(400, "This is not a chat completion.")({}))
         tokens = self.count(body)
         self.requests.append(Received(request.url.path, dict(request.headers), content, tokens))
         reply = self._reply(body, tokens)
@@ -268,7 +286,8 @@ class Upstream:
         return (self._script.popleft() if self._script else self.answer)(body)
 
     async def _stream(self, body: Body, reply: Reply, usage: Body) -> AsyncIterator[bytes]:
-        asked = (body.get("stream_options") or {}).get("include_usage")
+        options = body.get("stream_options")
+        asked = isinstance(options, Mapping) and options.get("include_usage")
         chunks = [_event(chunk) for chunk in _chunks(body, reply, usage if asked else None)]
         try:
             for number, chunk in enumerate([*chunks, b"data: [DONE]\n\n"]):
