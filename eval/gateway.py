@@ -72,7 +72,8 @@ def gateway(
     result: Json = {"provenance": runs.provenance(_PACKAGES), "plan": asdict(plan)}
     with tempfile.TemporaryDirectory(prefix="gateway-") as folder, _stand_in() as upstream:
         log = Path(folder) / "server.log"
-        settings = {"MEMORY_UPSTREAM_BASE_URL": upstream, "MEMORY_LOG_LEVEL": "info"}
+        # Summaries would ask the same stand-in, in between.
+        settings = {"MEMORY_UPSTREAM_BASE_URL": upstream, "MEMORY_SUMMARIES": "false"}
         try:
             with serving(Path(folder) / "data", log, settings) as server:
                 ways = {"direct": upstream, "gateway": f"{server.address}/v1"}

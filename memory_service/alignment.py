@@ -16,9 +16,6 @@ from typing import Any
 from memory_service.items import text_of_parts
 from memory_service.strict_json import canonical
 
-SYSTEM_ROLES = frozenset({"system", "developer"})
-"""Roles whose messages are the system part of each prompt: they are not aligned."""
-
 MAX_SKIPPED = 256
 """Turns of tool calls that a client may leave out between two messages."""
 

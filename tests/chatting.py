@@ -99,7 +99,13 @@ def gateway(
     A light one has no Chroma and starts in no time.
     """
     with running_upstream() as upstream:
-        values = {"upstream_base_url": upstream.base_url, "log_level": "warning", **settings}
+        values = {
+            "upstream_base_url": upstream.base_url,
+            "log_level": "warning",
+            # They would ask the same upstream, in between.
+            "summaries": False,
+            **settings,
+        }
         chosen = Settings(
             data_dir=folder / "data",
             port=0,

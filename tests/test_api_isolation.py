@@ -170,7 +170,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("projects")
     with running_upstream() as upstream:
         settings = Settings(
-            data_dir=folder, port=0, log_level="warning", upstream_base_url=upstream.base_url
+            data_dir=folder,
+            port=0,
+            log_level="warning",
+            upstream_base_url=upstream.base_url,
+            summaries=False,
         )
         with (
             running(settings, "tests") as url,

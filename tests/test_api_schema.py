@@ -37,6 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             port=0,
             log_level="error",
             upstream_base_url=upstream.base_url,
+            summaries=False,
         )
         with running(settings, "tests") as base:
             with openai.OpenAI(base_url=f"{base}/v1", api_key="none") as client:

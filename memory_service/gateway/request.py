@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from memory_service.alignment import SYSTEM_ROLES
 from memory_service.build_prompt import ScopeName
 from memory_service.errors import InvalidRequest
-from memory_service.items import check_id
+from memory_service.items import SYSTEM_ROLES, check_id
 from memory_service.messages import OUR_FIELDS, Message
 from memory_service.strict_json import dumps, raw_elements
 
