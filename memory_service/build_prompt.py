@@ -157,8 +157,16 @@ class PromptBuilder:
         budget = self._budget(request)
         draft = self._draft(project_key, conversation_id, request, budget, counter)
         asked = _asked(request, draft)
+        is_same = asked is not None and asked == (
+            draft.state.input_parent_key,
+            draft.state.input_hash,
+        )
+        draft = replace(draft, window=replace(draft.window, steady=is_same))
         start = draft.start()
-        reused = _is_asked_again(draft, asked, start)
+        # A window that has to reach back further for its tool calls may hold a turn of the block.
+        reused = is_same and draft.keys_from(start).isdisjoint(
+            one.turn_key for one in draft.state.recalled
+        )
         if reused:
             recall = self._recaller.again(project_key, draft.state.recalled)
             chosen, dropped = list(recall.hits), self._dropped_before(project_key, draft.state)
@@ -378,7 +386,8 @@ def _recalled_tokens(
 def _asked(request: PromptRequest, draft: _Draft) -> tuple[int | None, bytes] | None:
     """Return what tells one user message from the next: what it follows, and what it says.
 
-    It is the same while the message is new input and once it is stored.
+    It is the same while the message is new input and once it is stored, and another where the
+    caller wants another prompt for it.
     """
     users = [message for message in request.input if message.get("role") == "user"]
     if users and not request.stored_input:
@@ -388,21 +397,8 @@ def _asked(request: PromptRequest, draft: _Draft) -> tuple[int | None, bytes] | 
         if not stored:
             return None
         place = stored[-1].parent_key, stored[-1].content_hash
-    settings = f"{draft.scope} {draft.top_k}".encode()
-    return place[0], hashlib.sha256(place[1] + settings).digest()
-
-
-def _is_asked_again(draft: _Draft, asked: tuple[int | None, bytes] | None, start: int) -> bool:
-    """Return whether the block of the last prompt can be repeated.
-
-    It cannot where the window has become wider, by another budget, and holds a turn of the block.
-    """
-    state = draft.state
-    return (
-        asked is not None
-        and asked == (state.input_parent_key, state.input_hash)
-        and draft.keys_from(start).isdisjoint(one.turn_key for one in state.recalled)
-    )
+    limits = draft.scope, draft.top_k, request.recent_turns, request.token_budget
+    return place[0], hashlib.sha256(place[1] + repr(limits).encode()).digest()
 
 
 def _window(

@@ -89,11 +89,16 @@ def block_tokens(block: Block, counter: TokenCounter) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How large the recent window may be; `must_hold` is a block that it has to reach back to."""
+    """How large the recent window may be; `must_hold` is a block that it has to reach back to.
+
+    A `steady` one is of the user message that the last prompt was for: it keeps its beginning,
+    however small it is, as the recalled block beside it was made for just that.
+    """
 
     max_turns: int
     max_tokens: int
     must_hold: int | None = None
+    steady: bool = False
 
 
 def recent_window(
@@ -103,7 +108,8 @@ def recent_window(
 
     A window that began at `kept_seq` keeps its beginning while it fits, so that a prompt begins
     like the one before; then it is cut to about half. One that is less than a quarter of what it
-    may be (the limits were raised) is made anew.
+    may be (the limits were raised) is made anew, unless it is steady; a steady one that had no
+    beginning stays empty.
     """
     fits = _fitting(blocks, tokens, window.max_turns, window.max_tokens)
     # A single block that is larger than that is still better than none.
@@ -115,12 +121,13 @@ def recent_window(
         )
     )
     start = 0 if fits == 0 else cut
-    if kept_seq is not None:
+    if kept_seq is not None or window.steady:
         kept = next(
-            (n for n, block in enumerate(blocks) if block.first_seq >= kept_seq), len(blocks)
+            (n for n, block in enumerate(blocks) if kept_seq and block.first_seq >= kept_seq),
+            len(blocks),
         )
         # What else is in a prompt, and with it the window's room, differs from one to the next.
-        if fits <= kept <= smallest:
+        if fits <= kept and (window.steady or kept <= smallest):
             start = kept
     return start if window.must_hold is None else min(start, window.must_hold)
 
