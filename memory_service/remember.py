@@ -371,9 +371,27 @@ class Remember:
             return Stored(found, stored)
         raise Conflict(f"A conversation {new.id!r} exists already.", param="id", code="id_exists")
 
+    def stored_before(
+        self,
+        project_key: int,
+        conversation_id: str,
+        turns: Sequence[NewTurn],
+        attempt: Attempt,
+    ) -> Sequence[Turn]:
+        """Return the turns of an append that a repeated request has made already, else none.
+
+        Raises NotFound for an unknown conversation, Conflict for a key used for other content.
+        """
+        with self._log.read() as log:
+            done = self._done_before(log, project_key, attempt)
+            if done is not None:
+                return done.turns
+            conversation = _found(log, project_key, conversation_id)
+            return self._retried(log, conversation, turns, attempt) or ()
+
     def _retried(
         self,
-        log: Writer,
+        log: Reader,
         conversation: Conversation,
         turns: Sequence[NewTurn],
         attempt: Attempt,

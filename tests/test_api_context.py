@@ -266,10 +266,11 @@ def test_a_repeated_build_stores_its_input_once(http: httpx2.Client, header: str
     conversation = new(http, message("hello"))
     where = f"/v1/conversations/{conversation}/context"
     headers = {header: f"{next(NUMBERS)}"}
-    for _ in range(2):
-        body = {"input": "What now?", "store": True}
-        http.post(where, json=body, headers=headers).raise_for_status()
+    body = {"input": "What now?", "store": True}
+    answers = [http.post(where, json=body, headers=headers).json() for _ in range(2)]
     assert said(http, conversation) == [["hello"], ["What now?"]]
+    assert answers[0]["messages"] == answers[1]["messages"]
+    assert [one["content"] for one in answers[1]["messages"]] == ["hello", "What now?"]
 
 
 def test_a_refused_prompt_stores_nothing(http: httpx2.Client) -> None:

@@ -72,6 +72,12 @@ def build_context(
     turns = [_as_turn(service, message, number) for number, message in enumerate(new)]
     if wanted.now is not None:
         parse_time(wanted.now, "now")
+    # A repeated request gets the prompt it had, not one with its own input in the recent turns.
+    before = (
+        service.remember.stored_before(project, conversation_id, turns, attempt)
+        if wanted.store
+        else ()
+    )
     built = service.prompts.build(
         project,
         conversation_id,
@@ -85,6 +91,7 @@ def build_context(
             recent_turns=wanted.recent_turns,
             top_k=wanted.top_k,
             scope=wanted.scope,
+            stored_input=before,
         ),
     )
     if wanted.store:
