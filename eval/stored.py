@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from eval.datasets import Dataset, Question, Turn
+from memory_service.clock import parse_time
 from memory_service.items import check_id, parse_item
 from memory_service.recall import Query, Recaller
 from memory_service.records import NewTurn, Recall
@@ -130,7 +131,14 @@ def recall(
     recaller: Recaller, project: int, question: Question, top_k: int, *, relevant_only: bool = False
 ) -> Recall:
     """Ask where the question looks; raises MeasurementError if a channel was down."""
-    query = Query(text=question.text, top_k=top_k, relevant_only=relevant_only)
+    now, offset = parse_time(question.now.isoformat(), question.id)
+    query = Query(
+        text=question.text,
+        top_k=top_k,
+        relevant_only=relevant_only,
+        now=now,
+        utc_offset_minutes=offset,
+    )
     if question.conversation is not None:
         found = recaller.in_conversation(project, legal_id(question.conversation), query)
     else:

@@ -78,6 +78,7 @@ class PromptRequest:
     top_k: int | None
     scope: ScopeName | None
     now: int | None = None
+    utc_offset_minutes: int | None = None
     system: Sequence[Message] | None = None
     stored_input: Sequence[Turn] = ()
     correction: float = 1.0
@@ -257,6 +258,8 @@ class PromptBuilder:
             top_k=draft.top_k,
             exclude=draft.keys_from(start) | {turn.key for turn in request.stored_input},
             relevant_only=True,
+            now=request.now,
+            utc_offset_minutes=request.utc_offset_minutes,
         )
         if draft.scope == "user":
             return self._recaller.of_user(draft.project_key, str(conversation.user), query)

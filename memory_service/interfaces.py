@@ -64,6 +64,12 @@ class Embedder(Protocol):
         ignore them.
         """
 
+    def word_vectors(self, words: Sequence[str]) -> Matrix | None:
+        """Return the vectors of single words, shape (words, dimension), at most of unit length.
+
+        None from embedders that would have to ask a model for them.
+        """
+
     def close(self) -> None:
         """Release connections; calls that wait elsewhere end with EmbedderDown."""
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from memory_service import ranking
+from memory_service import clock, ranking, reading, time_expressions, timeline
 from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
@@ -53,6 +53,10 @@ MAX_QUERY_TERMS = 32
 MAX_UNINDEXED = 5_000
 _HITS_READ_AT_ONCE = 32
 """Turns read with their texts at a time, until enough of them pass the filters."""
+_MAX_SAID_THEN = 300
+"""Turns of a time that are looked at whatever they say."""
+_WIDER = 4
+"""By how much more candidates are taken where a time or a filter turns some away."""
 _REACH = max(ranking.NEIGHBOUR_WEIGHTS)
 
 
@@ -62,6 +66,8 @@ class Query:
 
     With `relevant_only` a message that calls for no memory gets none. `context` is what was said
     just before a text that is too short to be looked for alone; it does not decide about that.
+    `now` is when it is asked, in microseconds, by default the clock; days are those of
+    `utc_offset_minutes`, by default the offset that the newest turn was written in.
     """
 
     text: str
@@ -72,6 +78,8 @@ class Query:
     exclude: frozenset[int] = frozenset()
     relevant_only: bool = False
     context: str = ""
+    now: int | None = None
+    utc_offset_minutes: int | None = None
 
     @property
     def searched(self) -> str:
@@ -126,6 +134,25 @@ class _Near(NamedTuple):
         return self.path.turns[self.places]
 
 
+class _Point(NamedTuple):
+    """A candidate: its place on the live path of its conversation."""
+
+    conversation_key: int
+    place: int
+    turn_key: int
+    stretch: int
+    created_at: int
+    by_user: bool
+
+    def follows(self, before: _Point) -> bool:
+        """Return whether it is the next turn of the same uninterrupted stretch."""
+        return (self.conversation_key, self.stretch, self.place) == (
+            before.conversation_key,
+            before.stretch,
+            before.place + 1,
+        )
+
+
 @dataclass(slots=True)
 class _Scanned:
     """A conversation whose vectors were all compared."""
@@ -152,15 +179,27 @@ class _Scanned:
         return {int(self.entry.passages[place]): float(self.scores[place]) for place in places}
 
 
+@dataclass(frozen=True, slots=True)
+class _When:
+    """The turns that were said at the time a query means, by conversation, as places on its path.
+
+    With `only` the query asks for nothing else.
+    """
+
+    places: Mapping[int, npt.NDArray[np.intp]]
+    only: bool
+
+
 @dataclass(slots=True)
 class _Search:
     """The state of one recall: the query's words and vector, and what each channel found.
 
-    `best` is the passage of each turn that matches best.
+    `text` is the query without its time, `best` the passage of each turn that matches best.
     """
 
     log: Reader
     scope: Scope
+    text: str
     limit: int
     stages: _Stages
     weights: dict[str, float] = field(default_factory=dict)
@@ -171,6 +210,7 @@ class _Search:
     vectors: dict[int, float] = field(default_factory=dict)
     scanned: dict[int, _Scanned] = field(default_factory=dict)
     best: dict[int, int] = field(default_factory=dict)
+    when: _When | None = None
     degraded: str | None = None
 
 
@@ -240,19 +280,21 @@ class Recaller:
         )
 
     def _recall(self, log: Reader, scope: Scope, query: Query, stages: _Stages) -> Recall:
-        limit = CANDIDATES_PER_CHANNEL * (4 if query.is_filtered else 1)
-        search = _Search(log, scope, limit, stages)
+        limit = CANDIDATES_PER_CHANNEL * (_WIDER if query.is_filtered else 1)
+        search = _Search(log, scope, query.searched, limit, stages)
         stages.end("scope")
         if scope.statistics.passages == 0 or query.top_k == 0:
             return Recall([], stages_ms=stages.milliseconds)
-        self._score_words(search, query)
+        self._read_time(search, query)
+        stages.end("time")
+        self._score_words(search)
         stages.end("words")
         if query.relevant_only and Part.FLOOR in self._parts and not _is_relevant(search, query):
             return Recall([], stages_ms=stages.milliseconds)
         if Part.WORDS not in self._parts:
             search.words, search.common_terms = {}, []
         if Part.VECTORS in self._parts:
-            self._embed(search, query)
+            self._embed(search)
         stages.end("embed")
         self._score_vectors(search)
         stages.end("vectors")
@@ -262,9 +304,35 @@ class Recaller:
         stages.end("read")
         return Recall(hits, search.degraded, considered, stages.milliseconds)
 
-    def _score_words(self, search: _Search, query: Query) -> None:
+    def _read_time(self, search: _Search, query: Query) -> None:
+        """Find the turns of the time that the query means, and take its words out of the query."""
+        at = clock.now() if query.now is None else query.now
+        if not time_expressions.read(query.text, clock.to_datetime(at).date()):
+            return
+        offset = query.utc_offset_minutes
+        if offset is None:
+            offset = search.log.utc_offset_minutes(search.scope)
+        now = clock.to_datetime(at, offset)
+        reference = time_expressions.read(query.text, now.date())
+        paths = {
+            key: self._paths.get(search.log, key, member)
+            for key, member in search.scope.members.items()
+        }
+        times = np.concatenate([path.created_at for path in paths.values()])
+        said_then = timeline.meant(reference, times, now)
+        if not said_then.any():
+            return
+        bounds = np.cumsum([len(path.turns) for path in paths.values()])[:-1]
+        masks = zip(paths, np.split(said_then, bounds), strict=True)
+        only = timeline.is_only_time(query.text, reference)
+        search.when = _When({key: np.flatnonzero(mask) for key, mask in masks}, only)
+        search.limit *= _WIDER
+        if not only:
+            search.text = replace(query, text=reference.without(query.text)).searched
+
+    def _score_words(self, search: _Search) -> None:
         """Weigh the query's terms by the scope and score the passages that hold them."""
-        wanted = _query_terms(query.searched, search.scope)
+        wanted = _query_terms(search.text, search.scope)
         frequencies = search.log.document_frequencies(search.scope, wanted, at_most=MAX_COUNTED)
         statistics = search.scope.statistics
         search.weights = {
@@ -280,16 +348,16 @@ class Recaller:
         postings = search.log.postings(search.scope, rarest[:read]) if rarest else []
         search.words = ranking.bm25(postings, search.weights, statistics)
 
-    def _embed(self, search: _Search, query: Query) -> None:
+    def _embed(self, search: _Search) -> None:
         """Embed the query, each word weighted by how rare it is in the scope."""
         languages = search.scope.languages if Part.QUERY_WEIGHTS in self._parts else ()
         spans = [
             (span.start, span.end, search.weights.get(span.term, 0.0))
             for language in languages
-            for span in term_spans(query.searched, language)
+            for span in term_spans(search.text, language)
         ]
         try:
-            search.vector = self._embedder.embed_query(query.searched, spans)
+            search.vector = self._embedder.embed_query(search.text, spans)
         except (EmbedderDown, EmbedderRefused) as error:
             log_line.warning("recall goes on without the embedder", error=error.message)
             search.degraded = "embedder"
@@ -342,38 +410,27 @@ class Recaller:
         for place in search.log.passage_places(best):
             if place.conversation_key in search.scope.members:
                 turns.setdefault(place.conversation_key, []).append(place.turn_key)
+        then = _sample(search.when.places) if search.when else {}
         near: dict[int, _Near] = {}
-        for conversation_key, keys in sorted(turns.items()):
+        for conversation_key in sorted(turns.keys() | then.keys()):
             member = search.scope.members[conversation_key]
             path = self._paths.get(search.log, conversation_key, member)
-            near[conversation_key] = _Near(path, path.around(keys, _REACH))
+            places = path.around(turns.get(conversation_key, ()), _REACH)
+            if search.when:
+                places = np.union1d(places, then.get(conversation_key, places[:0]))
+            if search.when and search.when.only:
+                said_then = search.when.places[conversation_key]
+                places = places[np.isin(places, said_then)]
+            near[conversation_key] = _Near(path, places)
         return near
 
     def _exact(self, search: _Search, near: Mapping[int, _Near]) -> list[ranking.Candidate]:
-        """Score each turn with all that its passages hold: the best of them counts."""
-        vectors: dict[int, float] = {}
-        words: dict[int, float] = {}
-        strength: dict[int, tuple[float, float]] = {}
-        for key, turn_key, cosine in self._scored(search, near):
-            scores = search.words.get(key, 0.0), -1.0 if cosine is None else cosine
-            words[turn_key] = max(words.get(turn_key, 0.0), scores[0])
-            if cosine is not None:
-                vectors[turn_key] = max(vectors.get(turn_key, -1.0), cosine)
-            if turn_key not in strength or scores > strength[turn_key]:
-                strength[turn_key] = scores
-                search.best[turn_key] = key
-        return [
-            ranking.Candidate(
-                turn_key=turn_key,
-                path=(conversation_key, stretch),
-                position=place,
-                created_at=created_at,
-                vector=vectors.get(turn_key),
-                words=words.get(turn_key, 0.0),
-                by_user=by_user,
-            )
+        """Score each turn by its best passage, and by what that says."""
+        vectors = self._compared(search, near)
+        points = [
+            _Point(conversation_key, *point)
             for conversation_key, (path, places) in near.items()
-            for place, turn_key, stretch, created_at, by_user in zip(
+            for point in zip(
                 places.tolist(),
                 path.turns[places].tolist(),
                 path.stretches[places].tolist(),
@@ -382,6 +439,70 @@ class Recaller:
                 strict=True,
             )
         ]
+        then = (
+            {key: set(some.tolist()) for key, some in search.when.places.items()}
+            if search.when
+            else {}
+        )
+        readings = reading.read(
+            search.text,
+            search.weights,
+            search.scope.languages,
+            self._said(search, points),
+            self._embedder.word_vectors,
+        )
+        return [
+            ranking.Candidate(
+                turn_key=point.turn_key,
+                path=(point.conversation_key, point.stretch),
+                position=point.place,
+                created_at=point.created_at,
+                vector=vectors.get(point.turn_key),
+                by_user=point.by_user,
+                then=point.place in then.get(point.conversation_key, ()),
+                words=read.words,
+                said=read.said,
+                phrase=read.phrase,
+                speaker=read.speaker,
+                answers=read.answers,
+                concrete=read.concrete,
+                length=read.length,
+                asks=read.asks,
+            )
+            for point, read in zip(points, readings, strict=True)
+        ]
+
+    def _said(self, search: _Search, points: Sequence[_Point]) -> list[reading.Said]:
+        """Return the words of the best passage of each turn."""
+        rows = search.log.said_in(search.scope.project_key, search.best.values())
+        said = {row.turn_key: row for row in rows}
+        found, before = [], None
+        for point in points:
+            row = said.get(point.turn_key)
+            found.append(
+                reading.Said(
+                    speaker="" if row is None else row.name or row.role,
+                    role="user" if point.by_user else "",
+                    text="" if row is None else row.text,
+                    language=search.scope.members[point.conversation_key].language,
+                    follows=before is not None and point.follows(before),
+                )
+            )
+            before = point
+        return found
+
+    def _compared(self, search: _Search, near: Mapping[int, _Near]) -> dict[int, float]:
+        """Return the best similarity of each turn, and note its best passage."""
+        vectors: dict[int, float] = {}
+        strength: dict[int, tuple[float, float]] = {}
+        for key, turn_key, cosine in self._scored(search, near):
+            scores = search.words.get(key, 0.0), -1.0 if cosine is None else cosine
+            if cosine is not None:
+                vectors[turn_key] = max(vectors.get(turn_key, -1.0), cosine)
+            if turn_key not in strength or scores > strength[turn_key]:
+                strength[turn_key] = scores
+                search.best[turn_key] = key
+        return vectors
 
     def _scored(self, search: _Search, near: Mapping[int, _Near]) -> list[_Scored]:
         """Return the candidates' passages, and look the commonest words up in these."""
@@ -416,6 +537,7 @@ class Recaller:
         """Read the best turns again under the caller's project, until enough may be recalled."""
         chosen: list[tuple[ranking.Ranked, Turn]] = []
         considered: list[Considered] = []
+        said: set[tuple[str, str]] = set()
         for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
             some = ranked[start : start + _HITS_READ_AT_ONCE]
             turns = search.log.turns_by_key(
@@ -425,7 +547,11 @@ class Recaller:
                 turn = turns.get(one.turn_key)
                 if turn is None or not turn.text:
                     continue
-                outcome = _outcome(turn, query, full=len(chosen) >= query.top_k)
+                words = turn.speaker, " ".join(turn.text.casefold().split())
+                outcome = _outcome(
+                    turn, query, repeated=words in said, full=len(chosen) >= query.top_k
+                )
+                said.add(words)
                 considered.append(Considered(turn.key, one.score, one.channels, outcome))
                 if outcome == "recalled":
                     chosen.append((one, turn))
@@ -456,6 +582,13 @@ class Recaller:
         ]
 
 
+def _sample(places: Mapping[int, npt.NDArray[np.intp]]) -> dict[int, npt.NDArray[np.intp]]:
+    """Return the places, or as many of the last of each conversation as can be looked at."""
+    filled = {key: some for key, some in places.items() if len(some)}
+    each = max(1, _MAX_SAID_THEN // max(1, len(filled)))
+    return {key: some[-each:] for key, some in sorted(filled.items())[-_MAX_SAID_THEN:]}
+
+
 def _is_relevant(search: _Search, query: Query) -> bool:
     best = max(search.words.values(), default=0.0)
     return calls_for_memory(
@@ -463,11 +596,13 @@ def _is_relevant(search: _Search, query: Query) -> bool:
     )
 
 
-def _outcome(turn: Turn, query: Query, *, full: bool) -> Outcome:
+def _outcome(turn: Turn, query: Query, *, repeated: bool, full: bool) -> Outcome:
     if turn.key in query.exclude:
         return "in_recent_window"
     if not query.admits(turn):
         return "filtered"
+    if repeated:
+        return "duplicate"
     return "below_top_k" if full else "recalled"
 
 

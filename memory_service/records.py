@@ -281,7 +281,7 @@ class Hit:
     rank: int
 
 
-Outcome = Literal["recalled", "in_recent_window", "filtered", "below_top_k"]
+Outcome = Literal["recalled", "in_recent_window", "filtered", "duplicate", "below_top_k"]
 """What became of a turn that was ranked."""
 
 

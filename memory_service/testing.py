@@ -136,6 +136,12 @@ class HashingEmbedder:
         length = np.linalg.norm(total)
         return np.asarray(total / length, dtype=np.float32) if length else None
 
+    def word_vectors(self, words: Sequence[str]) -> Matrix:
+        """Return the direction of each word, of unit length."""
+        found = [self.embed_query(word) for word in words]
+        none = np.zeros(self.dimension, dtype=np.float32)
+        return np.array([none if one is None else one for one in found]).reshape(-1, self.dimension)
+
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 

@@ -257,3 +257,56 @@ def test_no_file_keeps_what_was_asked(http: httpx2.Client, home: Settings) -> No
     files = [path for path in home.data_dir.rglob("*") if path.is_file()]
     assert any(b"wallpaper" in path.read_bytes() for path in files)
     assert not any(b"xylophonequery" in path.read_bytes() for path in files)
+
+
+DIARY = [
+    ("2025-03-03T09:00:00+01:00", "The boiler was repaired."),
+    ("2025-03-10T23:30:00+01:00", "I planted tulips."),
+    ("2025-03-11T09:00:00+01:00", "Lovely weather."),
+    ("2025-03-12T09:00:00+01:00", "The boiler is loud again."),
+]
+
+
+@pytest.fixture(scope="module")
+def diary(http: httpx2.Client) -> str:
+    said = [
+        {**message(text), "id": f"d{at}", "created_at": time}
+        for at, (time, text) in enumerate(DIARY)
+    ]
+    return new(http, *said)
+
+
+@pytest.mark.parametrize(
+    ("query", "now", "found"),
+    [
+        ("What did we talk about yesterday?", "2025-03-12T18:00:00+01:00", ["d2"]),
+        ("What did we talk about on Monday?", "2025-03-12T18:00:00+01:00", ["d1"]),
+        ("What did we talk about yesterday?", "2025-03-11T12:00:00+01:00", ["d1"]),
+        ("What did we talk about yesterday?", "2025-03-11T12:00:00+02:00", None),
+        ("What did we talk about two sessions ago?", "2025-03-12T18:00:00+01:00", ["d2"]),
+        ("What did we talk about last year?", "2024-03-12T18:00:00+01:00", None),
+    ],
+)
+def test_a_question_about_a_time_gets_what_was_said_then(
+    http: httpx2.Client, diary: str, query: str, now: str, found: list[str] | None
+) -> None:
+    hits = ids(search(http, query, conversation_id=diary, now=now))
+    assert hits == found if found is not None else len(hits) == len(DIARY)
+
+
+@pytest.mark.parametrize(("week", "first"), [("last week", "d0"), ("this week", "d3")])
+def test_of_two_turns_on_a_subject_that_of_the_time_comes_first(
+    http: httpx2.Client, diary: str, week: str, first: str
+) -> None:
+    query = f"What was with the boiler {week}?"
+    found = search(http, query, conversation_id=diary, now="2025-03-12T18:00:00+01:00")
+    assert found[0]["item_id"] == first
+    assert found[0]["channels"]["time"] > 0
+
+
+def test_what_was_said_twice_in_the_same_words_is_found_once(http: httpx2.Client) -> None:
+    texts = ["The code is 8314.", "the CODE  is 8314.", "The code is 8315."]
+    twice = new(http, *[{**message(text), "id": f"code-{at}"} for at, text in enumerate(texts)])
+    found = ids(search(http, "Which code?", conversation_id=twice))
+    assert len(found) == 2
+    assert "code-2" in found

@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.ranking import (
-    ALL_PARTS,
     NEIGHBOUR_WEIGHTS,
     Candidate,
     Part,
     bm25,
+    features,
     inverse_document_frequency,
     rank,
     top,
@@ -134,15 +135,18 @@ def test_ties_go_to_the_newer_turn_and_then_to_the_larger_key() -> None:
 
 def test_a_turn_next_to_the_best_one_is_lifted_by_the_weight_of_its_distance() -> None:
     candidates = [make_candidate(key, words=9.0 if key == 4 else 0.0) for key in range(1, 8)]
-    own, near = channel("words", candidates), channel("neighbours", candidates)
-    for key in own:
-        expected = sum(w * own.get(key + step, 0.0) for step, w in NEIGHBOUR_WEIGHTS.items())
-        assert near[key] == pytest.approx(expected)
+    found = features(candidates)
+    own = dict(enumerate(features([replace(one, said=one.words) for one in candidates])["words"]))
+    for at, near in enumerate(found["neighbours"]):
+        expected = sum(w * own.get(at + step, 0.0) for step, w in NEIGHBOUR_WEIGHTS.items())
+        assert near == pytest.approx(expected)
 
 
-def test_the_answer_after_a_question_gains_more_than_the_turn_before_it() -> None:
-    candidates = [make_candidate(key, words=9.0 if key == 5 else 0.0) for key in range(1, 10)]
-    assert keys(candidates)[:3] == [5, 6, 4]
+def test_the_answer_to_a_question_gains_by_what_the_question_says() -> None:
+    candidates = [make_candidate(key, words=9.0 * (key == 5)) for key in range(1, 10)]
+    asked = [replace(one, asks=one.turn_key == 5) for one in candidates]
+    assert keys(asked).index(6) < keys(asked).index(4)
+    assert features(candidates)["reply"].tolist() == [0.0] * 9
 
 
 @given(CANDIDATES)
@@ -175,16 +179,16 @@ def test_where_all_are_equal_no_channel_says_anything(vector: float | None) -> N
 
 def test_a_turn_without_a_vector_counts_as_the_mean() -> None:
     candidates = [make_candidate(key, vector=v) for key, v in {1: 0.2, 2: None, 3: 0.6}.items()]
-    assert channel("vector", candidates) == pytest.approx({1: -1.0, 2: 0.0, 3: 1.0})
+    assert features(candidates)["vector"].tolist() == pytest.approx([-1.0, 0.0, 1.0])
 
 
 def test_of_no_candidates_none_is_ranked() -> None:
     assert rank([]) == []
 
 
-def test_without_neighbours_and_bonus_a_score_is_that_of_the_turn_alone() -> None:
-    candidates = [make_candidate(key, words=float(key), by_user=key == 2) for key in range(1, 6)]
-    alone = ALL_PARTS - {Part.NEIGHBOURS, Part.USER_BONUS}
+def test_with_one_part_a_score_is_that_of_its_channel() -> None:
+    candidates = [make_candidate(key, said=float(key), by_user=key == 2) for key in range(1, 6)]
+    alone = frozenset({Part.WORDS})
     for found in rank(candidates, alone):
-        assert found.score == pytest.approx(found.channels["words"])
+        assert found.channels == {"words": pytest.approx(found.score)}
     assert rank(candidates, alone) != rank(candidates)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from memory_service.api import render
 from memory_service.api.auth import Project
 from memory_service.api.body import RequestAttempt, RequestBody, documented
-from memory_service.api.schemas import ContextRequest, SearchRequest
+from memory_service.api.schemas import ContextRequest, SearchRequest, TimeValue
 from memory_service.api.state import ServiceState
 from memory_service.build_prompt import PromptRequest
 from memory_service.clock import parse_time
@@ -70,8 +70,7 @@ def build_context(
     wanted = body.as_model(ContextRequest)
     new = _input_messages(wanted.input)
     turns = [_as_turn(service, message, number) for number, message in enumerate(new)]
-    if wanted.now is not None:
-        parse_time(wanted.now, "now")
+    now, offset = _moment(wanted.now)
     # A repeated request gets the prompt it had, not one with its own input in the recent turns.
     before = (
         service.remember.stored_before(project, conversation_id, turns, attempt)
@@ -91,6 +90,8 @@ def build_context(
             recent_turns=wanted.recent_turns,
             top_k=wanted.top_k,
             scope=wanted.scope,
+            now=now,
+            utc_offset_minutes=offset,
             stored_input=before,
         ),
     )
@@ -126,16 +127,23 @@ def _query(service: Service, wanted: SearchRequest) -> Query:
         for name, value in (
             ("created_after", wanted.created_after),
             ("created_before", wanted.created_before),
-            ("now", wanted.now),
         )
     }
+    now, offset = _moment(wanted.now)
     return Query(
         text=wanted.query,
         top_k=wanted.top_k,
         roles=frozenset(wanted.roles or ()),
         created_after=times["created_after"],
         created_before=times["created_before"],
+        now=now,
+        utc_offset_minutes=offset,
     )
+
+
+def _moment(now: TimeValue | None) -> tuple[int | None, int | None]:
+    """Return when a question is asked, and the offset from UTC in minutes that it came with."""
+    return (None, None) if now is None else parse_time(now, "now")
 
 
 def _input_messages(new: str | list[dict[str, Any]]) -> list[dict[str, Any]]:

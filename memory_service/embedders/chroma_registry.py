@@ -84,6 +84,9 @@ class ChromaFunctionEmbedder:
         )
         return unit_vectors(rows, list(asked), self._expected_dimension)[0]
 
+    def word_vectors(self, words: Sequence[str]) -> None:
+        """Return None: single words are not asked for."""
+
     def close(self) -> None:
         """Do nothing: functions have no end of their own."""
 

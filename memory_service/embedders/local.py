@@ -8,6 +8,7 @@ fetch a tokenizer from the network.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class LocalEmbedder:
         self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
         (weights,) = load_file(package_file(_WEIGHTS)).values()
         self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
+        # 1 kB each; speech is Zipfian.
+        self._word = lru_cache(maxsize=16_384)(self._word_vector)
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the mean vector of each text's tokens, or None where there are none."""
@@ -74,6 +77,22 @@ class LocalEmbedder:
         if weights:
             vectors = vectors * _token_weights(encoding, weights)[:, None]
         return _or_none(_unit(vectors.sum(axis=0, keepdims=True))[0])
+
+    def word_vectors(self, words: Sequence[str]) -> Matrix:
+        """Return the vectors of single words; those of several tokens are the shorter.
+
+        The sum of a word's pieces says less of its meaning the more they are: "petition" begins
+        with "pet".
+        """
+        if not words:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        return np.stack([self._word(word) for word in words])
+
+    def _word_vector(self, word: str) -> Vector:
+        (encoding,) = self._encode([word])
+        vector: Vector = self._weights[np.array(encoding.ids, dtype=np.intp)].sum(axis=0)
+        length = float(np.linalg.norm(vector)) * max(1, len(encoding.ids)) ** 0.5
+        return vector / np.float32(length) if length else vector
 
     def close(self) -> None:
         """Do nothing: there are no connections."""

@@ -154,6 +154,9 @@ class OpenAIEmbedder:
         token_counts(asked, self._counter, self._max_input_tokens)
         return self._embed(asked, self._query)[0] if asked else None
 
+    def word_vectors(self, words: Sequence[str]) -> None:
+        """Return None: single words are not asked for."""
+
     def close(self) -> None:
         """End waits between tries with EmbedderDown and release connections."""
         self._closing.set()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 import sqlalchemy as sa
 
 from memory_service.items import SYSTEM_ROLES
-from memory_service.records import Conversation, NewTurn, Order, Page, Turn
-from memory_service.turn_log.schema import conversations, tool_calls, turns
+from memory_service.records import Conversation, NewTurn, Order, Page, Scope, Turn
+from memory_service.turn_log.schema import conversations, passages, tool_calls, turns
 from memory_service.turn_log.statements import (
     Statements,
     allocate_keys,
@@ -53,6 +53,15 @@ class PathRow(NamedTuple):
     created_at: int
     gap_before: bool
     role: str
+
+
+class SaidRow(NamedTuple):
+    """A passage's turn, who says it, and its words."""
+
+    turn_key: int
+    role: str
+    name: str | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,22 @@ class TurnReads(Statements):
             if row.project_id == project_key
         }
 
+    def said_in(self, project_key: int, passage_keys: Iterable[int]) -> list[SaidRow]:
+        """Return the words of passages of the project, without the rest of their turns."""
+        words = sa.func.substr(
+            turns.c.text, passages.c.start + 1, passages.c.end - passages.c.start
+        )
+        return [
+            SaidRow(*row[:-1])
+            for some in batches(passage_keys)
+            for row in self._fetch_plain(
+                sa.select(turns.c.id, turns.c.role, turns.c.name, words, turns.c.project_id)
+                .join(passages, passages.c.turn_id == turns.c.id)
+                .where(passages.c.id.in_(some))
+            )
+            if row[-1] == project_key
+        ]
+
     def turns_of_keys(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
         """Return those of the keys that are turns of the conversation; for work in no project."""
         return [
@@ -125,6 +150,15 @@ class TurnReads(Statements):
                 )
             )
         ]
+
+    def utc_offset_minutes(self, scope: Scope) -> int | None:
+        """Return the offset from UTC that the newest turn of the scope was written in."""
+        return self._connection.scalar(
+            sa.select(turns.c.utc_offset_minutes)
+            .where(turns.c.conversation_id == max(scope.conversation_keys), turns.c.live)
+            .order_by(turns.c.seq.desc())
+            .limit(1)
+        )
 
     def path_page(
         self, conversation_key: int, after_seq: int | None, limit: int, order: Order

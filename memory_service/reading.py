@@ -1,0 +1,130 @@
+"""What the candidates' own texts say about a question: the evidence that ranking weighs. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from memory_service import cues, matching
+from memory_service.analyser import term_spans, words
+from memory_service.matching import QueryWord, Texts, Word, WordVectors
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The text of a candidate, the language it is analysed in, and who says it.
+
+    `follows` says that it is the next turn after the one before in the list.
+    """
+
+    speaker: str
+    role: str
+    text: str
+    language: str | None
+    follows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Raw scores of one text; see `ranking.Candidate`."""
+
+    words: float
+    said: float
+    phrase: float
+    speaker: float
+    answers: int
+    concrete: int
+    length: float
+    asks: bool
+
+
+def read(
+    question: str,
+    weights: Mapping[str, float],
+    languages: Collection[str | None],
+    texts: Sequence[Said],
+    vectors: WordVectors,
+) -> list[Reading]:
+    """Return how each text answers a question whose terms weigh `weights` in the scope."""
+    speakers = frozenset(one.speaker.casefold() for one in texts)
+    query = _query_words(question, weights, languages, cues.name_words(speakers))
+    facts = [_facts(one.text, one.language) for one in texts]
+    laid = Texts(one.words for one in facts)
+    similarities = laid.match(query, vectors)
+    follows = np.array([one.follows for one in texts], dtype=np.bool_)
+    own = matching.score(query, similarities).tolist()
+    said = matching.score(query, matching.with_neighbours(similarities, follows)).tolist()
+    phrases = laid.phrases(query).tolist()
+    about = _about(question, texts, speakers)
+    wanted, names = cues.asked_for(question), cues.name_words(speakers)
+    readings = []
+    for at, one in enumerate(facts):
+        held = one.kinds | (cues.NAME if one.names - names else 0)
+        readings.append(
+            Reading(
+                words=own[at],
+                said=said[at],
+                phrase=phrases[at],
+                speaker=about[at],
+                answers=(wanted & held).bit_count(),
+                concrete=(held & (cues.TIME | cues.NAME)).bit_count(),
+                length=one.length,
+                asks=one.asks,
+            )
+        )
+    return readings
+
+
+class _Facts(NamedTuple):
+    """What a text says, whatever it is asked."""
+
+    words: tuple[Word, ...]
+    kinds: int
+    names: frozenset[str]
+    length: float
+    asks: bool
+
+
+# The turns of a conversation that is going on are candidates again and again. About 16 MB.
+@lru_cache(maxsize=8_192)
+def _facts(text: str, language: str | None) -> _Facts:
+    found = tuple(words(text, language))
+    kinds, names = cues.held_by(text)
+    return _Facts(found, kinds, names, math.log1p(len(found)), cues.asks(text))
+
+
+def _query_words(
+    question: str,
+    weights: Mapping[str, float],
+    languages: Collection[str | None],
+    names: Collection[str],
+) -> list[QueryWord]:
+    """Return the question's words in reading order; speakers' names stand for who, not for what."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for language in languages:
+        for span in term_spans(question, language):
+            found.setdefault((span.start, span.end), set()).add(span.term)
+    query: dict[str, QueryWord] = {}
+    for (start, end), terms in sorted(found.items()):
+        word = question[start:end].casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        word = word.removesuffix("'s")
+        weight = max(weights.get(term, 0.0) for term in terms)
+        if weight and word not in names:
+            query.setdefault(word, QueryWord(word, frozenset(terms), weight))
+    return list(query.values())
+
+
+def _about(question: str, texts: Sequence[Said], speakers: Collection[str]) -> list[float]:
+    """Return 0.5 for texts of whom the question is about, -0.5 for those of others, else 0s."""
+    named = cues.named(question, speakers)
+    if named and len(named) < len(speakers):
+        return [0.5 if one.speaker.casefold() in named else -0.5 for one in texts]
+    if len({one.role == "user" for one in texts}) == 1:
+        return [0.0] * len(texts)
+    by_user = not cues.speaks_to_assistant(question)
+    return [0.5 if (one.role == "user") == by_user else -0.5 for one in texts]

@@ -1,0 +1,582 @@
+"""Which time a question means: "last Tuesday", "the week after Easter", "two sessions ago". Pure.
+
+Days are those of the asker's own zone, in which `today` must be given. A date without a year is the
+latest that is past. Easter and calendar arithmetic are dateutil's. What its parser and others lack
+is the grammar around a date (parts, offsets, ranges, sessions), which is what people write when
+they ask for something that was said. English only so far: a question in another language means no
+time, and is ranked by its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from dateutil.easter import easter  # type: ignore[import-untyped]
+from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
+
+_DAY = timedelta(days=1)
+_UNCOUNTED_DAYS = 7
+"""From so many days on, a number of days is not taken by its word."""
+_MAX_CHARACTERS = 2_000
+"""What is longer is a paste, not a question; its dates are its own."""
+
+
+class Period(NamedTuple):
+    """Days from the first to the last, both included.
+
+    `otherwise` is what may be meant where nothing was said then: nobody counts 81 days exactly, and
+    the last Saturday may be the last on which there was talk.
+    """
+
+    first: date
+    last: date
+    otherwise: Period | None = None
+
+
+class Sessions(NamedTuple):
+    """Sessions from the first to the last, counted from 1; from the end where negative."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReference:
+    """What a question says about time.
+
+    `spans` are the stretches of the question that say it. With `earlier` the session that is going
+    on is not meant.
+    """
+
+    periods: tuple[Period, ...] = ()
+    sessions: tuple[Sessions, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    earlier: bool = False
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.periods or self.sessions)
+
+    def without(self, question: str) -> str:
+        """Return the question with its time blanked out."""
+        for start, end in self.spans:
+            question = question[:start] + " " * (end - start) + question[end:]
+        return question
+
+
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_NUMBERS = {
+    "a": 1,
+    "an": 1,
+    "a couple of": 2,
+    "couple of": 2,
+    "a few": 3,
+    "few": 3,
+    "thirty": 30,
+} | {
+    word: at
+    for at, word in enumerate(
+        (
+            *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+            *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+            *("eighteen", "nineteen", "twenty"),
+        ),
+        1,
+    )
+}
+_ORDINALS = {
+    word: at
+    for at, word in enumerate(
+        (
+            *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
+            *("tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth"),
+            *("seventeenth", "eighteenth", "nineteenth", "twentieth"),
+        ),
+        1,
+    )
+}
+_ORDINALS |= {
+    f"{tens}{dash}{word}": ten + at
+    for tens, ten in (("twenty", 20), ("thirty", 30), ("forty", 40))
+    for dash in ("-", " ")
+    for word, at in tuple(_ORDINALS.items())[:9]
+} | {"thirtieth": 30, "fortieth": 40}
+
+
+def _day(day: date) -> Period:
+    return Period(day, day)
+
+
+def _thanksgiving(year: int) -> Period:
+    """Return the days around it in the United States, where it is the fourth Thursday."""
+    first = date(year, 11, 1)
+    thursday = first + timedelta(days=(3 - first.weekday()) % 7 + 21)
+    return Period(thursday - 2 * _DAY, thursday + 3 * _DAY)
+
+
+def _on(month: int, first: int, last: int | None = None) -> Callable[[int], Period]:
+    return lambda year: Period(date(year, month, first), date(year, month, last or first))
+
+
+_HOLIDAYS: dict[str, Callable[[int], Period]] = {
+    r"christmas eve": _on(12, 24),
+    r"christmas day": _on(12, 25),
+    r"christmas": _on(12, 24, 26),
+    r"boxing day": _on(12, 26),
+    r"new year'?s eve": _on(12, 31),
+    r"new year(?:'?s(?: day)?)?": _on(1, 1),
+    r"valentine'?s(?: day)?": _on(2, 14),
+    r"st\.? patrick'?s day": _on(3, 17),
+    r"(?:the )?(?:fourth|4th) of july|independence day": _on(7, 4),
+    r"hallowe'?en": _on(10, 31),
+    r"thanksgiving(?: day)?": _thanksgiving,
+    r"good friday": lambda year: _day(easter(year) - 2 * _DAY),
+    r"easter monday": lambda year: _day(easter(year) + _DAY),
+    r"easter sunday": lambda year: _day(easter(year)),
+    r"easter": lambda year: _day(easter(year)),
+    r"pentecost|whitsun": lambda year: _day(easter(year) + 49 * _DAY),
+    r"spring": lambda year: Period(date(year, 3, 1), date(year, 5, 31)),
+    r"summer": lambda year: Period(date(year, 6, 1), date(year, 8, 31)),
+    r"autumn|fall": lambda year: Period(date(year, 9, 1), date(year, 11, 30)),
+    r"winter": lambda year: Period(date(year - 1, 12, 1), date(year, 3, 1) - _DAY),
+}
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+
+
+_NUMBER = rf"(?:\d{{1,3}}|{_any(_NUMBERS)})"
+_ORDINAL = rf"(?:\d{{1,3}}(?:st|nd|rd|th)|{_any(_ORDINALS)})"
+_WEEKDAY = rf"(?:{_any(_WEEKDAYS)})"
+# "may" and "march" are verbs too: as months they have a capital inside a sentence.
+_MONTH = (
+    rf"(?:{_any(set(_MONTHS) - {'may', 'march'})}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+    r"|(?<=[\w,] )(?-i:May|March))\b\.?"
+)
+_UNIT = r"(?:day|week|weekend|month|year|fortnight|night)s?"
+_SESSION = r"(?:session|discussion|conversation|chat|meeting)"
+_TO = r"(?:to|through|thru|until|till|and|-|\N{EN DASH})"
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_DAY_OF_MONTH = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{_any(_ORDINALS)})"
+_DATE = _compiled(
+    r"(?P<iso>\d{4}-\d\d-\d\d)\b"
+    rf"|(?P<m>{_MONTH}) (?:the )?(?P<d>{_DAY_OF_MONTH})\b(?:,? (?P<y>\d{{4}})\b)?"
+    rf"|(?:the )?(?P<d2>{_DAY_OF_MONTH})(?: of)? (?P<m2>{_MONTH})(?:,? (?P<y2>\d{{4}})\b)?"
+)
+_WHOLE_MONTH = _compiled(
+    rf"(?:(?P<last>last|this|past) )?(?P<m>{_MONTH})(?:(?: of)?,? (?P<y>\d{{4}})\b)?"
+)
+_YEAR = _compiled(r"(?<=in |of )(?P<y>(?:19|20)\d\d)\b|(?:the year )(?P<y2>(?:19|20)\d\d)\b")
+_TODAY = _compiled(
+    r"(?:(?:earlier )?(?:this (?:morning|afternoon|evening)|today)|tonight"
+    r"|earlier (?:in the|this) (?:morning|afternoon|evening))\b"
+)
+_YESTERDAY = _compiled(r"(?:(?P<two>the day before )?yesterday|last night)\b")
+_AGO = _compiled(
+    rf"(?:(?:on )?(?:the )?(?P<weekday>{_WEEKDAY}) )?(?P<n>{_NUMBER}) (?P<unit>{_UNIT}) ago\b"
+)
+_TRAILING = _compiled(
+    rf"(?:(?:over|during|within|in) )?(?:the |this |these )?(?:last|past|previous) "
+    rf"(?P<n>{_NUMBER}) (?P<unit>{_UNIT})\b"
+    rf"|(?:over|during|within) (?:the |this )?(?:last|past) (?P<one>week|month|year)\b"
+    r"|(?:this|the) (?:last|past) (?P<one2>week|month|year)\b"
+)
+_NEAR_UNIT = _compiled(
+    r"(?P<which>last|this|previous|the previous) (?P<unit>week(?:end)?|month|year)\b"
+)
+_DAY_OF_WEEK = _compiled(rf"(?:(?P<last>last|this past|past|this|on|on the) )(?P<day>{_WEEKDAY})\b")
+_HOLIDAY = _compiled(
+    r"(?:last |this |the )?(?:"
+    + "|".join(f"(?P<h{at}>{name})" for at, name in enumerate(_HOLIDAYS))
+    + r")\b(?: holidays?)?(?:(?: of| in)?,? (?P<y>\d{4})\b)?"
+)
+_PART = _compiled(
+    r"(?:the )?(?P<part>early|late|mid|beginning|start|middle|end)[- ](?:(?:of|in) )?(?:the )?"
+    rf"|(?:the )?(?P<which>{_any(tuple(_ORDINALS)[:5])}|last) "
+    r"(?P<of>day|night|week|weekend|half|part) (?:of|in) (?:the )?"
+)
+_OFFSET = _compiled(
+    rf"(?:on )?(?:the )?(?:(?P<n>{_NUMBER}) )?(?P<unit>{_UNIT}|morning|evening|{_WEEKDAY}) "
+    r"(?P<way>before|after|following|prior to) (?:the )?"
+)
+_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|prior to) ")
+_AROUND = _compiled(r"around (?:the )?")
+_RANGE = _compiled(r"(?:between|from) (?:the )?")
+_JOINT = _compiled(rf" ?,? ?{_TO} (?:the )?")
+_YEAR_BEHIND = _compiled(r" (?P<which>last|this) year\b")
+_THE_YEAR = _compiled(r"(?:new )?year\b")
+_WORD_START = re.compile(r"\b\w")
+
+_SESSIONS = (
+    (_compiled(rf"(?P<n>{_NUMBER}) {_SESSION}s? ago\b"), lambda n: Sessions(-n, -n)),
+    (
+        _compiled(rf"(?:the |our )?(?:last|past|previous) (?P<n>{_NUMBER}) {_SESSION}s\b"),
+        lambda n: Sessions(-n, -1),
+    ),
+    (
+        _compiled(rf"(?:the |our )?(?:{_SESSION} before (?:the )?last|last but one {_SESSION})\b"),
+        lambda: Sessions(-2, -2),
+    ),
+    (
+        _compiled(
+            rf"(?:in |during )?(?:the |our )?(?:last|latest|previous|most recent) {_SESSION}\b"
+            r"|(?:the )?last time(?! (?:i|he|she|they)\b)(?=\W*$| we\b| you and i\b)"
+        ),
+        lambda: Sessions(-1, -1),
+    ),
+    (
+        _compiled(
+            rf"(?:the |our )?(?P<n>{_ORDINAL})(?: {_SESSION})?s? (?:through|to|until|and) "
+            rf"(?:the )?(?P<m>{_ORDINAL}) {_SESSION}s?\b"
+        ),
+        Sessions,
+    ),
+    (
+        _compiled(rf"{_SESSION}s? (?P<n>\d{{1,3}}) ?{_TO} ?(?:{_SESSION} )?(?P<m>\d{{1,3}})\b"),
+        Sessions,
+    ),
+    (
+        _compiled(rf"(?:in |during )?(?:the |our )?(?:very )?(?P<n>{_ORDINAL}) {_SESSION}\b"),
+        lambda n: Sessions(n, n),
+    ),
+    (_compiled(r"(?:in )?session (?P<n>\d{1,3})\b"), lambda n: Sessions(n, n)),
+    (
+        _compiled(r"(?:the )?(?:very )?first time we (?:talked|spoke|chatted|met)\b"),
+        lambda: Sessions(1, 1),
+    ),
+)
+
+
+def read(question: str, today: date) -> TimeReference:
+    """Return the times that a question means; none for a text too long to be a question."""
+    if len(question) > _MAX_CHARACTERS:
+        return TimeReference()
+    reader = _Reader(question, today)
+    sessions = list(_sessions(question))
+    taken = [span for _, span in sessions]
+    periods: list[Period] = []
+    spans: list[tuple[int, int]] = []
+    at = 0
+    while start := _WORD_START.search(question, at):
+        at = start.start()
+        inside = next((end for begin, end in taken if begin <= at < end), None)
+        found = None if inside else reader.expression(at)
+        if found is not None:
+            periods.append(found[0])
+            spans.append((at, found[1]))
+        at = inside or (found[1] if found else _end_of_word(question, at))
+    return TimeReference(
+        tuple(periods),
+        tuple(one for one, _ in sessions),
+        tuple(sorted([*spans, *taken])),
+        earlier=re.search(r"\bearlier\b", question, re.IGNORECASE) is not None,
+    )
+
+
+def _end_of_word(text: str, at: int) -> int:
+    while at < len(text) and (text[at].isalnum() or text[at] == "_"):
+        at += 1
+    return at
+
+
+def _sessions(question: str) -> Iterator[tuple[Sessions, tuple[int, int]]]:
+    """Yield the sessions that a question counts, each stretch of it read once."""
+    taken: list[tuple[int, int]] = []
+    for pattern, make in _SESSIONS:
+        for match in pattern.finditer(question):
+            if any(match.start() < end and start < match.end() for start, end in taken):
+                continue
+            taken.append(match.span())
+            numbers = [_number(value) for value in match.groupdict().values()]
+            yield make(*numbers), match.span()
+
+
+def _number(word: str) -> int:
+    folded = word.casefold()
+    digits = re.match(r"\d+", folded)
+    return int(digits[0]) if digits else _NUMBERS.get(folded) or _ORDINALS[folded]
+
+
+Found = tuple[Period, int]
+"""A period, and where in the text its expression ends."""
+
+
+class _Reader:
+    """A recursive descent over one question."""
+
+    def __init__(self, text: str, today: date) -> None:
+        self._text = text
+        self._today = today
+
+    def expression(self, at: int) -> Found | None:
+        """Return the longest expression that begins at a place."""
+        for rule in (self._range, self._around, self._open, self._joined):
+            try:
+                found = rule(at)
+            except (ValueError, OverflowError):
+                # "February 30th", "9,000 years ago": it looks like a date and is none.
+                continue
+            # "After today" has no days yet.
+            if found is not None and found[0].first <= found[0].last:
+                return found
+        return None
+
+    def _range(self, at: int) -> Found | None:
+        opening = _RANGE.match(self._text, at)
+        return None if opening is None else self._both(opening.end())
+
+    def _joined(self, at: int) -> Found | None:
+        return self._both(at) or self._period(at)
+
+    def _both(self, at: int) -> Found | None:
+        one = self._period(at)
+        joint = _JOINT.match(self._text, one[1]) if one else None
+        two = self._period(joint.end()) if joint else None
+        if one is None or two is None:
+            return None
+        first, last = one[0].first, two[0].last
+        if last < first:
+            # Both are the latest that is past, each for itself.
+            first -= relativedelta(years=1)
+        return Period(first, last), two[1]
+
+    def _around(self, at: int) -> Found | None:
+        opening = _AROUND.match(self._text, at)
+        found = self._period(opening.end()) if opening else None
+        if found is None:
+            return None
+        (first, last, _), end = found
+        return Period(first - 3 * _DAY, last + 3 * _DAY), end
+
+    def _open(self, at: int) -> Found | None:
+        opening = _OPEN.match(self._text, at)
+        found = self._period(opening.end()) if opening else None
+        if opening is None or found is None:
+            return None
+        (first, last, _), end = found
+        if opening["way"].casefold() in ("before", "prior to"):
+            return Period(date.min, first - _DAY), end
+        if opening["way"].casefold() == "after":
+            return Period(last + _DAY, self._today), end
+        if opening["way"].casefold() == "since":
+            return Period(first, self._today), end
+        return Period(date.min, last), end
+
+    def _period(self, at: int) -> Found | None:
+        for rule in (self._offset, self._part, self._plain):
+            found = rule(at)
+            if found is not None:
+                return self._in_named_year(*found)
+        return None
+
+    def _in_named_year(self, period: Period, end: int) -> Found:
+        """Move a period without a year into "last year", if that follows."""
+        behind = _YEAR_BEHIND.match(self._text, end)
+        if behind is None:
+            return period, end
+        year = self._today.year - (behind["which"].casefold() == "last")
+        years = relativedelta(years=year - period.first.year)
+        return Period(period.first + years, period.last + years), behind.end()
+
+    def _plain(self, at: int) -> Found | None:
+        rules = (
+            (_DATE, self._date),
+            (_AGO, self._ago),
+            (_TRAILING, self._trailing),
+            (_NEAR_UNIT, self._near_unit),
+            (_DAY_OF_WEEK, self._weekday),
+            (_HOLIDAY, self._holiday),
+            (_WHOLE_MONTH, self._month),
+            (_YESTERDAY, self._yesterday),
+            (_TODAY, self._this_day),
+            (_YEAR, self._year),
+        )
+        for pattern, make in rules:
+            match = pattern.match(self._text, at)
+            if match is not None:
+                return make(match), match.end()
+        return None
+
+    def _date(self, match: re.Match[str]) -> Period:
+        if match["iso"]:
+            return _day(date.fromisoformat(match["iso"]))
+        month, day = _month_number(match["m"] or match["m2"]), _number(match["d"] or match["d2"])
+        year = match["y"] or match["y2"]
+        if year:
+            return _day(date(int(year), month, day))
+        return _day(self._latest(month, day))
+
+    def _latest(self, month: int, day: int) -> date:
+        """Return the latest such day that is past; 29 February goes back to a leap year."""
+        for year in range(self._today.year, self._today.year - 9, -1):
+            try:
+                found = date(year, month, day)
+            except ValueError:
+                continue
+            if found <= self._today:
+                return found
+        raise ValueError(f"no month {month} has a day {day}")
+
+    def _month(self, match: re.Match[str]) -> Period:
+        month = _month_number(match["m"])
+        first = date(int(match["y"]), month, 1) if match["y"] else self._latest(month, 1)
+        return Period(first, first + relativedelta(months=1) - _DAY)
+
+    def _year(self, match: re.Match[str]) -> Period:
+        year = int(match["y"] or match["y2"])
+        return Period(date(year, 1, 1), date(year, 12, 31))
+
+    def _calendar_year(self) -> Period:
+        return Period(date(self._today.year, 1, 1), date(self._today.year, 12, 31))
+
+    def _this_day(self, _match: re.Match[str]) -> Period:
+        return Period(self._today, self._today)
+
+    def _yesterday(self, match: re.Match[str]) -> Period:
+        day = self._today - (2 if match["two"] else 1) * _DAY
+        return Period(day, day)
+
+    def _ago(self, match: re.Match[str]) -> Period:
+        number, unit = _number(match["n"]), _unit(match["unit"])
+        if unit == "month":
+            first = self._today.replace(day=1) - relativedelta(months=number)
+            return Period(first, first + relativedelta(months=1) - _DAY)
+        if unit == "year":
+            year = self._today.year - number
+            return Period(date(year, 1, 1), date(year, 12, 31))
+        if unit == "day":
+            day = self._today - number * _DAY
+            wider = Period(day - _DAY, day + _DAY) if number >= _UNCOUNTED_DAYS else None
+            return Period(day, day, wider)
+        day = self._today - 7 * number * _DAY
+        if match["weekday"]:
+            monday = day - day.weekday() * _DAY
+            day = monday + _WEEKDAYS.index(match["weekday"].casefold()) * _DAY
+            return Period(day, day)
+        return Period(day - 3 * _DAY, day + 3 * _DAY)
+
+    def _trailing(self, match: re.Match[str]) -> Period:
+        one = match["one"] or match["one2"]
+        number = 1 if one else _number(match["n"])
+        return Period(self._today - _length(number, one or match["unit"]), self._today)
+
+    def _near_unit(self, match: re.Match[str]) -> Period:
+        back = match["which"].casefold() != "this"
+        unit = match["unit"].casefold()
+        monday = self._today - self._today.weekday() * _DAY - 7 * back * _DAY
+        if unit == "week":
+            return Period(monday, monday + 6 * _DAY)
+        if unit == "weekend":
+            return Period(monday + 4 * _DAY, monday + 6 * _DAY)
+        if unit == "month":
+            first = self._today.replace(day=1) - relativedelta(months=int(back))
+            return Period(first, first + relativedelta(months=1) - _DAY)
+        year = self._today.year - back
+        return Period(date(year, 1, 1), date(year, 12, 31))
+
+    def _weekday(self, match: re.Match[str]) -> Period:
+        day = _WEEKDAYS.index(match["day"].casefold())
+        back = (self._today.weekday() - day) % 7
+        if back == 0 and match["last"].casefold() not in ("this", "on"):
+            back = 7
+        found, before = self._today - back * _DAY, self._today - (back + 7) * _DAY
+        return Period(found, found, Period(before, before))
+
+    def _holiday(self, match: re.Match[str]) -> Period:
+        at = next(at for at in range(len(_HOLIDAYS)) if match[f"h{at}"])
+        of_year = tuple(_HOLIDAYS.values())[at]
+        if match["y"]:
+            return of_year(int(match["y"]))
+        found = of_year(self._today.year)
+        return found if found.first <= self._today else of_year(self._today.year - 1)
+
+    def _part(self, at: int) -> Found | None:
+        opening = _PART.match(self._text, at)
+        if opening is None:
+            return None
+        year = _THE_YEAR.match(self._text, opening.end())
+        found = (self._calendar_year(), year.end()) if year else self._plain(opening.end())
+        if found is None or found[0].first == found[0].last:
+            return None
+        part = (opening["part"] or opening["which"]).casefold()
+        return _part(part, opening["of"], found[0].first, found[0].last), found[1]
+
+    def _offset(self, at: int) -> Found | None:
+        opening = _OFFSET.match(self._text, at)
+        found = self._period(opening.end()) if opening else None
+        if opening is None or found is None:
+            return None
+        (first, last, _), end = found
+        sign = -1 if opening["way"].casefold() in ("before", "prior to") else 1
+        edge = last if sign > 0 else first
+        unit = opening["unit"].casefold()
+        if unit in _WEEKDAYS:
+            day = edge + sign * _DAY
+            while day.weekday() != _WEEKDAYS.index(unit):
+                day += sign * _DAY
+            return Period(day, day), end
+        if opening["n"] and _number(opening["n"]) > 1:
+            day = edge + sign * _length(_number(opening["n"]), unit)
+            slack = 0 if _unit(unit) == "day" else 3
+            return Period(day - slack * _DAY, day + slack * _DAY), end
+        if _unit(unit) in ("day", "night") or unit in ("morning", "evening"):
+            return Period(edge + sign * _DAY, edge + sign * _DAY), end
+        far = edge + sign * _length(1, unit)
+        near = edge + sign * _DAY
+        return Period(min(near, far), max(near, far)), end
+
+
+def _part(part: str, of: str | None, first: date, last: date) -> Period:
+    """Return a part of a period: a third, a half, a week of it, its first or last day."""
+    days = (last - first).days + 1
+    if of in ("day", "night"):
+        return _day(last if part == "last" else first)
+    if of == "half":
+        middle = first + (days // 2) * _DAY
+        return Period(first, middle - _DAY) if part == "first" else Period(middle, last)
+    if of in ("week", "weekend"):
+        start = last - 6 * _DAY if part == "last" else first + 7 * (_ORDINALS[part] - 1) * _DAY
+        return Period(start, min(start + 6 * _DAY, last))
+    return _third(part, first, last)
+
+
+def _third(part: str, first: date, last: date) -> Period:
+    """Return the beginning, the middle or the end of a period: a third, at most a month."""
+    third = timedelta(days=max(1, min(((last - first).days + 1) // 3, 31)))
+    if part in ("early", "beginning", "start", "first"):
+        return Period(first, first + third)
+    if part in ("late", "end", "last"):
+        return Period(last - third, last)
+    return Period(first + third - _DAY, last - third + _DAY)
+
+
+def _month_number(name: str) -> int:
+    return 1 + next(at for at, month in enumerate(_MONTHS) if month[:3] == name.casefold()[:3])
+
+
+def _unit(word: str) -> str:
+    return word.casefold().removesuffix("s")
+
+
+def _length(number: int, unit: str) -> relativedelta:
+    """Return so many days, weeks, months or years."""
+    name = _unit(unit)
+    if name == "fortnight":
+        return relativedelta(weeks=2 * number)
+    if name in ("week", "month", "year"):
+        return relativedelta(**{f"{name}s": number})
+    return relativedelta(weeks=number) if name == "weekend" else relativedelta(days=number)

@@ -1,0 +1,86 @@
+"""Which turns were said at the time that a question means. Pure.
+
+A session is talk without a long pause: nobody marks where one ends, but people count them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_service.analyser import terms
+from memory_service.records import MICROSECONDS
+from memory_service.time_expressions import Period, Sessions, TimeReference
+
+SESSION_PAUSE_SECONDS = 30 * 60
+"""As web analytics count visits. Of the turns of six recorded conversations none that belong
+together are 15 minutes apart, and the sessions of one day begin 56 minutes after the last.
+"""
+
+_TALK = (
+    "discuss discussed discussing discussion talk talked talking chat chatted conversation speak "
+    "spoke spoken say said tell told mention mentioned cover covered session meeting topic topics "
+    "thing things sort sorts kind kinds summarize summarise summary recap review remind go over "
+    "happen happened subject subjects stuff everything anything list show give us please"
+)
+"""What a question about a time alone is made of; its subject is whatever was said then."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Times = npt.NDArray[np.int64]
+"""When turns were said, in microseconds since the epoch, in any order."""
+
+
+def is_only_time(question: str, reference: TimeReference) -> bool:
+    """Return whether a question asks for a time and nothing else."""
+    rest = terms(reference.without(question), "en")
+    return bool(reference) and set(rest) <= set(terms(_TALK, "en"))
+
+
+def meant(reference: TimeReference, times: Times, now: datetime) -> npt.NDArray[np.bool_]:
+    """Return which of the turns were said then; `now` gives the zone that days are counted in."""
+    result = np.zeros(len(times), dtype=np.bool_)
+    for period in reference.periods:
+        result |= _within(period, times, now)
+    if not len(times) or not (reference.sessions or reference.earlier):
+        return result
+    sessions = _sessions(times)
+    for some in reference.sessions:
+        result |= _counted(some, sessions)
+    going_on = sessions == sessions.max()
+    if reference.earlier and (result & ~going_on).any():
+        result &= ~going_on
+    return result
+
+
+def _within(period: Period | None, times: Times, now: datetime) -> npt.NDArray[np.bool_]:
+    found = np.zeros(len(times), dtype=np.bool_)
+    while period is not None and not found.any():
+        first = _microseconds(period.first, now)
+        after = _microseconds(period.last, now) + 24 * 3600 * MICROSECONDS
+        found = (times >= first) & (times < after)
+        period = period.otherwise
+    return found
+
+
+def _microseconds(day: date, now: datetime) -> int:
+    """Return when a day begins; dates before the epoch are all the same."""
+    day = max(day, date(1970, 1, 2))
+    return (datetime.combine(day, time(), now.tzinfo) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _sessions(times: Times) -> npt.NDArray[np.int64]:
+    """Return the session of each turn, counted from 1."""
+    order = np.argsort(times, kind="stable")
+    pauses = np.diff(times[order]) > SESSION_PAUSE_SECONDS * MICROSECONDS
+    numbers = np.empty(len(times), dtype=np.int64)
+    numbers[order] = 1 + np.concatenate(([0], np.cumsum(pauses)))
+    return numbers
+
+
+def _counted(some: Sessions, sessions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    total = int(sessions.max())
+    first, last = (one if one > 0 else total + 1 + one for one in some)
+    return (sessions >= first) & (sessions <= last)
