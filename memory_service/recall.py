@@ -547,9 +547,13 @@ class Recaller:
                 turn = turns.get(one.turn_key)
                 if turn is None or not turn.text:
                     continue
+                # A prompt collapses repetitions itself, and reports them.
                 words = turn.speaker, " ".join(turn.text.casefold().split())
                 outcome = _outcome(
-                    turn, query, repeated=words in said, full=len(chosen) >= query.top_k
+                    turn,
+                    query,
+                    repeated=not query.relevant_only and words in said,
+                    full=len(chosen) >= query.top_k,
                 )
                 said.add(words)
                 considered.append(Considered(turn.key, one.score, one.channels, outcome))
