@@ -7,6 +7,7 @@ Memory is bounded: by the longest string and the longest record, whatever the le
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -169,7 +170,7 @@ def _opening(record: bytes) -> re.Pattern[bytes] | None:
 
 def _pieces(raw: bytes, opening: re.Pattern[bytes]) -> list[bytes]:
     starts = [match.start(1) for match in opening.finditer(raw)]
-    return [raw[a:b] for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
+    return [raw[a:b] for a, b in itertools.pairwise([*starts, len(raw)])]
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:
