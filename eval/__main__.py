@@ -8,6 +8,7 @@ from eval import (
     answers,
     compare,
     fetch,
+    fit_ranking,
     gateway,
     growth,
     ingestion,
@@ -52,6 +53,10 @@ app.command(epilog="Example: python -m eval fetch locomo")(fetch.fetch)
 app.command(
     epilog="Example: python -m eval growth --size 1000 --size 100000 --json-out growth.json"
 )(growth.growth)
+app.command(
+    epilog="Example: python -m eval fit-ranking --profile people "
+    "--docs locomo.docs.jsonl --queries locomo.queries.jsonl"
+)(fit_ranking.fit_ranking)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )

@@ -18,9 +18,13 @@ _SALT = "split:"
 _SAME_TALK = re.compile(r"(?:conv|tmd)-(\d+)")
 
 
+def talk(group: str) -> str:
+    """Return what names a conversation (or a user) in every set that asks about it."""
+    same = _SAME_TALK.fullmatch(group)
+    return same[1] if same else group
+
+
 def side(group: str) -> Side:
     """Return the side of a conversation, or of a user where a set has users: by an even hash."""
-    same = _SAME_TALK.fullmatch(group)
-    name = same[1] if same else group
-    digest = hashlib.sha256(f"{_SALT}{name}".encode()).digest()
+    digest = hashlib.sha256(f"{_SALT}{talk(group)}".encode()).digest()
     return SIDES[digest[0] % 2]

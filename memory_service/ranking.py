@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -189,19 +189,14 @@ def reciprocal_ranks(*orders: Sequence[int]) -> dict[int, float]:
 
 
 def rank(candidates: Sequence[Candidate], parts: frozenset[Part] = ALL_PARTS) -> list[Ranked]:
-    """Return the candidates, best first; ties go to the newer turn, then to the larger key.
-
-    Where the candidates' roles differ, an assistant is among the speakers.
-    """
+    """Return the candidates, best first; ties go to the newer turn, then to the larger key."""
     if not candidates:
         return []
     # In one order whatever order they came in: sums of floats depend on it, and with them ties.
     ordered = sorted(candidates, key=lambda one: (one.path, one.position, one.turn_key))
     if Part.WORDS not in parts:
         ordered = [replace(one, words=0.0, said=0.0) for one in ordered]
-    mixed = len({one.by_user for one in ordered}) > 1
-    weights = WITH_ASSISTANT if mixed else AMONG_PEOPLE
-    channels = weighted(features(ordered), weights, parts)
+    channels = weighted(features(ordered), weights_for(ordered), parts)
     names, table = list(channels), np.stack(list(channels.values()), axis=1)
     scores, rows = table.sum(axis=1), table.tolist()
     ranked = [
@@ -210,6 +205,16 @@ def rank(candidates: Sequence[Candidate], parts: frozenset[Part] = ALL_PARTS) ->
     ]
     ranked.sort(key=lambda pair: (-pair[1].score, -pair[0].created_at, -pair[0].turn_key))
     return [result for _, result in ranked]
+
+
+Ranking = Callable[[Sequence[Candidate], frozenset[Part]], list[Ranked]]
+"""What `rank` does; a measurement puts another in its place, or looks on."""
+
+
+def weights_for(candidates: Sequence[Candidate]) -> Weights:
+    """Return the weights: where the roles differ, an assistant is among the speakers."""
+    mixed = len({one.by_user for one in candidates}) > 1
+    return WITH_ASSISTANT if mixed else AMONG_PEOPLE
 
 
 def weighted(

@@ -23,7 +23,7 @@ from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
 from memory_service.path_cache import LivePath, PathCache
-from memory_service.ranking import ALL_PARTS, Part
+from memory_service.ranking import ALL_PARTS, Part, Ranking
 from memory_service.records import (
     MICROSECONDS,
     Considered,
@@ -227,6 +227,7 @@ class Recaller:
         exact_scan_max: int,
         pause_hours: float,
         parts: frozenset[Part] = ALL_PARTS,
+        rank: Ranking = ranking.rank,
     ) -> None:
         self._log = log
         self._index = index
@@ -234,6 +235,7 @@ class Recaller:
         self._cache = cache
         self._exact_scan_max = exact_scan_max
         self._parts = parts
+        self._rank = rank
         self._paths = PathCache(round(pause_hours * 3600 * MICROSECONDS))
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
@@ -298,7 +300,7 @@ class Recaller:
         stages.end("embed")
         self._score_vectors(search)
         stages.end("vectors")
-        ranked = ranking.rank(self._exact(search, self._candidates(search)), self._parts)
+        ranked = self._rank(self._exact(search, self._candidates(search)), self._parts)
         stages.end("rank")
         hits, considered = self._hits(search, query, ranked)
         stages.end("read")

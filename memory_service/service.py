@@ -13,7 +13,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from memory_service import clock
+from memory_service import clock, ranking
 from memory_service.analyser import ANALYSER_VERSION
 from memory_service.build_prompt import PromptBuilder, PromptDefaults
 from memory_service.chat_model import OpenAIChatModel
@@ -33,7 +33,7 @@ from memory_service.items import ItemLimits
 from memory_service.later import LaterWriter
 from memory_service.prompt_states import PromptStates
 from memory_service.prompt_summaries import SummaryChooser
-from memory_service.ranking import ALL_PARTS, Part
+from memory_service.ranking import ALL_PARTS, Part, Ranking
 from memory_service.recall import Recaller
 from memory_service.records import IndexStatus
 from memory_service.remember import Limits, Remember
@@ -268,8 +268,13 @@ class Service:
     ) -> None:
         self.close()
 
-    def new_recaller(self, parts: frozenset[Part] = ALL_PARTS) -> Recaller:
-        """Return a recaller over the same data; with fewer parts it shows what these earn."""
+    def new_recaller(
+        self, parts: frozenset[Part] = ALL_PARTS, rank: Ranking = ranking.rank
+    ) -> Recaller:
+        """Return a recaller over the same data.
+
+        With fewer parts it shows what these earn; another `rank` sees what is ranked.
+        """
         return Recaller(
             self.log,
             self.index,
@@ -278,6 +283,7 @@ class Service:
             exact_scan_max=self.settings.exact_scan_max,
             pause_hours=self.settings.neighbour_pause_hours,
             parts=parts,
+            rank=rank,
         )
 
     def counter(self, model: str | None) -> TokenCounter:

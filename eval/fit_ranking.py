@@ -1,0 +1,266 @@
+"""`python -m eval fit-ranking`: the ranking's weights, fitted to sets, beside the shipped ones.
+
+A set is stored in the real service, and its questions are asked; what the ranking was given for
+each is kept. The weights are fitted to all questions, which flatters them, and to all conversations
+but a fifth, in turn, whose questions are then ranked with weights that never saw them. The table
+that `memory_service/ranking.py` holds was made so: print, round, paste, run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from eval import listwise, runs, splits, statistics, stored
+from eval.console import complain, input_file, output_file, progress_bar
+from eval.datasets import Dataset, DatasetError, Question, jsonl, own
+from eval.listwise import Column, Example
+from eval.recall import ADVERSARIAL
+from memory_service import logs, ranking
+from memory_service.errors import ServiceError
+from memory_service.ranking import Candidate, Part, Ranked, Weights
+from memory_service.service import Service
+from memory_service.settings import Settings, load_settings
+from memory_service.terminal import harmless, stdout
+
+DEPTH = 10
+FOLDS = 5
+CHANNELS = tuple(one.name for one in fields(Weights))
+
+_PACKAGES = ("memory_service", "numpy", "wordllama")
+
+Json = dict[str, Any]
+Sets = Mapping[str, Sequence[Example]]
+"""The examples of each set, by its name."""
+
+
+class Profile(StrEnum):
+    """Which weights: those among people, or with an assistant."""
+
+    PEOPLE = "people"
+    ASSISTANT = "assistant"
+
+    @property
+    def shipped(self) -> Weights:
+        """Return the weights that the service has."""
+        return ranking.AMONG_PEOPLE if self is Profile.PEOPLE else ranking.WITH_ASSISTANT
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fitted: the channels that the profile weighs, on all but skipped categories."""
+
+    profile: Profile
+    skipped: frozenset[str] = frozenset({ADVERSARIAL})
+    seed: int = 0
+
+    @property
+    def channels(self) -> list[str]:
+        """Return the names of the channels, in their order."""
+        return [name for name in CHANNELS if getattr(self.profile.shipped, name)]
+
+
+def fit_ranking(
+    profile: Annotated[Profile, typer.Option(help="The weights to fit.")],
+    docs: Annotated[list[Path] | None, input_file("Turns of a set; repeat it for more.")] = None,
+    queries: Annotated[list[Path] | None, input_file("Its questions, in the same order.")] = None,
+    bundled: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--own", help="The bundled set too; alone without --docs.")
+    ] = False,
+    skip_category: Annotated[
+        list[str] | None, typer.Option(help="Leave its questions out; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the intervals' resamples.")] = 0,
+    json_out: Annotated[Path | None, output_file("File for the result, as JSON.")] = None,
+) -> None:
+    """Fit the weights of the ranking and compare them with the shipped ones."""
+    if len(docs or ()) != len(queries or ()):
+        raise typer.BadParameter("each --docs needs a --queries")
+    skipped = frozenset({ADVERSARIAL, *(skip_category or ())})
+    plan = Plan(profile, skipped, seed)
+    try:
+        settings = load_settings(log_level="warning")
+        logs.configure(settings.log_format, settings.log_level)
+        loaded = [jsonl.load(*files) for files in zip(docs or (), queries or (), strict=True)]
+        if bundled or not loaded:
+            loaded.append(own.load())
+        with progress_bar() as progress:
+            found = {one.name: examples(one, plan, settings, progress) for one in loaded}
+        result = measure(found, plan)
+    except (DatasetError, stored.MeasurementError, ServiceError, OSError) as error:
+        raise complain("fit-ranking", error) from error
+    if json_out is not None:
+        sets_read = {one.name: one.fingerprint() for one in loaded}
+        runs.write_json(json_out, {**result, "sha256": sets_read, **runs.provenance(_PACKAGES)})
+    show(result)
+
+
+def examples(dataset: Dataset, plan: Plan, settings: Settings, progress: Progress) -> list[Example]:
+    """Ask a set's questions; return those whose candidates are ranked with the profile's weights.
+
+    Questions without gold, and of skipped categories, are not asked.
+    """
+    asked = [one for one in dataset.questions if one.gold and one.category not in plan.skipped]
+    with stored.stored(dataset, settings, progress) as service:
+        watch = _Watch()
+        recaller = service.new_recaller(rank=watch.rank)
+        kept = []
+        for question in progress.track(asked, description=f"ask {dataset.name}"):
+            watch.candidates = ()
+            stored.recall(recaller, service.local_project(), question, DEPTH)
+            if ranking.weights_for(watch.candidates) is plan.profile.shipped:
+                gold = _gold_keys(service, question)
+                kept.append(example(dataset.group(question), watch.candidates, gold))
+    return kept
+
+
+class _Watch:
+    """Ranks as the service does, and keeps what was ranked last."""
+
+    def __init__(self) -> None:
+        self.candidates: Sequence[Candidate] = ()
+
+    def rank(self, candidates: Sequence[Candidate], parts: frozenset[Part]) -> list[Ranked]:
+        self.candidates = candidates
+        return ranking.rank(candidates, parts)
+
+
+def _gold_keys(service: Service, question: Question) -> set[int]:
+    """Return the keys of the gold turns."""
+    with service.log.read() as log:
+        turns = log.turns_by_id(service.local_project(), map(stored.legal_id, question.gold))
+    return {turn.key for turn in turns.values()}
+
+
+def example(group: str, candidates: Sequence[Candidate], gold: AbstractSet[int]) -> Example:
+    """Return all channels of candidates, in the order in which the ranking breaks ties."""
+    ordered = sorted(candidates, key=lambda one: (one.path, one.position, one.turn_key))
+    columns = ranking.features(ordered)
+    table = np.stack([columns[name] for name in CHANNELS], axis=1)
+    newest = sorted(
+        range(len(ordered)), key=lambda at: (-ordered[at].created_at, -ordered[at].turn_key)
+    )
+    is_gold = np.array([one.turn_key in gold for one in ordered], dtype=np.bool_)
+    return Example(group, table[newest], is_gold[newest], len(gold))
+
+
+def measure(found: Sets, plan: Plan) -> Json:
+    """Return the weights, what they reach, and what is lost without each of the channels."""
+    asked = {name: some for name, some in found.items() if some}
+    if not asked:
+        raise DatasetError(f"no question is ranked with the weights of {plan.profile}")
+    chosen = _only(asked, plan.channels)
+    weights = listwise.fit(list(chosen.values()))
+    shipped = np.array([getattr(plan.profile.shipped, name) for name in plan.channels])
+    left_out = cross_validated(chosen)
+    return {
+        "profile": plan.profile.value,
+        "plan": {"skipped": sorted(plan.skipped), "folds": FOLDS, "seed": plan.seed},
+        "weights": dict(zip(plan.channels, weights.tolist(), strict=True)),
+        "recall@10": {
+            name: _recall(some, weights, shipped, left_out[name], plan.seed)
+            for name, some in chosen.items()
+        },
+        "without": {one: _without(asked, plan, one, left_out) for one in plan.channels},
+    }
+
+
+def _only(sets: Sets, channels: Sequence[str]) -> Sets:
+    """Return the examples with these channels as their features."""
+    places = [CHANNELS.index(name) for name in channels]
+    return {
+        name: [replace(one, features=one.features[:, places]) for one in some]
+        for name, some in sets.items()
+    }
+
+
+def _recall(
+    some: Sequence[Example], weights: Column, shipped: Column, left_out: Sequence[float], seed: int
+) -> Json:
+    """Return the number of a set's questions, and the intervals of three ways to weigh."""
+    values = {
+        "fitted": [one.recall(weights, DEPTH) for one in some],
+        "left_out": left_out,
+        "shipped": [one.recall(shipped, DEPTH) for one in some],
+    }
+    spread = statistics.intervals(values, [one.group for one in some], seed=seed)
+    return {"questions": len(some)} | {key: asdict(one) for key, one in spread.items()}
+
+
+def _without(sets: Sets, plan: Plan, channel: str, before: Mapping[str, Sequence[float]]) -> Json:
+    """Return by set what fitting without a channel adds to the recall of what is left out."""
+    others = _only(sets, [name for name in plan.channels if name != channel])
+    after = cross_validated(others)
+    return {
+        name: asdict(
+            statistics.difference(
+                after[name], before[name], [one.group for one in some], seed=plan.seed
+            )
+        )
+        for name, some in others.items()
+    }
+
+
+def cross_validated(sets: Sets) -> dict[str, list[float]]:
+    """Return recall@10 of each question with weights fitted without the talks of its fold.
+
+    A talk that two sets ask about is in one fold of both. Raises DatasetError for a single talk.
+    """
+    talks = sorted({splits.talk(one.group) for some in sets.values() for one in some})
+    if len(talks) < 2:
+        raise DatasetError("only one conversation: none is left to rank with weights of others")
+    folds = {talk: place % FOLDS for place, talk in enumerate(talks)}
+    without = {
+        fold: listwise.fit(
+            [
+                [one for one in some if folds[splits.talk(one.group)] != fold]
+                for some in sets.values()
+            ]
+        )
+        for fold in set(folds.values())
+    }
+    return {
+        name: [one.recall(without[folds[splits.talk(one.group)]], DEPTH) for one in some]
+        for name, some in sets.items()
+    }
+
+
+def show(result: Json) -> None:
+    """Print the weights, what they reach, and what is lost without a channel."""
+    shipped = Profile(result["profile"]).shipped
+    weights = Table("channel", title=f"Weights: {result['profile']}")
+    without = Table("channel", title="Change of recall@10, left out, if fitted without")
+    recall = Table(
+        "set", title="recall@10", caption="left out: each conversation with weights of others"
+    )
+    _add_numbers(weights, "fitted", "shipped")
+    _add_numbers(without, *map(harmless, result["recall@10"]))
+    _add_numbers(recall, "questions", "fitted", "left out", "shipped")
+    for name, weight in result["weights"].items():
+        weights.add_row(name, f"{weight:.2f}", f"{getattr(shipped, name):.2f}")
+    for name, sets in result["without"].items():
+        without.add_row(name, *(_with_interval(part, "+") for part in sets.values()))
+    for name, part in result["recall@10"].items():
+        numbers = [_with_interval(part[key]) for key in ("fitted", "left_out", "shipped")]
+        recall.add_row(harmless(name), f"{part['questions']:,}", *numbers)
+    stdout().print(weights, recall, without)
+
+
+def _add_numbers(table: Table, *names: str | Text) -> None:
+    for name in names:
+        table.add_column(name, justify="right")
+
+
+def _with_interval(part: Json, sign: str = "") -> str:
+    mean, low, high = (format(part[name], f"{sign}.3f") for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
