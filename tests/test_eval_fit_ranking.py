@@ -1,0 +1,145 @@
+"""`python -m eval fit-ranking`: the weights are those of the sets, and none saw what it ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_set import checked, evaluate, write
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.progress import Progress
+
+from eval import listwise, recall
+from eval.datasets import Dataset, DatasetError, own
+from eval.fit_ranking import CHANNELS, DEPTH, Plan, Profile, cross_validated, examples, measure
+from eval.listwise import Example
+from memory_service.settings import load_settings
+
+PLAN = Plan(Profile.ASSISTANT)
+
+
+def drawn(seed: int, group: str, questions: int = 30) -> list[Example]:
+    """Return questions whose gold turn is told by the first of three features, most of the time."""
+    rng = np.random.default_rng(seed)
+    tables = rng.normal(size=(questions, 12, 3))
+    best = np.argmax(tables[:, :, 0] + 0.5 * rng.normal(size=(questions, 12)), axis=1)
+    return [
+        Example(group, table, np.arange(12) == at, 1)
+        for table, at in zip(tables, best.tolist(), strict=True)
+    ]
+
+
+def mean_recall(some: Sequence[Example], weights: Sequence[float], depth: int = 1) -> float:
+    return float(np.mean([one.recall(np.array(weights), depth) for one in some]))
+
+
+@given(st.integers(0, 2**32))
+def test_what_tells_the_gold_apart_gets_the_weight(seed: int) -> None:
+    some = drawn(seed, "a")
+    weights = listwise.fit([some])
+    assert weights[0] > 3 * abs(weights[1:]).max()
+    assert mean_recall(some, weights.tolist()) > mean_recall(some, [0.0, 0.0, 0.0])
+
+
+def test_features_of_any_size_are_fitted() -> None:
+    some = [replace(one, features=100 * one.features) for one in drawn(0, "a")]
+    assert mean_recall(some, listwise.fit([some]).tolist()) > 0.5
+
+
+def test_a_set_counts_alike_however_many_questions_it_has() -> None:
+    few, many = drawn(1, "a", 20), drawn(2, "b", 20)
+    many = [replace(one, features=-one.features) for one in many] * 20
+    assert abs(listwise.fit([few, many])[0]) < 0.5
+
+
+def test_nothing_is_fitted_where_no_gold_was_found() -> None:
+    lost = [replace(one, gold=np.zeros(12, dtype=np.bool_)) for one in drawn(0, "a")]
+    with pytest.raises(DatasetError, match="no question has a gold turn"):
+        listwise.fit([lost])
+
+
+def test_what_is_left_out_is_ranked_with_weights_of_others() -> None:
+    turned = [replace(one, features=-one.features) for one in drawn(3, "b")]
+    found = cross_validated({"one": [*drawn(4, "a"), *turned]})["one"]
+    assert np.mean(found) < DEPTH / 12
+
+
+def test_one_talk_in_two_sets_is_left_out_of_both() -> None:
+    with pytest.raises(DatasetError, match="only one conversation"):
+        cross_validated({"one": drawn(5, "conv-26"), "two": drawn(6, "tmd-26")})
+
+
+@pytest.fixture(scope="module")
+def part() -> Dataset:
+    whole = own.load()
+    names = list(whole.conversations)[:4]
+    return Dataset(
+        "part",
+        {name: whole.conversations[name] for name in names},
+        [one for one in whole.questions if one.conversation in names and one.gold],
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(part: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    settings = load_settings(log_level="warning", data_dir=tmp_path_factory.mktemp("fit"))
+    with Progress(disable=True) as progress:
+        return examples(part, PLAN, settings, progress)
+
+
+def test_fitted_weights_beat_a_single_channel_on_what_they_were_fitted_to(
+    asked: list[Example],
+) -> None:
+    weights = measure({"part": asked}, PLAN)["weights"]
+    fitted = [weights.get(name, 0.0) for name in CHANNELS]
+    for alone in ("vector", "words"):
+        single = [float(name == alone) for name in CHANNELS]
+        assert mean_recall(asked, fitted, 5) > mean_recall(asked, single, 5)
+
+
+def test_the_same_questions_give_the_same_result(asked: list[Example]) -> None:
+    assert measure({"part": asked}, PLAN) == measure({"part": asked}, PLAN)
+
+
+def test_the_shipped_weights_rank_as_the_service_does(part: Dataset, asked: list[Example]) -> None:
+    with Progress(disable=True) as progress:
+        answers = recall.measure(part, part.questions, load_settings(), progress)
+    expected = recall.summarise(part, answers)["metrics"]["recall@10"]
+    shipped = measure({"part": asked}, PLAN)["recall@10"]["part"]["shipped"]["mean"]
+    assert shipped == pytest.approx(expected)
+
+
+def test_the_command_shows_and_writes_what_it_fitted(tmp_path: Path) -> None:
+    _, _, *files = write(tmp_path)
+    out = tmp_path / "fit.json"
+    shown = checked("fit-ranking", "--profile", "people", *files, "--json-out", str(out)).stdout
+    result = json.loads(out.read_text())
+    assert result["recall@10"]["small"]["questions"] == 4
+    assert set(result["weights"]) == set(result["without"]) == set(Plan(Profile.PEOPLE).channels)
+    assert all(name in shown for name in ("speaker", "shipped", "left out", "small"))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--docs", __file__], "each --docs needs a --queries"),
+        (["--profile", "robots"], "'robots' is not one of"),
+    ],
+)
+def test_a_wrong_option_is_explained(options: list[str], complaint: str) -> None:
+    result = evaluate("fit-ranking", "--profile", "people", *options)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_set_of_the_other_kind_ends_in_one_line(tmp_path: Path) -> None:
+    result = evaluate("fit-ranking", "--profile", "assistant", *write(tmp_path)[2:])
+    assert result.exit_code == 1
+    assert (
+        result.stderr.strip() == "fit-ranking: no question is ranked with the weights of assistant"
+    )
