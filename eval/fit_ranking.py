@@ -8,9 +8,10 @@ that `memory_service/ranking.py` holds was made so: print, round, paste, run aga
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,11 +59,15 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is fitted: the channels that the profile weighs, on all but skipped categories."""
+    """What is fitted: the channels that the profile weighs, on all but skipped categories.
+
+    `counts` says how often a set counts that counts more than once.
+    """
 
     profile: Profile
     skipped: frozenset[str] = frozenset({ADVERSARIAL})
     seed: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def channels(self) -> list[str]:
@@ -72,7 +77,7 @@ class Plan:
 
 def fit_ranking(
     profile: Annotated[Profile, typer.Option(help="The weights to fit.")],
-    docs: Annotated[list[Path] | None, input_file("Turns of a set; repeat it for more.")] = None,
+    docs: Annotated[list[Path] | None, input_file("Turns; repeat it for more sets.")] = None,
     queries: Annotated[list[Path] | None, input_file("Its questions, in the same order.")] = None,
     bundled: Annotated[  # noqa: FBT002 - a flag
         bool, typer.Option("--own", help="The bundled set too; alone without --docs.")
@@ -87,22 +92,32 @@ def fit_ranking(
     if len(docs or ()) != len(queries or ()):
         raise typer.BadParameter("each --docs needs a --queries")
     skipped = frozenset({ADVERSARIAL, *(skip_category or ())})
-    plan = Plan(profile, skipped, seed)
     try:
         settings = load_settings(log_level="warning")
         logs.configure(settings.log_format, settings.log_level)
         loaded = [jsonl.load(*files) for files in zip(docs or (), queries or (), strict=True)]
         if bundled or not loaded:
             loaded.append(own.load())
+        plan = Plan(profile, skipped, seed, dict(Counter(one.name for one in loaded)))
+        chosen = _by_name(loaded)
         with progress_bar() as progress:
-            found = {one.name: examples(one, plan, settings, progress) for one in loaded}
+            found = {name: examples(one, plan, settings, progress) for name, one in chosen.items()}
         result = measure(found, plan)
     except (DatasetError, stored.MeasurementError, ServiceError, OSError) as error:
         raise complain("fit-ranking", error) from error
     if json_out is not None:
-        sets_read = {one.name: one.fingerprint() for one in loaded}
-        runs.write_json(json_out, {**result, "sha256": sets_read, **runs.provenance(_PACKAGES)})
+        read = {name: one.fingerprint() for name, one in chosen.items()}
+        runs.write_json(json_out, {**result, "sha256": read, **runs.provenance(_PACKAGES)})
     show(result)
+
+
+def _by_name(loaded: Sequence[Dataset]) -> dict[str, Dataset]:
+    """Return each set once; raises DatasetError if two have one name."""
+    found: dict[str, Dataset] = {}
+    for one in loaded:
+        if found.setdefault(one.name, one).fingerprint() != one.fingerprint():
+            raise DatasetError(f"two sets are called {one.name}: rename the files of one")
+    return found
 
 
 def examples(dataset: Dataset, plan: Plan, settings: Settings, progress: Progress) -> list[Example]:
@@ -160,12 +175,12 @@ def measure(found: Sets, plan: Plan) -> Json:
     if not asked:
         raise DatasetError(f"no question is ranked with the weights of {plan.profile}")
     chosen = _only(asked, plan.channels)
-    weights = listwise.fit(list(chosen.values()))
+    weights = fit(chosen, plan)
     shipped = np.array([getattr(plan.profile.shipped, name) for name in plan.channels])
-    left_out = cross_validated(chosen)
+    left_out = cross_validated(chosen, plan)
     return {
         "profile": plan.profile.value,
-        "plan": {"skipped": sorted(plan.skipped), "folds": FOLDS, "seed": plan.seed},
+        "plan": asdict(plan) | {"skipped": sorted(plan.skipped), "folds": FOLDS},
         "weights": dict(zip(plan.channels, weights.tolist(), strict=True)),
         "recall@10": {
             name: _recall(some, weights, shipped, left_out[name], plan.seed)
@@ -200,7 +215,7 @@ def _recall(
 def _without(sets: Sets, plan: Plan, channel: str, before: Mapping[str, Sequence[float]]) -> Json:
     """Return by set what fitting without a channel adds to the recall of what is left out."""
     others = _only(sets, [name for name in plan.channels if name != channel])
-    after = cross_validated(others)
+    after = cross_validated(others, plan)
     return {
         name: asdict(
             statistics.difference(
@@ -211,7 +226,14 @@ def _without(sets: Sets, plan: Plan, channel: str, before: Mapping[str, Sequence
     }
 
 
-def cross_validated(sets: Sets) -> dict[str, list[float]]:
+def fit(sets: Sets, plan: Plan) -> Column:
+    """Return the weights of the sets, each as often as it counts."""
+    return listwise.fit(
+        [some for name, some in sets.items() for _ in range(plan.counts.get(name, 1))]
+    )
+
+
+def cross_validated(sets: Sets, plan: Plan) -> dict[str, list[float]]:
     """Return recall@10 of each question with weights fitted without the talks of its fold.
 
     A talk that two sets ask about is in one fold of both. Raises DatasetError for a single talk.
@@ -221,11 +243,12 @@ def cross_validated(sets: Sets) -> dict[str, list[float]]:
         raise DatasetError("only one conversation: none is left to rank with weights of others")
     folds = {talk: place % FOLDS for place, talk in enumerate(talks)}
     without = {
-        fold: listwise.fit(
-            [
-                [one for one in some if folds[splits.talk(one.group)] != fold]
-                for some in sets.values()
-            ]
+        fold: fit(
+            {
+                name: [one for one in some if folds[splits.talk(one.group)] != fold]
+                for name, some in sets.items()
+            },
+            plan,
         )
         for fold in set(folds.values())
     }

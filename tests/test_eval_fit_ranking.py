@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from eval import listwise, recall
 from eval.datasets import Dataset, DatasetError, own
-from eval.fit_ranking import CHANNELS, DEPTH, Plan, Profile, cross_validated, examples, measure
+from eval.fit_ranking import CHANNELS, DEPTH, Plan, Profile, cross_validated, examples, fit, measure
 from eval.listwise import Example
 from memory_service.settings import load_settings
 
@@ -65,13 +65,13 @@ def test_nothing_is_fitted_where_no_gold_was_found() -> None:
 
 def test_what_is_left_out_is_ranked_with_weights_of_others() -> None:
     turned = [replace(one, features=-one.features) for one in drawn(3, "b")]
-    found = cross_validated({"one": [*drawn(4, "a"), *turned]})["one"]
+    found = cross_validated({"one": [*drawn(4, "a"), *turned]}, PLAN)["one"]
     assert np.mean(found) < DEPTH / 12
 
 
 def test_one_talk_in_two_sets_is_left_out_of_both() -> None:
     with pytest.raises(DatasetError, match="only one conversation"):
-        cross_validated({"one": drawn(5, "conv-26"), "two": drawn(6, "tmd-26")})
+        cross_validated({"one": drawn(5, "conv-26"), "two": drawn(6, "tmd-26")}, PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,35 @@ def test_a_wrong_option_is_explained(options: list[str], complaint: str) -> None
     result = evaluate("fit-ranking", "--profile", "people", *options)
     assert result.exit_code == 2
     assert complaint in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_set_that_is_named_twice_counts_twice(tmp_path: Path) -> None:
+    _, _, *files = write(tmp_path)
+    out = tmp_path / "fit.json"
+    checked("fit-ranking", "--profile", "people", *files, *files, "--json-out", str(out))
+    result = json.loads(out.read_text())
+    assert result["plan"]["counts"] == {"small": 2}
+    assert result["recall@10"]["small"]["questions"] == 4
+
+
+def test_a_count_pulls_the_weights_towards_a_set() -> None:
+    one, other = drawn(7, "a"), drawn(8, "b")
+    sets = {"one": one, "other": [replace(some, features=-some.features) for some in other]}
+    even, more = (
+        mean_recall(one, fit(sets, replace(PLAN, counts={"one": count})).tolist())
+        for count in (1, 5)
+    )
+    assert more > even
+
+
+def test_two_sets_of_one_name_end_in_one_line(tmp_path: Path) -> None:
+    _, _, *files = write(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, _, docs, turns, *questions = write(tmp_path / "other")
+    Path(turns).write_text(Path(turns).read_text().replace("kayak", "canoe"))
+    result = evaluate("fit-ranking", "--profile", "people", *files, docs, turns, *questions)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("fit-ranking: two sets are called small")
 
 
 def test_a_set_of_the_other_kind_ends_in_one_line(tmp_path: Path) -> None:
