@@ -39,8 +39,8 @@ class Weights:
     people on LoCoMo, REALTALK and TMD's questions of content and time, with an assistant on
     BEAM-100K and the project's own set. The features and their lists of words were written while
     looking at these sets, so what they reach on them flatters. What a channel earns on
-    conversations that were not fitted on is in docs/evaluation.md: vectors, words, the speaker and
-    the time most, the others a little or on some sets only.
+    conversations that were not fitted on is in docs/evaluation.md: vectors, words, the speaker, the
+    answer and the time the most, the others little, or on some sets only.
     """
 
     vector: float
