@@ -38,6 +38,7 @@ from memory_service.records import (
     Vector,
 )
 from memory_service.relevance import calls_for_memory
+from memory_service.selection import Selection, outstanding
 from memory_service.turn_log.log import Reader
 from memory_service.vector_cache import ConversationVectors, VectorCache
 
@@ -537,9 +538,13 @@ class Recaller:
         self, search: _Search, query: Query, ranked: Sequence[ranking.Ranked]
     ) -> tuple[list[Hit], list[Considered]]:
         """Read the best turns again under the caller's project, until enough may be recalled."""
-        chosen: list[tuple[ranking.Ranked, Turn]] = []
-        considered: list[Considered] = []
-        said: set[tuple[str, str]] = set()
+        selection = Selection(
+            query.top_k,
+            shared=len(search.scope.members) > 1,
+            bound=outstanding(ranked),
+            # A prompt collapses repetitions itself, and reports them.
+            collapse=not query.relevant_only,
+        )
         for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
             some = ranked[start : start + _HITS_READ_AT_ONCE]
             turns = search.log.turns_by_key(
@@ -547,23 +552,12 @@ class Recaller:
             )
             for one in some:
                 turn = turns.get(one.turn_key)
-                if turn is None or not turn.text:
-                    continue
-                # A prompt collapses repetitions itself, and reports them.
-                words = turn.speaker, " ".join(turn.text.casefold().split())
-                outcome = _outcome(
-                    turn,
-                    query,
-                    repeated=not query.relevant_only and words in said,
-                    full=len(chosen) >= query.top_k,
-                )
-                said.add(words)
-                considered.append(Considered(turn.key, one.score, one.channels, outcome))
-                if outcome == "recalled":
-                    chosen.append((one, turn))
-            if len(chosen) >= query.top_k:
+                if turn is not None and turn.text:
+                    selection.offer(one, turn, _barred(turn, query))
+            if selection.is_full:
                 break
-        return self._as_hits(search, chosen), considered
+        selection.fill_up()
+        return self._as_hits(search, selection.chosen), selection.considered
 
     def _as_hits(self, search: _Search, chosen: Sequence[tuple[ranking.Ranked, Turn]]) -> list[Hit]:
         conversations = search.log.conversations_by_key(
@@ -602,14 +596,11 @@ def _is_relevant(search: _Search, query: Query) -> bool:
     )
 
 
-def _outcome(turn: Turn, query: Query, *, repeated: bool, full: bool) -> Outcome:
+def _barred(turn: Turn, query: Query) -> Outcome | None:
+    """Return why a turn may not be recalled, however good it is."""
     if turn.key in query.exclude:
         return "in_recent_window"
-    if not query.admits(turn):
-        return "filtered"
-    if repeated:
-        return "duplicate"
-    return "below_top_k" if full else "recalled"
+    return None if query.admits(turn) else "filtered"
 
 
 def _query_terms(text: str, scope: Scope) -> list[str]:

@@ -281,8 +281,10 @@ class Hit:
     rank: int
 
 
-Outcome = Literal["recalled", "in_recent_window", "filtered", "duplicate", "below_top_k"]
-"""What became of a turn that was ranked."""
+Outcome = Literal[
+    "recalled", "in_recent_window", "filtered", "duplicate", "over_share", "below_top_k"
+]
+"""What became of a turn that was ranked; `over_share`: its conversation has its share of hits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ LAYERS = (
             *("strict_json", "clock", "items", "analyser", "chunking", "tokens", "ranking"),
             *("messages", "prompt", "relevance", "small_talk", "terminal", "alignment", "echo"),
             *("folding", "summary_prompts", "summary_part"),
-            *("cues", "matching", "reading", "time_expressions", "timeline"),
+            *("cues", "matching", "reading", "selection", "time_expressions", "timeline"),
         ),
         may_import_each_other=True,
     ),
