@@ -123,7 +123,7 @@ class ChatRequest:
         found = [
             one
             for name in ("tools", "functions")
-            for one in (self.body.get(name) or ())
+            for one in _list(self.body.get(name))
             if isinstance(one, Mapping)
         ]
         schema = self.body.get("response_format")
@@ -155,6 +155,11 @@ class ChatRequest:
             body["messages"] = [_without_ours(one) for one in self.messages]
         # What needs no change goes on as it came, to the byte.
         return (self.text if body == self.body else dumps(body)).encode()
+
+
+def _list(value: object) -> Sequence[object]:
+    """Return a list; whatever else a body has in its place is the upstream's to refuse."""
+    return value if isinstance(value, list) else ()
 
 
 def _without_ours(message: Message) -> Message:
