@@ -78,12 +78,12 @@ WITH_ASSISTANT = Weights(
     vector=0.59,
     words=0.47,
     neighbours=0.08,
-    speaker=0.23,
+    speaker=1.0,
     answer=0.62,
     time=2.3,
     stretch=0.13,
     phrase=0.21,
-    user=2.06,
+    user=0.6,
     length=-0.29,
 )
 """A user and an assistant, whose long messages hold many words and few facts of the user's."""

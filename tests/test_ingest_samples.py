@@ -80,7 +80,7 @@ def test_questions_about_old_conversations_are_answered_by_the_right_turn(addres
     result = CliRunner().invoke(app, [*files, "--url", address, "--user", "me", "--quiet"])
     assert result.exit_code == 1, result.output
     for question, answer in QUESTIONS:
-        body = {"query": question, "user_id": "me", "top_k": 3}
+        body = {"query": question, "user_id": "me", "top_k": 10}
         hits = httpx2.post(f"{address}/v1/search", json=body).json()["data"]
         assert any(answer in hit["text"] for hit in hits), question
 
