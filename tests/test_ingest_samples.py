@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from ingest.cli import app
 from memory_service.cli import app as service_app
 
-DATA = os.environ.get("BENCHMARK_DATA")
+DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+EXPORTS = DATA / "exports"
 pytestmark = pytest.mark.skipif(
-    DATA is None, reason="BENCHMARK_DATA names the folder of the samples"
+    not EXPORTS.is_dir(), reason=f"{EXPORTS} is not there: see BENCHMARK_DATA"
 )
-EXPORTS = Path(DATA or ".") / "exports"
 
 # Of each file: conversations read and stored, turns stored, turns skipped by reason, warnings.
 COUNTS: list[tuple[str, int, int, int, dict[str, int], int]] = [
