@@ -248,11 +248,8 @@ class _Growth:
             GROWN if question.user is None else stored.legal_id(self._targets[0]),
             PromptRequest(
                 input=[{"role": "user", "content": question.text}],
-                instructions=None,
-                model=None,
                 token_budget=PROMPT_TOKENS,
                 max_output_tokens=0,
-                tools=(),
                 recent_turns=0,
                 top_k=100,
                 scope="conversation" if question.user is None else "user",

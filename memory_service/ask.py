@@ -36,13 +36,7 @@ def ask(
             target,
             PromptRequest(
                 input=[{"role": "user", "content": question}],
-                instructions=None,
-                model=None,
                 token_budget=token_budget,
-                max_output_tokens=None,
-                tools=(),
-                recent_turns=None,
-                top_k=None,
                 scope=scope,
             ),
         )

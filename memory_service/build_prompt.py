@@ -69,14 +69,14 @@ class PromptRequest:
     """
 
     input: Sequence[Message]
-    instructions: str | None
-    model: str | None
-    token_budget: int | None
-    max_output_tokens: int | None
-    tools: Sequence[Mapping[str, Any]]
-    recent_turns: int | None
-    top_k: int | None
-    scope: ScopeName | None
+    instructions: str | None = None
+    model: str | None = None
+    token_budget: int | None = None
+    max_output_tokens: int | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    recent_turns: int | None = None
+    top_k: int | None = None
+    scope: ScopeName | None = None
     now: int | None = None
     utc_offset_minutes: int | None = None
     system: Sequence[Message] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from memory_service import clock
@@ -119,7 +118,6 @@ class Memory:
             tools=tools,
             recent_turns=recent_turns,
             top_k=top_k,
-            scope=None,
         )
         return self._service.prompts.build(self._project, conversation, request)
 
@@ -130,10 +128,5 @@ class Memory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -262,25 +262,8 @@ class Recaller:
         """Return hits as they were recalled before, without those that were forgotten since."""
         with self._log.read() as log:
             turns = log.turns_by_key(project_key, [one.turn_key for one in stretches])
-            conversations = log.conversations_by_key(
-                project_key, {turn.conversation_key for turn in turns.values()}
-            )
-        kept = [one for one in stretches if one.turn_key in turns]
-        return Recall(
-            [
-                Hit(
-                    turn=turns[one.turn_key],
-                    start=one.start,
-                    end=one.end,
-                    conversation_id=conversations[turns[one.turn_key].conversation_key].id,
-                    user_id=conversations[turns[one.turn_key].conversation_key].user,
-                    score=one.score,
-                    channels=one.channels,
-                    rank=rank,
-                )
-                for rank, one in enumerate(kept, start=1)
-            ]
-        )
+            kept = [(turns[one.turn_key], one) for one in stretches if one.turn_key in turns]
+            return Recall(_as_hits(log, project_key, kept))
 
     def _recall(self, log: Reader, scope: Scope, query: Query, stages: _Stages) -> Recall:
         limit = CANDIDATES_PER_CHANNEL * (_WIDER if query.is_filtered else 1)
@@ -557,29 +540,51 @@ class Recaller:
             if selection.is_full:
                 break
         selection.fill_up()
-        return self._as_hits(search, selection.chosen), selection.considered
+        recalled = self._stretches(search, selection.chosen)
+        return _as_hits(search.log, search.scope.project_key, recalled), selection.considered
 
-    def _as_hits(self, search: _Search, chosen: Sequence[tuple[ranking.Ranked, Turn]]) -> list[Hit]:
-        conversations = search.log.conversations_by_key(
-            search.scope.project_key, {turn.conversation_key for _, turn in chosen}
-        )
+    def _stretches(
+        self, search: _Search, chosen: Sequence[tuple[ranking.Ranked, Turn]]
+    ) -> list[tuple[Turn, RecalledStretch]]:
+        """Return the turns with the stretch of each that matches best."""
         best = [search.best[turn.key] for _, turn in chosen if turn.key in search.best]
-        stretches = {
+        places = {
             place.turn_key: (place.start, place.end) for place in search.log.passage_places(best)
         }
         return [
-            Hit(
-                turn=turn,
-                start=stretches.get(turn.key, (0, len(turn.text)))[0],
-                end=stretches.get(turn.key, (0, len(turn.text)))[1],
-                conversation_id=conversations[turn.conversation_key].id,
-                user_id=conversations[turn.conversation_key].user,
-                score=one.score,
-                channels=one.channels,
-                rank=rank,
+            (
+                turn,
+                RecalledStretch(
+                    turn.key,
+                    *places.get(turn.key, (0, len(turn.text))),
+                    score=one.score,
+                    channels=one.channels,
+                ),
             )
-            for rank, (one, turn) in enumerate(chosen, start=1)
+            for one, turn in chosen
         ]
+
+
+def _as_hits(
+    log: Reader, project_key: int, recalled: Sequence[tuple[Turn, RecalledStretch]]
+) -> list[Hit]:
+    """Return turns of the project with their stretches as hits, in this order."""
+    conversations = log.conversations_by_key(
+        project_key, {turn.conversation_key for turn, _ in recalled}
+    )
+    return [
+        Hit(
+            turn=turn,
+            start=one.start,
+            end=one.end,
+            conversation_id=conversations[turn.conversation_key].id,
+            user_id=conversations[turn.conversation_key].user,
+            score=one.score,
+            channels=one.channels,
+            rank=rank,
+        )
+        for rank, (turn, one) in enumerate(recalled, start=1)
+    ]
 
 
 def _sample(places: Mapping[int, npt.NDArray[np.intp]]) -> dict[int, npt.NDArray[np.intp]]:

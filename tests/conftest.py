@@ -26,6 +26,10 @@ hypothesis_settings.register_profile(
     "long", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 LONG = os.environ.get("MEMORY_SERVICE_TESTS") == "long"
+BENCHMARK_DATA = Path(
+    os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
+"""Public sets and samples; what needs them is skipped where they are not there."""
 hypothesis_settings.load_profile("long" if LONG else "gate")
 
 

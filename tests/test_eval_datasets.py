@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import BENCHMARK_DATA
 
 from eval.datasets import Dataset, DatasetError, jsonl, locomo
 
-DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PUBLISHED = DATA / "raw" / "locomo_dev.json"
+PUBLISHED = BENCHMARK_DATA / "raw" / "locomo_dev.json"
 KNOWN = frozenset({"D1:1", "D1:2", "D2:1", "D11:26", "D30:5"})
 
 
@@ -246,7 +245,7 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path: Path, content: st
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason=f"{PUBLISHED} is not there: see BENCHMARK_DATA")
 def test_both_formats_of_locomo_are_the_same_set() -> None:
     published = locomo.load(PUBLISHED)
-    folder = DATA / "benchmarks"
+    folder = BENCHMARK_DATA / "benchmarks"
     lines = jsonl.load(folder / "locomo.docs.jsonl", folder / "locomo.queries.jsonl")
     assert published.conversations == {
         name: list(turns) for name, turns in lines.conversations.items()

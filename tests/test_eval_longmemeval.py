@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import BENCHMARK_DATA
 from evaluation_set import checked
 
 from eval import official
 from eval.datasets import Dataset, DatasetError, longmemeval
 from eval.run_folder import RunFolder
 
-DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-SAMPLE = DATA / "raw" / "longmemeval_s_sample.json"
+SAMPLE = BENCHMARK_DATA / "raw" / "longmemeval_s_sample.json"
 
 
 def turn(content: str, role: str = "user", **marks: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytrec_eval
-from conftest import LONG
+from conftest import BENCHMARK_DATA, LONG
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.progress import Progress
@@ -30,10 +29,7 @@ from memory_service.records import Matrix
 from memory_service.settings import Settings
 from memory_service.testing import MemoryIndex
 
-BENCHMARKS = (
-    Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    / "benchmarks"
-)
+BENCHMARKS = BENCHMARK_DATA / "benchmarks"
 # The set's name, and the least recall@10 that is promised on it.
 PROMISED = [
     ("locomo", 0.73),

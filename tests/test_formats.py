@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 import pytest
+from conftest import BENCHMARK_DATA
 from reading import EXPORTS, formats_of, read, said, told
 
 from ingest.transcripts import Options, Place
@@ -266,12 +266,9 @@ SAMPLES = {
 }
 
 
-DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
 @pytest.fixture(scope="module")
 def samples() -> Path:
-    folder = DATA / "exports"
+    folder = BENCHMARK_DATA / "exports"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: see BENCHMARK_DATA")
     return folder

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from conftest import BENCHMARK_DATA
 from typer.testing import CliRunner
 
 from ingest.cli import app
 from memory_service.cli import app as service_app
 
-DATA = Path(os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-EXPORTS = DATA / "exports"
+EXPORTS = BENCHMARK_DATA / "exports"
 pytestmark = pytest.mark.skipif(
     not EXPORTS.is_dir(), reason=f"{EXPORTS} is not there: see BENCHMARK_DATA"
 )
