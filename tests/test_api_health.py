@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -61,9 +62,16 @@ def test_the_lag_comes_back_to_nothing_after_writes(address: str, count: int) ->
 
 
 def test_the_documentation_lists_every_route(address: str) -> None:
-    assert "swagger" in httpx2.get(f"{address}/docs").text
     paths = httpx2.get(f"{address}/openapi.json").json()["paths"]
     assert {"/v1/conversations", "/v1/search", "/healthz", "/readyz"} <= set(paths)
+
+
+def test_the_page_of_documentation_loads_nothing_from_elsewhere(address: str) -> None:
+    page = httpx2.get(f"{address}/docs").text
+    loaded = [httpx2.URL(address).join(url) for url in re.findall(r'(?:src|href)="([^"]*)"', page)]
+    assert len(loaded) >= 2
+    assert all(str(url).startswith(address) for url in loaded)
+    assert [url for url in loaded if httpx2.get(url).status_code != 200] == []
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from memory_service import __version__
 from memory_service.api import (
@@ -51,8 +52,13 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
             if opened is None:
                 await anyio.to_thread.run_sync(service.close)
 
-    app = FastAPI(
-        title="memory_service", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+    # FastAPI's own page loads its script from another host: blank on a machine that is offline.
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="memory_service",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
     )
     errors.install(app)
     for room in (conversations, items, summaries, recall, chat, users, health):
