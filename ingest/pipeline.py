@@ -189,6 +189,8 @@ class Ingestion:
     def _store(self, batch: Sequence[_Checked]) -> None:
         outcomes: list[Outcome | None] = []
         problems: list[tuple[Place, str]] = []
+        for transcript, items in batch:
+            self._sink.prepare(transcript, items)
         with self._sink.together():
             for transcript, items in batch:
                 try:

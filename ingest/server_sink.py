@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
@@ -17,7 +17,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from ingest.runs import Run
+from ingest.runs import Ready, Run
 from ingest.sinks import check_user
 from ingest.transcripts import BadRecord, Transcript
 from memory_service.errors import Conflict, NotFound, ServiceError, StartupError
@@ -49,6 +49,9 @@ class ServerSink:
     def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self._client.close()
+
+    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
+        """Do nothing: the server does that."""
 
     def together(self) -> AbstractContextManager[None]:
         """Do nothing more than the block does: each request is durable when it is answered."""

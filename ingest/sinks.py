@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, Self
 
-from ingest.runs import Run
+from ingest.runs import Ready, Run, runs
 from ingest.transcripts import BadRecord, Transcript
 from memory_service import clock
 from memory_service.analyser import load_detector
 from memory_service.items import check_id, check_metadata
-from memory_service.remember import Attempt, Below, NewConversation
+from memory_service.records import NewTurn
+from memory_service.remember import Attempt, Below, NewConversation, Plan
 from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 from memory_service.turn_log.log import FILE_NAME
@@ -23,6 +24,9 @@ _POLL_SECONDS = 0.05
 
 class Sink(Protocol):
     """Stores conversations; what is stored already is found again by its ids."""
+
+    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
+        """Work out ahead of `together` what needs no transaction."""
 
     def together(self) -> AbstractContextManager[None]:
         """Make what is stored in the block durable at its end, all of it at once if that helps."""
@@ -55,6 +59,7 @@ class LocalSink:
         self._project = project
         self._stack = ExitStack()
         self._new: NewConversation | None = None
+        self._plans: dict[str, tuple[Sequence[NewTurn], Plan]] = {}
 
     def __enter__(self) -> Self:
         """Open the folder; raises StartupError if a server holds it."""
@@ -71,6 +76,18 @@ class LocalSink:
         """Close the folder."""
         self._stack.close()
 
+    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
+        """Cut, embed and analyse the first turns of a conversation that is not there yet.
+
+        In the transaction the indexer would wait for that, and have all its work to do at the end.
+        """
+        with self._service.log.read() as log:
+            found = log.conversation(self._key, transcript.id)
+        first = next(runs(items), None)
+        if found is None and first is not None:
+            turns = [item.turn for item in first.items]
+            self._plans[transcript.id] = turns, self._service.remember.plan(turns)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Make one transaction of the block.
@@ -79,6 +96,7 @@ class LocalSink:
         """
         with self._service.log.together():
             yield
+        self._plans.clear()
         self._service.indexer.wake()
 
     def begin(self, transcript: Transcript) -> bool:
@@ -107,7 +125,10 @@ class LocalSink:
         if self._new is not None:
             # A transaction for the conversation and one for its turns take half as long again.
             first = [] if run.gap_before else turns
-            self._service.remember.create_conversation(self._key, self._new, first, _NO_RETRY)
+            planned, plan = self._plans.pop(conversation_id, ((), None))
+            self._service.remember.create_conversation(
+                self._key, self._new, first, _NO_RETRY, plan if planned == first else None
+            )
             self._new = None
             if first:
                 return len(first)
@@ -164,6 +185,9 @@ class DrySink:
     def __exit__(self, *_: object) -> None:
         """Close the log."""
         self._stack.close()
+
+    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
+        """Do nothing."""
 
     def together(self) -> AbstractContextManager[None]:
         """Do nothing more than the block does."""

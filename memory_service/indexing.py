@@ -223,9 +223,10 @@ class Indexer:
         by_conversation: dict[int, list[QueuedPassage]] = {}
         for change in changes:
             by_conversation.setdefault(change.conversation_key or 0, []).append(change)
+        collections = self._placement.of(by_conversation)
         by_collection: dict[int, list[QueuedPassage]] = {}
         for conversation_key, some in by_conversation.items():
-            collection = self._placement.of(conversation_key)
+            collection = collections.get(conversation_key)
             if collection is None:
                 self._finish(some)
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from memory_service.interfaces import TurnLog
 from memory_service.records import Collection
 from memory_service.turn_log.log import Writer
@@ -14,16 +16,24 @@ class Placement:
         self._log = log
         self._capacity = capacity
 
-    def of(self, conversation_key: int) -> Collection | None:
-        """Return the collection of a conversation, placing or moving it first if needed."""
+    def of(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
+        """Return the collections of conversations, placing or moving them first if needed.
+
+        A conversation that was deleted meanwhile has none. All are placed in one transaction: a
+        batch of an import is of a dozen new conversations, and each flush waits for the disk.
+        """
         with self._log.read() as log:
-            placed = log.placement(conversation_key)
-            if placed is not None and (
-                placed.conversation_key is not None or placed.vectors <= self._capacity
-            ):
-                return placed
-        with self._log.write() as log:
-            return self._place(log, conversation_key)
+            found = {key: log.placement(key) for key in conversation_keys}
+        homeless = [key for key, placed in found.items() if not self._has_room(placed)]
+        if homeless:
+            with self._log.write() as log:
+                found.update((key, self._place(log, key)) for key in homeless)
+        return {key: placed for key, placed in found.items() if placed is not None}
+
+    def _has_room(self, placed: Collection | None) -> bool:
+        return placed is not None and (
+            placed.conversation_key is not None or placed.vectors <= self._capacity
+        )
 
     def _place(self, log: Writer, conversation_key: int) -> Collection | None:
         owner = log.project_of_conversation(conversation_key)

@@ -96,7 +96,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """The work done before the transaction: the language, and the passages of each new turn."""
 
     language: str | None
@@ -120,10 +120,14 @@ class Remember:
         new: NewConversation,
         turns: Sequence[NewTurn],
         attempt: Attempt,
+        plan: Plan | None = None,
     ) -> Stored:
-        """Make a conversation with its first turns; raises Conflict when its id is taken."""
+        """Make a conversation with its first turns; raises Conflict when its id is taken.
+
+        `plan` is that of these turns, if it was made before.
+        """
         _check_ids(turns)
-        plan = self._plan(None, turns, sample="")
+        plan = plan or self.plan(turns)
         with self._log.write() as log:
             done = self._done_before(log, project_key, attempt)
             if done is None and new.id is not None:
@@ -138,6 +142,13 @@ class Remember:
             self._remember(log, project_key, attempt, conversation, stored)
         self._on_stored()
         return Stored(conversation, stored, len(stored))
+
+    def plan(self, turns: Sequence[NewTurn]) -> Plan:
+        """Return what `create_conversation` works out of its turns before it writes.
+
+        For callers that join several transactions: what is worked out in them keeps others waiting.
+        """
+        return self._plan(None, turns, sample="")
 
     def append(
         self,
@@ -267,7 +278,7 @@ class Remember:
         project_key: int,
         conversation: Conversation,
         turns: Sequence[NewTurn],
-        plan: _Plan,
+        plan: Plan,
         parent: Turn | None,
         *,
         gap_before: bool,
@@ -305,7 +316,7 @@ class Remember:
         )
         return grown, stored
 
-    def _plan(self, language: str | None, turns: Sequence[NewTurn], sample: str) -> _Plan:
+    def _plan(self, language: str | None, turns: Sequence[NewTurn], sample: str) -> Plan:
         if language is None:
             language = _language_of(sample, turns)
         cut = [
@@ -329,7 +340,7 @@ class Remember:
             passages.setdefault(turn.id, []).append(
                 Passage(number, window.start, window.end, tuple(terms(text, language)), vector)
             )
-        return _Plan(language, passages)
+        return Plan(language, passages)
 
     def _analyse_again(self, log: Writer, conversation: Conversation, language: str) -> None:
         """Make the terms of the few turns stored before the language was known anew."""

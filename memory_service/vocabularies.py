@@ -30,6 +30,7 @@ from memory_service.tokens import (
     count_in_slices,
     well_formed,
 )
+from memory_service.word_pieces import WordPieces
 
 ENCODINGS: Final = ("o200k_base", "cl100k_base")
 DOWNLOAD_TIMEOUT_S: Final = 10.0
@@ -102,7 +103,8 @@ def open_offline_counter() -> OfflineCounter:
     tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
     # Else "</s>" in a user's text is one token, though an upstream counts it as three.
     tokenizer.encode_special_tokens = True
-    return OfflineCounter(lambda text: len(tokenizer.encode(text, add_special_tokens=False)))
+    pieces = WordPieces(lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
+    return OfflineCounter(lambda text: len(pieces.ids(text)))
 
 
 def _open(encoding: str, cache_dir: Path | None, fetch: Fetch | None) -> TokenCounter:

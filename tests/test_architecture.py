@@ -34,8 +34,16 @@ LAYERS = (
         (
             *("strict_json", "clock", "items", "analyser", "chunking", "tokens", "ranking"),
             *("messages", "prompt", "relevance", "small_talk", "terminal", "alignment", "echo"),
-            *("folding", "summary_prompts", "summary_part"),
-            *("cues", "matching", "reading", "selection", "time_expressions", "timeline"),
+            *("folding", "summary_prompts", "summary_part", "word_pieces"),
+            *(
+                "word_pieces",
+                "cues",
+                "matching",
+                "reading",
+                "selection",
+                "time_expressions",
+                "timeline",
+            ),
         ),
         may_import_each_other=True,
     ),

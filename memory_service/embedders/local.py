@@ -19,6 +19,7 @@ from tokenizers import Encoding, Tokenizer
 
 from memory_service.errors import StartupError
 from memory_service.records import Matrix, Vector
+from memory_service.word_pieces import WordPieces
 
 _PACKAGE = "wordllama"
 _WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
@@ -53,6 +54,7 @@ class LocalEmbedder:
         self._tokenizer.no_truncation()
         # It would remember whole texts, up to 100 MB of them, and not be faster for it.
         self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
+        self._pieces = WordPieces(lambda text: self._encode([text])[0].ids)
         (weights,) = load_file(package_file(_WEIGHTS)).values()
         self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
         self._words = _WordTable(self.dimension)
@@ -61,8 +63,8 @@ class LocalEmbedder:
         """Return the mean vector of each text's tokens, or None where there are none."""
         # One text at a time stays in the processor's cache: 17 times as fast as all at once.
         sums = [
-            self._weights.take(encoding.ids, axis=0).sum(axis=0) if encoding.ids else None
-            for encoding in self._encode(texts)
+            self._weights.take(ids, axis=0).sum(axis=0) if ids else None
+            for ids in map(self._pieces.ids, texts)
         ]
         filled = [one for one in sums if one is not None]
         unit = iter(_unit(np.stack(filled)) if filled else ())

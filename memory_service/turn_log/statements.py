@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,13 @@ T = TypeVar("T")
 
 MAX_PARAMETERS = 900
 """Keys in one IN list; SQLite's oldest limit on parameters is 999."""
+
+_ROWS_AT_ONCE = 100
+"""Rows of a plain insertion, of at most nine columns (see MAX_PARAMETERS).
+
+With one row at a time the driver lets go of Python's lock and takes it again for each: 93 µs for
+the postings of a turn, instead of 51.
+"""
 
 
 def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
@@ -91,20 +99,29 @@ class Statements:
         """
         if not rows:
             return
-        statement, by_position = _plain_insert(table, columns, self._connection.dialect)
-        self._connection.exec_driver_sql(
-            statement,
-            list(rows) if by_position else [dict(zip(columns, row, strict=True)) for row in rows],
-        )
+        dialect = self._connection.dialect
+        one, by_position = _plain_insert(table, columns, dialect, 1)
+        if not by_position:
+            named = [dict(zip(columns, row, strict=True)) for row in rows]
+            self._connection.exec_driver_sql(one, named)
+            return
+        many, _ = _plain_insert(table, columns, dialect, _ROWS_AT_ONCE)
+        whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+        for start in range(0, whole, _ROWS_AT_ONCE):
+            some = chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])
+            self._connection.exec_driver_sql(many, tuple(some))
+        if whole < len(rows):
+            self._connection.exec_driver_sql(one, list(rows[whole:]))
 
 
 @cache
 def _plain_insert(
-    table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect
+    table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect, rows: int
 ) -> tuple[str, bool]:
-    """Return the statement in the driver's own language, and whether it counts parameters."""
+    """Return the driver's statement for so many rows, and whether it counts its parameters."""
     compiled = sa.insert(table).compile(dialect=dialect, column_keys=list(columns))
-    return str(compiled), bool(compiled.positional)
+    into, values, row = str(compiled).partition("VALUES ")
+    return into + values + ", ".join([row] * rows), bool(compiled.positional)
 
 
 def batches(values: Iterable[T], size: int = MAX_PARAMETERS) -> Iterable[list[T]]:
