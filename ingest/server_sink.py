@@ -21,9 +21,11 @@ from ingest.runs import Ready, Run
 from ingest.sinks import check_user
 from ingest.transcripts import BadRecord, Transcript
 from memory_service.errors import Conflict, NotFound, ServiceError, StartupError
+from memory_service.openai_client import retry_after
 from memory_service.strict_json import dumps
 
 _TRIES = 6
+_LONGEST_WAIT_SECONDS = 300.0
 _RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -111,7 +113,7 @@ class ServerSink:
         except httpx2.TransportError as error:
             raise _TryAgain(f"The server does not answer: {error}.") from error
         if response.status_code in _RETRIED_STATUSES:
-            raise _TryAgain(_message(response), response.headers.get("retry-after"))
+            raise _TryAgain(_message(response), retry_after(response.headers))
         if response.status_code in (401, 403):
             raise StartupError(f"{_message(response)} Give a key with --api-key.")
         if response.status_code == 404:
@@ -126,16 +128,16 @@ class ServerSink:
 class _TryAgain(ServiceError):
     """A failure that may pass."""
 
-    def __init__(self, message: str, retry_after: str | None = None) -> None:
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after_seconds = retry_after_seconds
 
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, _TryAgain) else None
-    if asked is not None and asked.isascii() and asked.isdigit():
-        return min(float(asked), 60.0)
+    asked = error.retry_after_seconds if isinstance(error, _TryAgain) else None
+    if asked is not None:
+        return min(asked, _LONGEST_WAIT_SECONDS)
     return wait_exponential_jitter(initial=0.5, max=20)(state)
 
 

@@ -1,17 +1,15 @@
 """The process that owns Chroma's folder.
 
 Chroma's writes hold the interpreter's lock (256 vectors for about 0.1 s); here they stall nobody
-else. Requests come on standard input as pickles with their length in front, from the one
-parent, and answers leave on standard output in the same form. The child ends with its input.
+else. Requests come on standard input from the one parent, and answers leave on standard output. The
+child ends with its input.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import pickle
 import signal
-import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -23,37 +21,15 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from memory_service.chroma_index import ChromaIndex
+from memory_service.chroma_wire import WRITES, receive, send
 from memory_service.errors import ServiceError, VectorIndexDown
 
-_LENGTH = struct.Struct(">Q")
 _QUERY_THREADS = 2
 _NICENESS = 5
-WRITES = frozenset({"upsert", "delete", "drop", "compact"})
-"""What one thread does in the order it comes; all else may overtake it."""
 # A parent that was killed leaves a child that finishes its batch; its successor waits for it.
 _LOCK_SECONDS = 50.0
 # glibc's mallopt: fill memory with this byte when it is handed out, and with its complement before.
 _M_PERTURB, _FILLING = -6, 0x5A
-
-
-def send(stream: IO[bytes], value: Any) -> None:
-    """Write one value, whole."""
-    content = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(content)) + content)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Any:
-    """Read one value; raises EOFError at the end of the stream."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    (length,) = _LENGTH.unpack(head)
-    content = stream.read(length)
-    if len(content) < length:
-        raise EOFError
-    # The other end is this program: the parent that started the child, or the child it started.
-    return pickle.loads(content)  # noqa: S301
 
 
 def main() -> None:

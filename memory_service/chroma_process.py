@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from memory_service.chroma_child import WRITES, receive, send
+from memory_service.chroma_wire import WRITES, receive, send
 from memory_service.errors import VectorIndexDown
 from memory_service.records import Matrix, Vector
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-KNOWN_CHUNKS = 32_768
-"""About 8 MB when full."""
+KNOWN_CHUNKS = 16_384
+"""About 4 MB when full."""
 MAX_KNOWN_CHARS = 32
 
 # The blank before a word is left out of its chunk: the tokenizer puts one in front of any text.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -49,7 +51,10 @@ LAYERS = (
     ),
     Layer("configuration", ("settings", "logs")),
     Layer("turn log", ("turn_log",), may_import_each_other=True),
-    Layer("checks and files of vendors", ("embedders.checks", "openai_client", "chroma_files")),
+    Layer(
+        "checks and files of vendors",
+        ("embedders.checks", "openai_client", "chroma_files", "chroma_wire"),
+    ),
     Layer(
         "adapters",
         (
@@ -58,7 +63,7 @@ LAYERS = (
         ),
     ),
     Layer("interfaces", ("interfaces",)),
-    Layer("process of an adapter", ("chroma_child", "chroma_process"), may_import_each_other=True),
+    Layer("process of an adapter", ("chroma_child", "chroma_process")),
     Layer("cache", ("conversation_cache",)),
     Layer("behind the use cases", ("vector_cache", "path_cache", "later")),
     Layer("states and traces", ("prompt_states", "traces")),
@@ -277,3 +282,9 @@ def test_no_test_sleeps_or_mocks(path: Path) -> None:
     assert not [one for one in imports(tree) if within(one.target, ("unittest", "mock"))]
     calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not {"sleep", "time.sleep", "asyncio.sleep"} & set(calls)
+
+
+@pytest.mark.parametrize("module", ["memory_service.server", "ingest.cli"])
+def test_the_process_beside_chromas_does_not_import_it(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('chromadb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -302,3 +303,16 @@ def test_both_spellings_of_the_date_in_the_public_samples_are_the_same_times(
         for path in sorted((samples / "whatsapp").iterdir())
     )
     assert plain == bracketed
+
+
+@pytest.mark.parametrize("parent", [{}, [], 7, None], ids=str)
+def test_a_parent_that_is_no_id_is_the_message_before(tmp_path: Path, parent: object) -> None:
+    messages = [
+        {"uuid": "one", "sender": "human", "text": "Which boat?"},
+        {"uuid": "two", "sender": "assistant", "text": "Osprey.", "parent_message_uuid": "one"},
+        {"uuid": "three", "sender": "human", "text": "Whose?", "parent_message_uuid": parent},
+    ]
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"uuid": "talk", "chat_messages": messages}]))
+    items = read(path, "claude_ai").items
+    assert [item.parent for item in items] == [None, items[0].id, items[1].id]

@@ -196,6 +196,18 @@ def test_export_ingest_export_is_identical(
     assert ingest_elsewhere(path) == before
 
 
+def test_a_copy_under_another_id_has_new_ids_and_can_be_found(
+    history: Path, tmp_path: Path
+) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy.jsonl"
+    ingest(history, "--data-dir", data)
+    copy.write_text(export(data).replace('"conv_', '"copy_'))
+    result = ingest(copy, "--data-dir", data, "--json")
+    assert report(result)["turns"]["stored"] == 5
+    verified = CliRunner().invoke(service_app, ["verify", "--data-dir", str(data)])
+    assert verified.exit_code == 0, verified.output
+
+
 @given(st.data())
 def test_runs_hold_every_item_once_with_its_parent_stored_before(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 30))

@@ -119,10 +119,11 @@ def _nodes(messages: Sequence[Mapping[str, Any]], options: Options) -> list[Node
         own = given if seen[given] == 1 else f"{given} {seen[given]}"
         chains.append(_chain(own, message, options))
     ends = {chain[0].id: chain[-1].id for chain in chains}
-    branched = any(message.get("parent_message_uuid") in ends for message in messages)
-    for before, chain, message in zip(chains, chains[1:], messages[1:], strict=False):
-        parent = message.get("parent_message_uuid") if branched else None
-        chain[0].parent = before[-1].id if parent is None else ends.get(str(parent))
+    parents = [_first_text(message, "parent_message_uuid") for message in messages]
+    branched = any(parent in ends for parent in parents)
+    for before, chain, parent in zip(chains, chains[1:], parents[1:], strict=False):
+        hangs_on = branched and parent is not None
+        chain[0].parent = ends.get(str(parent)) if hangs_on else before[-1].id
     return [node for chain in chains for node in chain]
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from chromadb.utils.embedding_functions import known_embedding_functions
-
 from memory_service.embedders.checks import (
     PROBE,
     Limits,
@@ -137,6 +135,11 @@ def name_of(function: str, config: Mapping[str, Any]) -> str:
 
 
 def _build(function: str, config: Mapping[str, Any]) -> Any:
+    # At the top it would take 29 MB of each process that has another embedder.
+    from chromadb.utils.embedding_functions import (  # noqa: PLC0415
+        known_embedding_functions,
+    )
+
     known = known_embedding_functions.get(function)
     if known is None:
         raise StartupError(
