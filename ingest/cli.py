@@ -239,12 +239,12 @@ def _zone(name: str) -> tzinfo:
 def _time(text: str, zone: tzinfo, option: str, *, end_of_day: bool = False) -> int:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        if end_of_day and len(text) <= len("2024-05-31"):
+            found += timedelta(days=1)
+    except (ValueError, OverflowError) as error:
         raise StartupError(
             f"{option}: {text!r} is no date or time such as 2024-05-31 or 2024-05-31T18:00."
         ) from error
-    if end_of_day and len(text) <= len("2024-05-31"):
-        found += timedelta(days=1)
     aware = found if found.tzinfo else found.replace(tzinfo=zone)
     return round(aware.timestamp() * MICROSECONDS)
 

@@ -235,6 +235,7 @@ class _Elements:
             yield from self._of_array()
         else:
             yield from self._of_object(match.start(1))
+        yield from self._beyond()
 
     def _of_array(self) -> Iterator[bytes | str]:
         """Yield the elements of the array whose opening bracket was passed."""
@@ -248,6 +249,7 @@ class _Elements:
             yield from self._recorded()
             if not whole:
                 break
+        self._position = len(self._data)
         yield "ends in the middle: the file is not whole"
 
     def _of_object(self, start: int) -> Iterator[bytes | str]:
@@ -266,7 +268,16 @@ class _Elements:
                 yield from self._of_array()
             elif not self._pass_value():
                 break
+        self._position = len(self._data)
         yield "ends in the middle: the file is not whole"
+
+    def _beyond(self) -> Iterator[str]:
+        """Say so if the file goes on after its value, as two exports in one file do."""
+        while not self._data[self._position :].strip(_SPACE):
+            self._position = len(self._data)
+            if not self._read_on():
+                return
+        yield "goes on after the end of its JSON; that is not read"
 
     def _pass_value(self) -> bool:
         """Go past the value whose opening bracket was passed; return whether it ends."""

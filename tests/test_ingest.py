@@ -28,6 +28,7 @@ from ingest.cli import app
 from ingest.progress import progress
 from ingest.runs import Ready, runs
 from memory_service.cli import app as service_app
+from memory_service.errors import StartupError
 from memory_service.server import running
 from memory_service.settings import Settings
 
@@ -123,6 +124,18 @@ def test_what_is_no_known_format_exits_2_and_names_them(content: str, tmp_path: 
     result = ingest(path, "--data-dir", tmp_path / "data")
     assert result.exit_code != 0
     assert "messages" in str(result.exception)
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.parametrize("text", ["yesterday", "2024-02-30", "0000-01-01", "99999-01-01"])
+def test_what_is_no_time_is_one_message(history: Path, option: str, text: str) -> None:
+    result = ingest(history, option, text)
+    assert isinstance(result.exception, StartupError)
+    assert option in str(result.exception)
+
+
+def test_the_calendars_last_day_has_no_next_and_is_one_message(history: Path) -> None:
+    assert isinstance(ingest(history, "--until", "9999-12-31").exception, StartupError)
 
 
 def test_a_line_that_is_not_utf8_spoils_only_itself(history: Path, tmp_path: Path) -> None:

@@ -127,6 +127,25 @@ def test_a_file_that_ends_too_soon_gives_what_is_whole(tmp_path: Path) -> None:
     assert "the file is not whole" in warn.text
 
 
+@pytest.mark.parametrize("more", [b' [{"x": 2}]', b"\n" * 300_000 + b"}", b"x"])
+@pytest.mark.parametrize("text", [b'[{"x": 1}]', b'{"in": [{"x": 1}]}'])
+def test_a_file_that_goes_on_after_its_end_is_a_warning(
+    tmp_path: Path, text: bytes, more: bytes
+) -> None:
+    warn = Warnings()
+    assert values(tmp_path / "a.json", text + more, warn, under=("in",)) == [{"x": 1}]
+    assert "goes on after the end" in warn.text
+
+
+@pytest.mark.parametrize("text", [b'[{"x": 1}]\n' + b" " * 300_000, b'[{"x": 1}, "'])
+def test_blanks_after_the_end_are_none_and_a_file_that_is_cut_does_not_go_on(
+    tmp_path: Path, text: bytes
+) -> None:
+    warn = Warnings()
+    assert values(tmp_path / "a.json", text, warn) == [{"x": 1}]
+    assert "goes on" not in warn.text
+
+
 @pytest.mark.parametrize(
     "bad", [b'{"id": 2, "title": "b", "x": {', b'{"id": 2, "title": "b", "x": [}']
 )
