@@ -70,7 +70,11 @@ def fill(
     before = [] if system is None else [{"role": "system", "content": system}]
     said = [{"role": "user", "content": question.text}]
     fixed = fixed_parts(before, said, [], Budget(budget, 0), counter)
-    hits = [_as_hit(one, key) for key, one in enumerate(found, start=1)]
+    places = list(dict.fromkeys(one.turn.conversation for one in found))
+    hits = [
+        _as_hit(one, key, places.index(one.turn.conversation))
+        for key, one in enumerate(found, start=1)
+    ]
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     while True:
         messages = [*before, *with_recalled(said, chosen)]
@@ -108,10 +112,10 @@ def short_answer(question: Question) -> str | None:
     return written
 
 
-def _as_hit(found: Found, key: int) -> records.Hit:
+def _as_hit(found: Found, key: int, place: int) -> records.Hit:
     """Return what the assembly quotes; `key` orders turns of one time as they were found."""
     return records.Hit(
-        turn=_as_record(found.turn, key),
+        turn=_as_record(found.turn, key, place),
         start=found.start,
         end=found.end,
         conversation_id=found.turn.conversation,
@@ -122,13 +126,13 @@ def _as_hit(found: Found, key: int) -> records.Hit:
     )
 
 
-def _as_record(turn: Turn, key: int) -> records.Turn:
+def _as_record(turn: Turn, key: int, place: int) -> records.Turn:
     moment = round(turn.time.timestamp() * records.MICROSECONDS)
     offset = turn.time.utcoffset()
     return records.Turn(
         key=key,
         id=turn.id,
-        conversation_key=0,
+        conversation_key=place,
         seq=key,
         parent_key=None,
         unit_key=None,

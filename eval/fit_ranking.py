@@ -1,9 +1,9 @@
 """`python -m eval fit-ranking`: the ranking's weights, fitted to sets, beside the shipped ones.
 
 A set is stored in the real service, and its questions are asked; what the ranking was given for
-each is kept. The weights are fitted to all questions, which flatters them, and to all conversations
-but a fifth, in turn, whose questions are then ranked with weights that never saw them. The table
-that `memory_service/ranking.py` holds was made so: print, round, paste, run again.
+each is kept. The weights are fitted to the questions about the conversations that may be tuned on
+(`eval.splits`), and rank those about the others, which they never saw. The table that
+`memory_service/ranking.py` holds was made so: print, round, paste, run again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from eval.console import complain, input_file, output_file, progress_bar
 from eval.datasets import Dataset, DatasetError, Question, jsonl, own
 from eval.listwise import Column, Example
 from eval.recall import ADVERSARIAL
+from eval.splits import SIDES
 from memory_service import logs, ranking
 from memory_service.errors import ServiceError
 from memory_service.ranking import Candidate, Part, Ranked, Weights
@@ -35,7 +36,6 @@ from memory_service.settings import Settings, load_settings
 from memory_service.terminal import harmless, stdout
 
 DEPTH = 10
-FOLDS = 5
 CHANNELS = tuple(one.name for one in fields(Weights))
 
 _PACKAGES = ("memory_service", "numpy", "wordllama")
@@ -170,24 +170,31 @@ def example(group: str, candidates: Sequence[Candidate], gold: AbstractSet[int])
 
 
 def measure(found: Sets, plan: Plan) -> Json:
-    """Return the weights, what they reach, and what is lost without each of the channels."""
+    """Return the weights, what they reach, and what is lost without each of the channels.
+
+    Raises DatasetError where no question is about a conversation that may be tuned on.
+    """
     asked = {name: some for name, some in found.items() if some}
     if not asked:
         raise DatasetError(f"no question is ranked with the weights of {plan.profile}")
     chosen = _only(asked, plan.channels)
     weights = fit(chosen, plan)
     shipped = np.array([getattr(plan.profile.shipped, name) for name in plan.channels])
-    left_out = cross_validated(chosen, plan)
     return {
         "profile": plan.profile.value,
-        "plan": asdict(plan) | {"skipped": sorted(plan.skipped), "folds": FOLDS},
+        "plan": asdict(plan) | {"skipped": sorted(plan.skipped)},
         "weights": dict(zip(plan.channels, weights.tolist(), strict=True)),
         "recall@10": {
-            name: _recall(some, weights, shipped, left_out[name], plan.seed)
+            name: {one: _recall(of_side(some, one), weights, shipped, plan.seed) for one in SIDES}
             for name, some in chosen.items()
         },
-        "without": {one: _without(asked, plan, one, left_out) for one in plan.channels},
+        "without": {one: _without(asked, plan, one, weights) for one in plan.channels},
     }
+
+
+def of_side(some: Sequence[Example], side: splits.Side) -> list[Example]:
+    """Return the examples about the conversations of one side."""
+    return [one for one in some if splits.side(one.group) == side]
 
 
 def _only(sets: Sets, channels: Sequence[str]) -> Sets:
@@ -199,84 +206,69 @@ def _only(sets: Sets, channels: Sequence[str]) -> Sets:
     }
 
 
-def _recall(
-    some: Sequence[Example], weights: Column, shipped: Column, left_out: Sequence[float], seed: int
-) -> Json:
-    """Return the number of a set's questions, and the intervals of three ways to weigh."""
+def _recall(some: Sequence[Example], weights: Column, shipped: Column, seed: int) -> Json:
+    """Return the number of questions and, if there are any, the intervals of two ways to weigh."""
+    if not some:
+        return {"questions": 0}
     values = {
         "fitted": [one.recall(weights, DEPTH) for one in some],
-        "left_out": left_out,
         "shipped": [one.recall(shipped, DEPTH) for one in some],
     }
     spread = statistics.intervals(values, [one.group for one in some], seed=seed)
     return {"questions": len(some)} | {key: asdict(one) for key, one in spread.items()}
 
 
-def _without(sets: Sets, plan: Plan, channel: str, before: Mapping[str, Sequence[float]]) -> Json:
-    """Return by set what fitting without a channel adds to the recall of what is left out."""
+def _without(sets: Sets, plan: Plan, channel: str, weights: Column) -> Json:
+    """Return by set what fitting without a channel adds to the recall of what is held back."""
+    whole = _only(sets, plan.channels)
     others = _only(sets, [name for name in plan.channels if name != channel])
-    after = cross_validated(others, plan)
-    return {
-        name: asdict(
-            statistics.difference(
-                after[name], before[name], [one.group for one in some], seed=plan.seed
+    fewer = fit(others, plan)
+    found = {}
+    for name in sets:
+        before, after = of_side(whole[name], "held_back"), of_side(others[name], "held_back")
+        if before:
+            difference = statistics.difference(
+                [one.recall(fewer, DEPTH) for one in after],
+                [one.recall(weights, DEPTH) for one in before],
+                [one.group for one in before],
+                seed=plan.seed,
             )
-        )
-        for name, some in others.items()
-    }
+            found[name] = asdict(difference)
+    return found
 
 
 def fit(sets: Sets, plan: Plan) -> Column:
-    """Return the weights of the sets, each as often as it counts."""
-    return listwise.fit(
-        [some for name, some in sets.items() for _ in range(plan.counts.get(name, 1))]
-    )
+    """Return the weights of what may be tuned on in the sets, each as often as it counts.
 
-
-def cross_validated(sets: Sets, plan: Plan) -> dict[str, list[float]]:
-    """Return recall@10 of each question with weights fitted without the talks of its fold.
-
-    A talk that two sets ask about is in one fold of both. Raises DatasetError for a single talk.
+    Raises DatasetError if there is nothing of that kind.
     """
-    talks = sorted({splits.talk(one.group) for some in sets.values() for one in some})
-    if len(talks) < 2:
-        raise DatasetError("only one conversation: none is left to rank with weights of others")
-    folds = {talk: place % FOLDS for place, talk in enumerate(talks)}
-    without = {
-        fold: fit(
-            {
-                name: [one for one in some if folds[splits.talk(one.group)] != fold]
-                for name, some in sets.items()
-            },
-            plan,
-        )
-        for fold in set(folds.values())
-    }
-    return {
-        name: [one.recall(without[folds[splits.talk(one.group)]], DEPTH) for one in some]
-        for name, some in sets.items()
-    }
+    tuned_on = {name: of_side(some, "tuned_on") for name, some in sets.items()}
+    if not any(tuned_on.values()):
+        raise DatasetError("no question is about a conversation that may be tuned on")
+    return listwise.fit(
+        [some for name, some in tuned_on.items() for _ in range(plan.counts.get(name, 1))]
+    )
 
 
 def show(result: Json) -> None:
     """Print the weights, what they reach, and what is lost without a channel."""
     shipped = Profile(result["profile"]).shipped
     weights = Table("channel", title=f"Weights: {result['profile']}")
-    without = Table("channel", title="Change of recall@10, left out, if fitted without")
-    recall = Table(
-        "set", title="recall@10", caption="left out: each conversation with weights of others"
-    )
+    without = Table("channel", title="Change of recall@10, held back, if fitted without")
+    recall = Table("set", "side", title="recall@10", caption="fitted to what is tuned_on alone")
     _add_numbers(weights, "fitted", "shipped")
-    _add_numbers(without, *map(harmless, result["recall@10"]))
-    _add_numbers(recall, "questions", "fitted", "left out", "shipped")
+    sets = [name for name, part in result["recall@10"].items() if part["held_back"]["questions"]]
+    _add_numbers(without, *map(harmless, sets))
+    _add_numbers(recall, "questions", "fitted", "shipped")
     for name, weight in result["weights"].items():
         weights.add_row(name, f"{weight:.2f}", f"{getattr(shipped, name):.2f}")
-    for name, sets in result["without"].items():
-        without.add_row(name, *(_with_interval(part, "+") for part in sets.values()))
-    for name, part in result["recall@10"].items():
-        numbers = [_with_interval(part[key]) for key in ("fitted", "left_out", "shipped")]
-        recall.add_row(harmless(name), f"{part['questions']:,}", *numbers)
-    stdout().print(weights, recall, without)
+    for name, found in result["without"].items():
+        without.add_row(name, *(_with_interval(found[one], "+") for one in sets))
+    for name, sides in result["recall@10"].items():
+        for side, part in sides.items():
+            numbers = [_with_interval(part[key]) for key in ("fitted", "shipped") if key in part]
+            recall.add_row(harmless(name), side, f"{part['questions']:,}", *numbers)
+    stdout().print(weights, recall, *([without] if sets else []))
 
 
 def _add_numbers(table: Table, *names: str | Text) -> None:

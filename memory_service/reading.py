@@ -38,7 +38,6 @@ class Reading:
     phrase: float
     speaker: float
     answers: int
-    concrete: int
     length: float
     asks: bool
 
@@ -72,7 +71,6 @@ def read(
                 phrase=phrases[at],
                 speaker=about[at],
                 answers=(wanted & held).bit_count(),
-                concrete=(held & (cues.TIME | cues.NAME)).bit_count(),
                 length=one.length,
                 asks=one.asks,
             )

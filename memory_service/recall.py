@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from memory_service import clock, ranking, reading, time_expressions, timeline
+from memory_service import clock, matching, ranking, reading, time_expressions, timeline
 from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
@@ -58,7 +58,7 @@ _MAX_SAID_THEN = 300
 """Turns of a time that are looked at whatever they say."""
 _WIDER = 4
 """By how much more candidates are taken where a time or a filter turns some away."""
-_REACH = max(ranking.NEIGHBOUR_WEIGHTS)
+_REACH = max(matching.WINDOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +451,6 @@ class Recaller:
                 phrase=read.phrase,
                 speaker=read.speaker,
                 answers=read.answers,
-                concrete=read.concrete,
                 length=read.length,
                 asks=read.asks,
             )

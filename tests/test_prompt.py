@@ -199,9 +199,36 @@ def test_a_block_quotes_its_turns_oldest_first_with_date_and_speaker() -> None:
     ]
     assert recalled_block(found).splitlines()[1:-1] == [
         "[2023-11-14 22:13 user] first",
-        "[2023-11-14 22:13 Anna] same time",
+        "[Anna] same time",
         "[2023-11-15 23:13 user] later",
     ]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "fields", "heading"),
+    [
+        (30, {}, "[Anna]"),
+        (31, {}, "[2023-11-14 22:44 Anna]"),
+        (0, {"conversation_key": 2}, "[2023-11-14 22:13 Anna]"),
+        (20, {"utc_offset_minutes": 90}, "[2023-11-15 00:03 Anna]"),
+    ],
+)
+def test_only_what_was_said_soon_after_the_quote_above_stands_without_a_time(
+    minutes: int, fields: dict[str, int], heading: str
+) -> None:
+    above = make_hit("first", key=1, created_at=START, utc_offset_minutes=60)
+    said_at = START + minutes * 60 * MICROSECONDS
+    hit = make_hit("next", key=2, name="Anna", created_at=said_at, **fields)
+    assert recalled_block([hit, above]).splitlines()[2] == f"{heading} next"
+
+
+@given(hits())
+def test_what_a_block_is_thought_to_take_is_what_it_takes(found: list[Hit]) -> None:
+    counter, room = Characters(), 10**6
+    chosen, _ = choose_recalled(found, room, counter)
+    exact = len(recalled_block(chosen)) + 4
+    assert choose_recalled(chosen, exact, counter) == (chosen, [])
+    assert not chosen or len(choose_recalled(chosen, exact - 1, counter)[0]) < len(chosen)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.ranking import (
-    NEIGHBOUR_WEIGHTS,
     Candidate,
     Part,
     bm25,
@@ -31,6 +30,7 @@ CANDIDATES = st.lists(
         created_at=st.integers(0, 3),
         vector=st.none() | FLOATS | st.sampled_from([0.0, 0.1, 0.2]),
         words=st.floats(0, 50) | st.sampled_from([0.0, 0.1, 0.2]),
+        asks=st.booleans(),
     ),
     max_size=30,
     unique_by=lambda candidate: candidate.turn_key,
@@ -133,15 +133,6 @@ def test_ties_go_to_the_newer_turn_and_then_to_the_larger_key() -> None:
     assert keys(tied) == [2, 3, 1]
 
 
-def test_a_turn_next_to_the_best_one_is_lifted_by_the_weight_of_its_distance() -> None:
-    candidates = [make_candidate(key, words=9.0 if key == 4 else 0.0) for key in range(1, 8)]
-    found = features(candidates)
-    own = dict(enumerate(features([replace(one, said=one.words) for one in candidates])["words"]))
-    for at, near in enumerate(found["neighbours"]):
-        expected = sum(w * own.get(at + step, 0.0) for step, w in NEIGHBOUR_WEIGHTS.items())
-        assert near == pytest.approx(expected)
-
-
 def test_the_answer_to_a_question_gains_by_what_the_question_says() -> None:
     candidates = [make_candidate(key, words=9.0 * (key == 5)) for key in range(1, 10)]
     asked = [replace(one, asks=one.turn_key == 5) for one in candidates]
@@ -150,8 +141,8 @@ def test_the_answer_to_a_question_gains_by_what_the_question_says() -> None:
 
 
 @given(CANDIDATES)
-def test_neighbours_never_cross_from_one_stretch_to_another(candidates: list[Candidate]) -> None:
-    whole = channel("neighbours", candidates)
+def test_no_answer_crosses_from_one_stretch_to_another(candidates: list[Candidate]) -> None:
+    whole = channel("reply", candidates)
     moved = [
         make_candidate(
             c.turn_key,
@@ -161,14 +152,11 @@ def test_neighbours_never_cross_from_one_stretch_to_another(candidates: list[Can
             created_at=c.created_at,
             vector=c.vector,
             words=c.words,
+            asks=c.asks,
         )
         for c in candidates
     ]
-    assert channel("neighbours", moved) == whole
-
-
-def test_a_gap_of_three_turns_ends_the_neighbourhood() -> None:
-    assert channel("neighbours", [make_candidate(1, words=5.0), make_candidate(4)]) == {1: 0, 4: 0}
+    assert channel("reply", moved) == whole
 
 
 @pytest.mark.parametrize("vector", [None, 0.0, 0.3, 0.1 + 0.2])

@@ -25,7 +25,7 @@ def hits(service: Service, without: Part, text: str = "Who keeps the kayak?") ->
     return list(recaller.in_conversation(service.local_project(), "c", query).hits)
 
 
-@pytest.mark.parametrize("part", [Part.WORDS, Part.VECTORS, Part.NEIGHBOURS, Part.USER_BONUS])
+@pytest.mark.parametrize("part", [Part.WORDS, Part.VECTORS, Part.SPEAKER])
 def test_a_part_that_is_left_out_gives_no_points(service: Service, part: Part) -> None:
     create(service, "c", *SAID)
     other = Part.FLOOR
