@@ -93,8 +93,9 @@ class Server:
 def memory_of(pid: int) -> Json | None:
     """Return the memory of a process and its children, in bytes; None where unknown.
 
-    `rss_bytes` counts pages once that they share; `highest_rss_bytes` is the sum of what each
-    process had at its highest, which is never too little.
+    `rss_bytes` counts pages once that they share; `service_rss_bytes` and `children_rss_bytes` (of
+    Chroma) count them in each. `highest_rss_bytes` is the sum of what each process had at its
+    highest, which is never too little.
     """
     found = [_memory(one) for one in _process_tree(pid)]
     known = [one for one in found if one is not None]
@@ -102,6 +103,8 @@ def memory_of(pid: int) -> Json | None:
         return None
     return {
         "rss_bytes": sum(one["Pss"] for one in known),
+        "service_rss_bytes": known[0]["VmRSS"],
+        "children_rss_bytes": sum(one["VmRSS"] for one in known[1:]),
         "highest_rss_bytes": sum(one["VmHWM"] for one in known),
         "of_the_service_bytes": known[0]["VmHWM"],
         "processes": len(known),
@@ -139,7 +142,7 @@ def _memory(pid: int) -> dict[str, int] | None:
         for name in ("status", "smaps_rollup"):
             for line in Path(f"/proc/{pid}/{name}").read_text(encoding="ascii").splitlines():
                 field, _, value = line.partition(":")
-                if field in ("VmHWM", "Pss"):
+                if field in ("VmHWM", "VmRSS", "Pss"):
                     fields[field] = int(value.split()[0]) * 1024
     except OSError:
         return None
