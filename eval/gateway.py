@@ -112,7 +112,7 @@ def _measured(plan: Plan, done: Done) -> Json:
         settings = {"MEMORY_UPSTREAM_BASE_URL": upstream, "MEMORY_SUMMARIES": "false"}
         with serving(Path(folder) / "data", log, settings) as server:
             ways = {"direct": upstream, "gateway": f"{server.address}/v1"}
-            streams = asyncio.run(_Run(plan, ways, done).measure())
+            streams = asyncio.run(_Run(plan, ways, server.cpu_seconds, done).measure())
             memory = asyncio.run(_slow(plan, ways["gateway"], server.memory, done))
     return {"streams": streams, "memory": memory}
 
@@ -120,9 +120,16 @@ def _measured(plan: Plan, done: Done) -> Json:
 class _Run:
     """The latencies of one plan."""
 
-    def __init__(self, plan: Plan, ways: Mapping[str, str], done: Done) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ways: Mapping[str, str],
+        cpu_seconds: Callable[[], float | None],
+        done: Done,
+    ) -> None:
         self._plan = plan
         self._ways = ways
+        self._cpu_seconds = cpu_seconds
         self._done = done
         self._texts = workloads.made_texts(random.Random(plan.seed))
         self._numbers = itertools.count(1)
@@ -139,12 +146,13 @@ class _Run:
         times: dict[str, Times] = {way: [] for way in self._ways}
         # Stores the history; the first prompt of a conversation is not what is measured.
         await asyncio.gather(*(talk.ask(client, self._ways["gateway"]) for talk in talks))
-        each = self._plan.each(streams)
+        each, before = self._plan.each(streams), self._cpu_seconds()
         for _ in range(ROUNDS):
             for way, url in self._ways.items():
                 asked = await asyncio.gather(*(talk.several(client, url, each) for talk in talks))
                 times[way] += itertools.chain.from_iterable(asked)
-        return {"streams": streams} | _compared(times)
+        used = _per_request(before, self._cpu_seconds(), len(times["gateway"]))
+        return {"streams": streams, "service_cpu_ms_per_request": used} | _compared(times)
 
 
 class _Talk:
@@ -224,6 +232,13 @@ def _client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS, limits=limits, trust_env=False)
 
 
+def _per_request(before: float | None, after: float | None, requests: int) -> float | None:
+    """Return milliseconds of processor time: the number that other work on a machine leaves be."""
+    if before is None or after is None:
+        return None
+    return round((after - before) / requests * 1000, 1)
+
+
 def _compared(times: dict[str, list[tuple[float, float]]]) -> Json:
     """Return percentiles by way, and what the gateway adds to each."""
     found: Json = {}
@@ -253,7 +268,10 @@ def _stand_in() -> Iterator[str]:
 
 
 def _table(result: Json) -> Table:
-    caption = f"With fewer than {FEW_SAMPLES} samples, p99 is the slowest."
+    caption = (
+        f"With fewer than {FEW_SAMPLES} samples, p99 is the slowest. "
+        "CPU: of the service, for one request through it."
+    )
     table = Table(
         "streams",
         "what",
@@ -261,9 +279,11 @@ def _table(result: Json) -> Table:
         "direct p50 / p99 ms",
         "gateway p50 / p99 ms",
         "added p50 / p99 ms",
+        "CPU ms",
         caption=caption,
     )
     for row in result["streams"]:
+        cpu = row["service_cpu_ms_per_request"]
         for name in ("first_byte", "whole"):
             part = row[name]
             table.add_row(
@@ -275,6 +295,7 @@ def _table(result: Json) -> Table:
                     for way in ("direct", "gateway")
                 ),
                 f"{part['added_p50_ms']:.1f} / {part['added_p99_ms']:.1f}",
+                "" if cpu is None else str(cpu),
             )
     during = result["memory"]["during"]
     if during is not None:
@@ -282,5 +303,5 @@ def _table(result: Json) -> Table:
             f"{during['service_rss_bytes'] / 1e6:.0f} MB the service, "
             f"{during['children_rss_bytes'] / 1e6:.0f} MB Chroma"
         )
-        table.add_row(str(result["memory"]["slow_streams"]), "slow, RSS", "", "", said, "")
+        table.add_row(str(result["memory"]["slow_streams"]), "slow, RSS", "", "", said, "", "")
     return table

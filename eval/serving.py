@@ -89,6 +89,19 @@ class Server:
         """Return the memory of the service and its children; see `memory_of`."""
         return memory_of(self._process.pid)
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time that the service has used; see `cpu_seconds`."""
+        return cpu_seconds(self._process.pid)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the processor time that a process has used, without its children; None if unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
 
 def memory_of(pid: int) -> Json | None:
     """Return the memory of a process and its children, in bytes; None where unknown.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,11 @@ class Gateway:
     openai: openai.OpenAI
 
     def send(
-        self, messages: Messages | str, *, headers: dict[str, str] | None = None, **body: Any
+        self,
+        messages: Messages | str,
+        *,
+        headers: Mapping[str, str | bytes] | None = None,
+        **body: Any,
     ) -> httpx2.Response:
         """Ask for a completion and return the response as it is."""
         said = user(messages) if isinstance(messages, str) else messages

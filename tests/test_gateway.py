@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -80,11 +81,49 @@ def test_the_user_is_the_headers_else_the_bodys(
 
 
 @pytest.mark.parametrize(
+    "called",
+    [
+        "ann@example.org",
+        "auth0|5f7c8ec7c33c6c004bbafe82",
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c" * 2,
+        "tenant/7:Jörg Müller?#%2F&",
+        "小明",
+    ],
+)
+def test_a_user_is_called_whatever_the_application_calls_it(chat: Gateway, called: str) -> None:
+    body = {"conversation": new_id(), "user": called}
+    chat.send("The locker is number 8314.", **body).raise_for_status()
+    chat.send("And the bike is green.", headers={"x-user-id": called.encode()}).raise_for_status()
+    sought = {"query": "Which number has the locker?", "user_id": called}
+    found = chat.http.post("/v1/search", json=sought).raise_for_status().json()
+    assert found["data"][0]["text"] == "The locker is number 8314."
+    listed = chat.http.get("/v1/conversations", params={"user": called}).raise_for_status()
+    assert [one["user"] for one in listed.json()["data"]] == [called, called]
+    forgotten = chat.http.delete(f"/v1/users/{quote(called, safe='')}").raise_for_status()
+    assert forgotten.json()["id"] == called
+    assert chat.http.post("/v1/search", json=sought).status_code == 404
+
+
+@pytest.mark.parametrize("other", ["Ann@example.org", "ann@example.org/", "ann%40example.org"])
+def test_users_are_told_apart_to_the_letter(chat: Gateway, other: str) -> None:
+    conversation = new_id()
+    chat.send("hello", conversation=conversation, user="ann@example.org").raise_for_status()
+    assert chat.send("hello", conversation=conversation, user=other).status_code == 404
+    assert chat.http.delete(f"/v1/users/{quote(other, safe='')}").status_code == 404
+
+
+@pytest.mark.parametrize(
     ("headers", "body", "param"),
     [
         ({"x-conversation-id": "a b"}, {}, "x-conversation-id"),
         ({}, {"conversation": 7}, "conversation"),
-        ({}, {"user": "ann@example.org"}, "user"),
+        ({}, {"user": "x" * 129}, "user"),
+        ({}, {"user": "ann\n"}, "user"),
+        ({}, {"user": 7}, "user"),
+        ({}, {"safety_identifier": ""}, "safety_identifier"),
+        ({}, {"user": ".."}, "user"),
+        ({"x-user-id": "J\xf6rg".encode("latin-1")}, {}, "x-user-id"),
         ({"x-memory": "perhaps", "x-user-id": "u"}, {}, "x-memory"),
         ({"x-memory-top-k": "101", "x-user-id": "u"}, {}, "x-memory-top-k"),
         ({"x-memory-token-budget": "0", "x-user-id": "u"}, {}, "x-memory-token-budget"),
@@ -97,7 +136,7 @@ def test_the_user_is_the_headers_else_the_bodys(
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_not_forwarded(
-    chat: Gateway, headers: dict[str, str], body: dict[str, Any], param: str
+    chat: Gateway, headers: dict[str, Any], body: dict[str, Any], param: str
 ) -> None:
     answer = chat.send(body.pop("messages", user("hello")), headers=headers, **body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
