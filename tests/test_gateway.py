@@ -93,7 +93,7 @@ def test_the_user_is_the_headers_else_the_bodys(
 )
 def test_a_user_is_called_whatever_the_application_calls_it(chat: Gateway, called: str) -> None:
     body = {"conversation": new_id(), "user": called}
-    chat.send("The locker is number 8314.", **body).raise_for_status()
+    chat.send("The locker is number 8314.", headers=None, **body).raise_for_status()
     chat.send("And the bike is green.", headers={"x-user-id": called.encode()}).raise_for_status()
     sought = {"query": "Which number has the locker?", "user_id": called}
     found = chat.http.post("/v1/search", json=sought).raise_for_status().json()
@@ -295,6 +295,52 @@ def test_a_request_says_what_it_does_with_memory(
     assert answer.raise_for_status()
     assert chat.stored(one) == stored
     assert ("8314" in str(chat.upstream.last.messages)) == bool(recalled)
+
+
+@pytest.mark.parametrize("named", [{}, {"x-conversation-id": "never-stored"}])
+def test_who_only_reads_is_told_what_the_user_said_elsewhere(
+    chat: Gateway, named: dict[str, str]
+) -> None:
+    ann = {"x-user-id": new_id()}
+    chat.send("My locker at the gym is 8314.", headers=ann).raise_for_status()
+    sent = user("Hello.") + assistant("Hello Ann.") + user("Which locker is mine at the gym?")
+    answer = chat.send(sent, headers={**ann, **named, "x-memory": "read"}).raise_for_status()
+    forwarded = chat.upstream.last.messages
+    assert forwarded[:2] == sent[:2]
+    assert ["8314" in str(one) for one in forwarded] == [False, False, True]
+    assert "x-conversation-id" not in answer.headers
+    listed = chat.http.get("/v1/conversations", params={"user": ann["x-user-id"]})
+    assert len(listed.json()["data"]) == 1
+    assert chat.http.get("/v1/conversations/never-stored").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"x-user-id": "nobody"}, {"x-user-id": "{ann}", "x-memory-scope": "conversation"}],
+)
+def test_who_only_reads_where_nothing_is_known_is_forwarded(
+    chat: Gateway, headers: dict[str, str]
+) -> None:
+    ann = new_id()
+    chat.send("My locker is 8314.", headers={"x-user-id": ann}).raise_for_status()
+    filled = {name: value.replace("{ann}", ann) for name, value in headers.items()}
+    read = {"x-memory": "read", "x-conversation-id": "never-stored", **filled}
+    answer = chat.send("Which locker is mine?", headers=read).raise_for_status()
+    assert chat.upstream.last.messages == user("Which locker is mine?")
+    assert not [name for name in answer.headers if name.startswith("x-memory")]
+
+
+def test_a_long_history_that_is_only_read_is_cut_and_its_calls_stay_whole(chat: Gateway) -> None:
+    ann = {"x-user-id": new_id(), "x-memory": "read"}
+    chat.send("hello", headers={"x-user-id": ann["x-user-id"]}).raise_for_status()
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said: Messages = [one for n in range(9) for one in user("x " * 90) + assistant(f"y{n} " * 90)]
+    said += [*user("go"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+    said += [{"role": "tool", "tool_call_id": "c", "content": "done"}]
+    chat.send(said, headers={**ann, "x-memory-token-budget": "1000"}).raise_for_status()
+    forwarded = chat.upstream.last.messages
+    assert forwarded[-3:] == said[-3:]
+    assert len(forwarded) < len(said)
 
 
 def test_a_users_history_is_continued_without_a_conversations_id(chat: Gateway) -> None:
