@@ -14,6 +14,7 @@ from chatting import Gateway, Messages, assistant, gateway, new_id, user
 from storing import eventually
 from upstream import Upstream, but, calls, echo, fails, raw, says
 
+COUNTS = ("recalled", "dropped", "prefix-tokens", "tokens-after", "tokens-before")
 TEXT = {"type": "text", "text": "hello there"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -212,7 +213,11 @@ def test_choices_after_the_first_are_its_siblings(chat: Gateway, upstream: Upstr
     upstream.then(says("first", "second", "third"))
     chat.send("hello", headers=in_conversation(one), n=3).raise_for_status()
     assert chat.said(one) == ["hello", "first"]
-    assert sorted(chat.everything(one)) == ["first", "hello", "second", "third"]
+    with chat.log.read() as log:
+        found = log.conversation(log.project("local") or 0, one)
+        question, *answers = log.all_turns(found.key if found else 0)
+    assert sorted(turn.text for turn in answers) == ["first", "second", "third"]
+    assert {turn.parent_key for turn in answers} == {question.key}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503])
@@ -351,6 +356,42 @@ def test_a_users_history_is_continued_without_a_conversations_id(chat: Gateway) 
     assert chat.stored(first) == 4
     other = chat.send(user("Something else"), headers=ann).headers["x-conversation-id"]
     assert other != first
+
+
+def test_the_headers_of_a_response_say_what_memory_did(chat: Gateway) -> None:
+    one = new_id()
+    said = user("My locker is 8314.") + assistant("Noted.")
+    for number in range(24):
+        said += user(f"The colour of box {number} is {number * 7}.") + assistant(f"Box {number}.")
+    said += user("Which locker is mine?")
+    told = [chat.send(said, headers=in_conversation(one)).raise_for_status()]
+    said += assistant("You said: Which locker is mine?") + user("And which box?")
+    told.append(chat.send(said, headers=in_conversation(one)).raise_for_status())
+    first, second = ([int(one.headers[f"x-memory-{n}"]) for n in COUNTS] for one in told)
+    assert first[0] >= 1
+    assert (first[2], second[2] > 0) == (0, True)
+    assert 0 < second[3] < second[4]
+    assert float(told[1].headers["x-memory-ms"]) > 0
+    trace = chat.http.get(f"/v1/traces/{told[1].headers['x-memory-trace-id']}").raise_for_status()
+    assert trace.json()["tokens"]["total"] == second[3]
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({}, True),
+        ({"x-memory-scope": "user"}, True),
+        ({"x-memory-scope": "conversation"}, False),
+        ({"x-memory-top-k": "0"}, False),
+    ],
+)
+def test_a_request_says_where_to_recall_and_how_much(
+    chat: Gateway, headers: dict[str, str], *, found: bool
+) -> None:
+    ann = {"x-user-id": new_id()}
+    for text in ("My locker at the gym is 8314.", "Which locker at the gym is mine?"):
+        chat.send(text, headers={**ann, **headers, **in_conversation(new_id())}).raise_for_status()
+    assert ("8314" in str(chat.upstream.last.messages)) == found
 
 
 def test_a_users_history_is_compared_with_nobody_elses(chat: Gateway) -> None:
