@@ -372,8 +372,9 @@ def test_the_headers_of_a_response_say_what_memory_did(chat: Gateway) -> None:
     assert (first[2], second[2] > 0) == (0, True)
     assert 0 < second[3] < second[4]
     assert float(told[1].headers["x-memory-ms"]) > 0
-    trace = chat.http.get(f"/v1/traces/{told[1].headers['x-memory-trace-id']}").raise_for_status()
-    assert trace.json()["tokens"]["total"] == second[3]
+    trace = chat.http.get(f"/v1/traces/{told[0].headers['x-memory-trace-id']}").raise_for_status()
+    outcomes = [one["outcome"] for one in trace.json()["candidates"]]
+    assert outcomes.count("recalled") == first[0]
 
 
 @pytest.mark.parametrize(
