@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Gateway:
         self,
         messages: Messages | str,
         *,
-        headers: Mapping[str, str | bytes] | None = None,
+        headers: dict[str, str] | dict[bytes, bytes] | None = None,
         **body: Any,
     ) -> httpx2.Response:
         """Ask for a completion and return the response as it is."""

@@ -93,9 +93,9 @@ def test_the_user_is_the_headers_else_the_bodys(
     ],
 )
 def test_a_user_is_called_whatever_the_application_calls_it(chat: Gateway, called: str) -> None:
-    body = {"conversation": new_id(), "user": called}
-    chat.send("The locker is number 8314.", headers=None, **body).raise_for_status()
-    chat.send("And the bike is green.", headers={"x-user-id": called.encode()}).raise_for_status()
+    body: dict[str, Any] = {"conversation": new_id(), "user": called}
+    chat.send("The locker is number 8314.", **body).raise_for_status()
+    chat.send("And the bike is green.", headers={b"x-user-id": called.encode()}).raise_for_status()
     sought = {"query": "Which number has the locker?", "user_id": called}
     found = chat.http.post("/v1/search", json=sought).raise_for_status().json()
     assert found["data"][0]["text"] == "The locker is number 8314."
