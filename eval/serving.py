@@ -89,12 +89,26 @@ class Server:
         """Return the memory of the service and its children; see `memory_of`."""
         return memory_of(self._process.pid)
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time that the service has used; see `cpu_seconds`."""
+        return cpu_seconds(self._process.pid)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the processor time that a process has used, without its children; None if unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
 
 def memory_of(pid: int) -> Json | None:
     """Return the memory of a process and its children, in bytes; None where unknown.
 
-    `rss_bytes` counts pages once that they share; `highest_rss_bytes` is the sum of what each
-    process had at its highest, which is never too little.
+    `rss_bytes` counts pages once that they share; `service_rss_bytes` and `children_rss_bytes` (of
+    Chroma) count them in each. `highest_rss_bytes` is the sum of what each process had at its
+    highest, which is never too little.
     """
     found = [_memory(one) for one in _process_tree(pid)]
     known = [one for one in found if one is not None]
@@ -102,6 +116,8 @@ def memory_of(pid: int) -> Json | None:
         return None
     return {
         "rss_bytes": sum(one["Pss"] for one in known),
+        "service_rss_bytes": known[0]["VmRSS"],
+        "children_rss_bytes": sum(one["VmRSS"] for one in known[1:]),
         "highest_rss_bytes": sum(one["VmHWM"] for one in known),
         "of_the_service_bytes": known[0]["VmHWM"],
         "processes": len(known),
@@ -139,7 +155,7 @@ def _memory(pid: int) -> dict[str, int] | None:
         for name in ("status", "smaps_rollup"):
             for line in Path(f"/proc/{pid}/{name}").read_text(encoding="ascii").splitlines():
                 field, _, value = line.partition(":")
-                if field in ("VmHWM", "Pss"):
+                if field in ("VmHWM", "VmRSS", "Pss"):
                     fields[field] = int(value.split()[0]) * 1024
     except OSError:
         return None

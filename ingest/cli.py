@@ -24,7 +24,7 @@ from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
 from memory_service import logs
 from memory_service.errors import ServiceError, StartupError
-from memory_service.items import ItemLimits, check_id
+from memory_service.items import ItemLimits, check_user_id
 from memory_service.records import MICROSECONDS
 from memory_service.service import LOCAL_PROJECT
 from memory_service.settings import Settings, load_settings
@@ -135,7 +135,7 @@ def run(
         zone=clock_zone,
     )
     if user is not None:
-        check_id(user, "--user")
+        check_user_id(user, "--user")
     target = _sink(settings, url, api_key, project, dry_run=dry_run, data_dir=data_dir)
     with (
         _ctrl_c() as stop,

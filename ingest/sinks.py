@@ -11,7 +11,7 @@ from ingest.runs import Ready, Run, runs
 from ingest.transcripts import BadRecord, Transcript
 from memory_service import clock
 from memory_service.analyser import load_detector
-from memory_service.items import check_id, check_metadata
+from memory_service.items import check_id, check_metadata, check_user_id
 from memory_service.records import NewTurn
 from memory_service.remember import Attempt, Below, NewConversation, Plan
 from memory_service.service import Service, open_log
@@ -110,7 +110,7 @@ class LocalSink:
         created_at = transcript.created_at
         self._new = NewConversation(
             id=check_id(transcript.id, "id"),
-            user=None if transcript.user is None else check_id(transcript.user, "user"),
+            user=None if transcript.user is None else check_user_id(transcript.user, "user"),
             title=transcript.title,
             metadata=check_metadata(transcript.metadata, "metadata"),
             created_at=None

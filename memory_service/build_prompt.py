@@ -60,12 +60,21 @@ ScopeName = Literal["user", "conversation"]
 
 
 @dataclass(frozen=True, slots=True)
+class UnstoredPath:
+    """A conversation that the log does not have, and what was said in it before the input."""
+
+    conversation: Conversation
+    turns: Sequence[Turn]
+
+
+@dataclass(frozen=True, slots=True)
 class PromptRequest:
     """What a caller wants a prompt for; None takes the service's default.
 
     `system` are whole messages, and go before `instructions`. `stored_input` are the turns of the
-    input if it is stored already: what is recent then ends before them. `correction` is how many
-    tokens the upstream counts for one of ours.
+    input if it is stored already: what is recent then ends before them. Of an `unstored`
+    conversation nothing is remembered. `correction` is how many tokens the upstream counts for one
+    of ours.
     """
 
     input: Sequence[Message]
@@ -81,6 +90,7 @@ class PromptRequest:
     utc_offset_minutes: int | None = None
     system: Sequence[Message] | None = None
     stored_input: Sequence[Turn] = ()
+    unstored: UnstoredPath | None = None
     correction: float = 1.0
 
 
@@ -181,7 +191,8 @@ class PromptBuilder:
             chosen, start = self._fit(draft, chosen, dropped, counter, at_least=start)
         prompt = self._assemble(draft, start, chosen, recall, dropped, budget, counter)
         known = draft.state.left_out if reused else ()
-        self._remember(draft, asked, start, chosen, (*known, *_left_out(recall.hits, dropped)))
+        if request.unstored is None:
+            self._remember(draft, asked, start, chosen, (*known, *_left_out(recall.hits, dropped)))
         self._traces.add_prompt(project_key, draft.conversation.key, prompt, recall, reused=reused)
         return prompt
 
@@ -200,12 +211,11 @@ class PromptBuilder:
     ) -> _Draft:
         max_turns = _or(request.recent_turns, self._defaults.recent_turns)
         with self._log.read() as log:
-            conversation = log.conversation(project_key, conversation_id)
-            if conversation is None:
-                raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-            path = _path(log, conversation, request, max_turns)
+            conversation, path = _where(log, project_key, conversation_id, request, max_turns)
             system = _system(log, conversation, request)
-            state = self._states.get(log, conversation.key)
+            state = PromptState()
+            if request.unstored is None:
+                state = self._states.get(log, conversation.key)
             remembered = self._summaries.remembered(log, conversation, state)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
         said = [turn for turn in path if turn.role not in SYSTEM_ROLES]
@@ -459,6 +469,18 @@ def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
             first = number
             open_calls -= made
     return first
+
+
+def _where(
+    log: Reader, project_key: int, conversation_id: str, request: PromptRequest, max_turns: int
+) -> tuple[Conversation, Sequence[Turn]]:
+    """Return the conversation and the end of its path before the input; raises NotFound."""
+    if request.unstored is not None:
+        return request.unstored.conversation, request.unstored.turns
+    conversation = log.conversation(project_key, conversation_id)
+    if conversation is None:
+        raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
+    return conversation, _path(log, conversation, request, max_turns)
 
 
 def _path(

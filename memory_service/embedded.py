@@ -9,7 +9,7 @@ from typing import Any, Self
 from memory_service import clock
 from memory_service.build_prompt import PromptRequest
 from memory_service.errors import InvalidRequest, NotFound
-from memory_service.items import check_id, parse_item
+from memory_service.items import check_id, check_user_id, parse_item
 from memory_service.recall import Query
 from memory_service.records import Hit, Prompt, Turn
 from memory_service.remember import Attempt, NewConversation
@@ -71,7 +71,7 @@ class Memory:
         except NotFound:
             new = NewConversation(
                 id=check_id(conversation, "conversation"),
-                user=None if user is None else check_id(user, "user"),
+                user=None if user is None else check_user_id(user, "user"),
                 title=None,
                 metadata={},
             )

@@ -41,8 +41,11 @@ MAX_CALL_ID_CHARS = 256
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
+MAX_USER_ID_CHARS = 128
 
 _ID = re.compile(ID_PATTERN)
+# What no header, log line or line of a file can hold as one piece.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _KIND = re.compile(r"^[a-z0-9_.-]{1,64}$")
 _PREFIXES = {
     "message": "msg",
@@ -117,6 +120,28 @@ def check_id(value: Any, param: str) -> str:
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise InvalidRequest(
             f"'{param}' must be 1 to 128 letters, digits, '_' or '-'.",
+            param=param,
+            code="invalid_id",
+        )
+    return value
+
+
+def check_user_id(value: Any, param: str) -> str:
+    """Return the id of a user; raises InvalidRequest if it is not one.
+
+    It is what applications call their users: an e-mail address, a hash, a UUID, a name. It is
+    compared as it is, to the letter. "." and ".." are what URLs take out of their paths.
+    """
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= MAX_USER_ID_CHARS
+        or value != value.strip()
+        or value in (".", "..")
+        or _CONTROLS.search(value)
+    ):
+        raise InvalidRequest(
+            f"'{param}' must be a user's id: 1 to {MAX_USER_ID_CHARS} characters, without control "
+            "characters and without white space around it, and not '.' or '..'.",
             param=param,
             code="invalid_id",
         )

@@ -5,6 +5,7 @@ No message of a server is passed on: some repeat the texts they were sent, and e
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ LONGEST_WAIT_SECONDS = 10.0
 
 _FIRST_WAIT_SECONDS = 0.5
 _PASSING = frozenset({408, 409, 425, 429})
+_NEARBY = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -47,6 +49,19 @@ def address_of(url: str, setting: str) -> str:
     if parts.scheme not in {"http", "https"} or not host:
         raise _bad_url(setting)
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def is_nearby(url: str) -> bool:
+    """Return whether a server is on this machine or a private network, by its name or address.
+
+    Such are the servers that need no key: a name without a dot is another container's, and the
+    endings are those that no public name has.
+    """
+    host = (urlsplit(url).hostname or "").lower()
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_NEARBY)
 
 
 def passes(error: APIStatusError) -> bool:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import structlog
 from filelock import FileLock, Timeout
 
 from memory_service import clock, ranking
-from memory_service.analyser import ANALYSER_VERSION
+from memory_service.analyser import ANALYSER_VERSION, load_detector
 from memory_service.build_prompt import PromptBuilder, PromptDefaults
 from memory_service.chat_model import OpenAIChatModel
 from memory_service.chroma_process import ChromaProcess
@@ -30,6 +31,7 @@ from memory_service.indexing import Indexer
 from memory_service.interfaces import ChatModel, Embedder, VectorIndex
 from memory_service.items import ItemLimits
 from memory_service.later import LaterWriter
+from memory_service.openai_client import is_nearby
 from memory_service.prompt_states import PromptStates
 from memory_service.prompt_summaries import SummaryChooser
 from memory_service.ranking import ALL_PARTS, Part, Ranking
@@ -45,6 +47,8 @@ from memory_service.turn_log.log import TurnLog
 from memory_service.upstream import HttpUpstream
 from memory_service.vector_cache import VectorCache
 from memory_service.vocabularies import open_counter
+
+log_line = structlog.get_logger(__name__)
 
 LOCAL_PROJECT = "local"
 """The one project of keyless mode."""
@@ -238,7 +242,7 @@ class Service:
                 folder / "chroma", embedder=chosen.name, dimension=chosen.dimension
             )
             stack.callback(index.close)
-            model = chat_model or _chat_model(settings)
+            model = chat_model or chat_model_of(settings)
             service = cls(settings, log=log, index=index, embedder=chosen, chat_model=model)
             stack.callback(service.forget.close)
             stack.callback(service.indexer.stop)
@@ -261,6 +265,11 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def warm_up(self) -> None:
+        """Load what the first request would wait for: a second for the language detector."""
+        load_detector()
+        self.counter(None)
 
     def new_recaller(
         self, parts: frozenset[Part] = ALL_PARTS, rank: Ranking = ranking.rank
@@ -342,11 +351,19 @@ def embedder_of(settings: Settings, made_with: str | None = None) -> Embedder:
     )
 
 
-def _chat_model(settings: Settings) -> ChatModel | None:
-    """Open the model of the upstream, if there is one."""
+def chat_model_of(settings: Settings) -> ChatModel | None:
+    """Open the model that writes summaries, if there is one that this service may ask.
+
+    Without a key, a server on the internet would refuse: only its callers have one there. Unless
+    the settings say that it takes none.
+    """
     if settings.upstream_base_url is None:
         return None
     key = settings.upstream_api_key
+    wanted = settings.summaries and "summaries" in settings.model_fields_set
+    if key is None and not wanted and not is_nearby(settings.upstream_base_url):
+        log_line.info("no summaries are written: MEMORY_UPSTREAM_API_KEY is not set")
+        return None
     return OpenAIChatModel(
         base_url=settings.upstream_base_url,
         api_key=None if key is None else key.get_secret_value(),

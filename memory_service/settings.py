@@ -211,7 +211,8 @@ class Settings(BaseSettings):
     summaries: bool = Field(
         default=True,
         description="Let that server's model summarise the turns that leave the recent window;"
-        " a conversation may say otherwise.",
+        " a conversation may say otherwise. Left alone, a server on the internet without"
+        " MEMORY_UPSTREAM_API_KEY is not asked.",
     )
     summary_model: str | None = Field(
         default=None,

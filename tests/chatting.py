@@ -38,7 +38,11 @@ class Gateway:
     openai: openai.OpenAI
 
     def send(
-        self, messages: Messages | str, *, headers: dict[str, str] | None = None, **body: Any
+        self,
+        messages: Messages | str,
+        *,
+        headers: dict[str, str] | dict[bytes, bytes] | None = None,
+        **body: Any,
     ) -> httpx2.Response:
         """Ask for a completion and return the response as it is."""
         said = user(messages) if isinstance(messages, str) else messages

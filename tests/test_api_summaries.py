@@ -17,7 +17,7 @@ from test_durability import serving
 from upstream import Upstream, running_upstream
 
 from memory_service.server import running
-from memory_service.service import open_log
+from memory_service.service import chat_model_of, open_log
 from memory_service.settings import Settings
 
 FACT = "Mara keeps her bicycle in the cellar; the code of its lock is 8314."
@@ -213,6 +213,29 @@ def test_without_an_upstream_nothing_is_summarised_and_nothing_said_of_it(
         cut(http)
         assert "summaries" not in http.get("/readyz").json()
         assert listed(http) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"upstream_base_url": "https://api.openai.com/v1"}, False),
+        ({"upstream_base_url": "https://api.openai.com/v1", "upstream_api_key": "k"}, True),
+        ({"upstream_base_url": "https://8.8.8.8/v1"}, False),
+        ({"upstream_base_url": "https://8.8.8.8/v1", "summaries": True}, True),
+        ({"upstream_base_url": "http://127.0.0.1:11434/v1"}, True),
+        ({"upstream_base_url": "http://[::1]:11434/v1"}, True),
+        ({"upstream_base_url": "http://192.168.1.7:8000/v1"}, True),
+        ({"upstream_base_url": "http://localhost:1234/v1"}, True),
+        ({"upstream_base_url": "http://ollama:11434/v1"}, True),
+        ({"upstream_base_url": "http://host.docker.internal:11434/v1"}, True),
+        ({"upstream_base_url": "https://internal.example.org/v1"}, False),
+    ],
+)
+def test_without_a_key_only_a_server_nearby_is_asked_unless_the_settings_say_so(
+    settings: Settings, changes: dict[str, Any], *, expected: bool
+) -> None:
+    given = settings.model_dump(exclude_unset=True) | changes
+    assert (chat_model_of(Settings(**given)) is not None) == expected
 
 
 def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ from chatting import Gateway, Messages, assistant, gateway, new_id, user
 from storing import eventually
 from upstream import Upstream, but, calls, echo, fails, raw, says
 
+COUNTS = ("recalled", "dropped", "prefix-tokens", "tokens-after", "tokens-before")
 TEXT = {"type": "text", "text": "hello there"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -80,11 +82,49 @@ def test_the_user_is_the_headers_else_the_bodys(
 
 
 @pytest.mark.parametrize(
+    "called",
+    [
+        "ann@example.org",
+        "auth0|5f7c8ec7c33c6c004bbafe82",
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c" * 2,
+        "tenant/7:Jörg Müller?#%2F&",
+        "小明",
+    ],
+)
+def test_a_user_is_called_whatever_the_application_calls_it(chat: Gateway, called: str) -> None:
+    body: dict[str, Any] = {"conversation": new_id(), "user": called}
+    chat.send("The locker is number 8314.", **body).raise_for_status()
+    chat.send("And the bike is green.", headers={b"x-user-id": called.encode()}).raise_for_status()
+    sought = {"query": "Which number has the locker?", "user_id": called}
+    found = chat.http.post("/v1/search", json=sought).raise_for_status().json()
+    assert found["data"][0]["text"] == "The locker is number 8314."
+    listed = chat.http.get("/v1/conversations", params={"user": called}).raise_for_status()
+    assert [one["user"] for one in listed.json()["data"]] == [called, called]
+    forgotten = chat.http.delete(f"/v1/users/{quote(called, safe='')}").raise_for_status()
+    assert forgotten.json()["id"] == called
+    assert chat.http.post("/v1/search", json=sought).status_code == 404
+
+
+@pytest.mark.parametrize("other", ["Ann@example.org", "ann@example.org/", "ann%40example.org"])
+def test_users_are_told_apart_to_the_letter(chat: Gateway, other: str) -> None:
+    conversation = new_id()
+    chat.send("hello", conversation=conversation, user="ann@example.org").raise_for_status()
+    assert chat.send("hello", conversation=conversation, user=other).status_code == 404
+    assert chat.http.delete(f"/v1/users/{quote(other, safe='')}").status_code == 404
+
+
+@pytest.mark.parametrize(
     ("headers", "body", "param"),
     [
         ({"x-conversation-id": "a b"}, {}, "x-conversation-id"),
         ({}, {"conversation": 7}, "conversation"),
-        ({}, {"user": "ann@example.org"}, "user"),
+        ({}, {"user": "x" * 129}, "user"),
+        ({}, {"user": "ann\n"}, "user"),
+        ({}, {"user": 7}, "user"),
+        ({}, {"safety_identifier": ""}, "safety_identifier"),
+        ({}, {"user": ".."}, "user"),
+        ({"x-user-id": "J\xf6rg".encode("latin-1")}, {}, "x-user-id"),
         ({"x-memory": "perhaps", "x-user-id": "u"}, {}, "x-memory"),
         ({"x-memory-top-k": "101", "x-user-id": "u"}, {}, "x-memory-top-k"),
         ({"x-memory-token-budget": "0", "x-user-id": "u"}, {}, "x-memory-token-budget"),
@@ -97,7 +137,7 @@ def test_the_user_is_the_headers_else_the_bodys(
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_not_forwarded(
-    chat: Gateway, headers: dict[str, str], body: dict[str, Any], param: str
+    chat: Gateway, headers: dict[str, Any], body: dict[str, Any], param: str
 ) -> None:
     answer = chat.send(body.pop("messages", user("hello")), headers=headers, **body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
@@ -173,7 +213,11 @@ def test_choices_after_the_first_are_its_siblings(chat: Gateway, upstream: Upstr
     upstream.then(says("first", "second", "third"))
     chat.send("hello", headers=in_conversation(one), n=3).raise_for_status()
     assert chat.said(one) == ["hello", "first"]
-    assert sorted(chat.everything(one)) == ["first", "hello", "second", "third"]
+    with chat.log.read() as log:
+        found = log.conversation(log.project("local") or 0, one)
+        question, *answers = log.all_turns(found.key if found else 0)
+    assert sorted(turn.text for turn in answers) == ["first", "second", "third"]
+    assert {turn.parent_key for turn in answers} == {question.key}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503])
@@ -258,6 +302,52 @@ def test_a_request_says_what_it_does_with_memory(
     assert ("8314" in str(chat.upstream.last.messages)) == bool(recalled)
 
 
+@pytest.mark.parametrize("named", [{}, {"x-conversation-id": "never-stored"}])
+def test_who_only_reads_is_told_what_the_user_said_elsewhere(
+    chat: Gateway, named: dict[str, str]
+) -> None:
+    ann = {"x-user-id": new_id()}
+    chat.send("My locker at the gym is 8314.", headers=ann).raise_for_status()
+    sent = user("Hello.") + assistant("Hello Ann.") + user("Which locker is mine at the gym?")
+    answer = chat.send(sent, headers={**ann, **named, "x-memory": "read"}).raise_for_status()
+    forwarded = chat.upstream.last.messages
+    assert forwarded[:2] == sent[:2]
+    assert ["8314" in str(one) for one in forwarded] == [False, False, True]
+    assert "x-conversation-id" not in answer.headers
+    listed = chat.http.get("/v1/conversations", params={"user": ann["x-user-id"]})
+    assert len(listed.json()["data"]) == 1
+    assert chat.http.get("/v1/conversations/never-stored").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"x-user-id": "nobody"}, {"x-user-id": "{ann}", "x-memory-scope": "conversation"}],
+)
+def test_who_only_reads_where_nothing_is_known_is_forwarded(
+    chat: Gateway, headers: dict[str, str]
+) -> None:
+    ann = new_id()
+    chat.send("My locker is 8314.", headers={"x-user-id": ann}).raise_for_status()
+    filled = {name: value.replace("{ann}", ann) for name, value in headers.items()}
+    read = {"x-memory": "read", "x-conversation-id": "never-stored", **filled}
+    answer = chat.send("Which locker is mine?", headers=read).raise_for_status()
+    assert chat.upstream.last.messages == user("Which locker is mine?")
+    assert not [name for name in answer.headers if name.startswith("x-memory")]
+
+
+def test_a_long_history_that_is_only_read_is_cut_and_its_calls_stay_whole(chat: Gateway) -> None:
+    ann = {"x-user-id": new_id(), "x-memory": "read"}
+    chat.send("hello", headers={"x-user-id": ann["x-user-id"]}).raise_for_status()
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said: Messages = [one for n in range(9) for one in user("x " * 90) + assistant(f"y{n} " * 90)]
+    said += [*user("go"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+    said += [{"role": "tool", "tool_call_id": "c", "content": "done"}]
+    chat.send(said, headers={**ann, "x-memory-token-budget": "1000"}).raise_for_status()
+    forwarded = chat.upstream.last.messages
+    assert forwarded[-3:] == said[-3:]
+    assert len(forwarded) < len(said)
+
+
 def test_a_users_history_is_continued_without_a_conversations_id(chat: Gateway) -> None:
     ann, said = {"x-user-id": new_id()}, user("My dog is called Bo.")
     first = chat.send(said, headers=ann).headers["x-conversation-id"]
@@ -266,6 +356,43 @@ def test_a_users_history_is_continued_without_a_conversations_id(chat: Gateway) 
     assert chat.stored(first) == 4
     other = chat.send(user("Something else"), headers=ann).headers["x-conversation-id"]
     assert other != first
+
+
+def test_the_headers_of_a_response_say_what_memory_did(chat: Gateway) -> None:
+    one = new_id()
+    said = user("My locker is 8314.") + assistant("Noted.")
+    for number in range(24):
+        said += user(f"The colour of box {number} is {number * 7}.") + assistant(f"Box {number}.")
+    said += user("Which locker is mine?")
+    told = [chat.send(said, headers=in_conversation(one)).raise_for_status()]
+    said += assistant("You said: Which locker is mine?") + user("And which box?")
+    told.append(chat.send(said, headers=in_conversation(one)).raise_for_status())
+    first, second = ([int(one.headers[f"x-memory-{n}"]) for n in COUNTS] for one in told)
+    assert first[0] >= 1
+    assert (first[2], second[2] > 0) == (0, True)
+    assert 0 < second[3] < second[4]
+    assert float(told[1].headers["x-memory-ms"]) > 0
+    trace = chat.http.get(f"/v1/traces/{told[0].headers['x-memory-trace-id']}").raise_for_status()
+    outcomes = [one["outcome"] for one in trace.json()["candidates"]]
+    assert outcomes.count("recalled") == first[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({}, True),
+        ({"x-memory-scope": "user"}, True),
+        ({"x-memory-scope": "conversation"}, False),
+        ({"x-memory-top-k": "0"}, False),
+    ],
+)
+def test_a_request_says_where_to_recall_and_how_much(
+    chat: Gateway, headers: dict[str, str], *, found: bool
+) -> None:
+    ann = {"x-user-id": new_id()}
+    for text in ("My locker at the gym is 8314.", "Which locker at the gym is mine?"):
+        chat.send(text, headers={**ann, **headers, **in_conversation(new_id())}).raise_for_status()
+    assert ("8314" in str(chat.upstream.last.messages)) == found
 
 
 def test_a_users_history_is_compared_with_nobody_elses(chat: Gateway) -> None:

@@ -63,6 +63,11 @@ def test_the_key_that_goes_upstream_without_keys_of_our_own(
         assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
         kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
     assert "hello" in kept
+    # Traces and remembered requests are in the log too.
+    kept += "".join(
+        path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
+    )
+    assert "You said: hello" in kept
     assert [key for key in ("theirs", "ours") if key in kept] == []
 
 
@@ -126,7 +131,8 @@ class BrokenEmbedder(HashingEmbedder):
 
 
 def test_a_bug_in_recall_does_not_stop_the_conversation(tmp_path: Path) -> None:
-    with gateway(tmp_path, light=True, embedder=BrokenEmbedder()) as running:
+    patient: dict[str, Any] = {"light": True, "recall_timeout_seconds": 60.0}
+    with gateway(tmp_path, embedder=BrokenEmbedder(), **patient) as running:
         headers = {"x-conversation-id": "c", "x-memory-token-budget": "100"}
         for number in range(4):
             said = user(f"Which walrus was red, number {number} of them?")

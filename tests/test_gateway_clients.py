@@ -64,6 +64,23 @@ def test_conversations_made_beside_are_the_same(chat: Gateway) -> None:
     assert [item["role"] for item in listed] == ["assistant", "user", "user"]
 
 
+def test_a_stream_tells_what_it_used_if_it_is_asked_to(chat: Gateway, upstream: Upstream) -> None:
+    said: Any = user("hello")
+    chunks = list(
+        chat.openai.chat.completions.create(
+            model="m",
+            messages=said,
+            user=new_id(),
+            stream=True,
+            logprobs=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    assert upstream.last.body["logprobs"] is True
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.prompt_tokens == upstream.last.tokens
+
+
 def test_the_async_client_streams(chat: Gateway, upstream: Upstream) -> None:
     async def talk() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{chat.address}/v1", api_key="none") as client:

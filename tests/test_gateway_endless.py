@@ -18,10 +18,11 @@ from memory_service.vocabularies import open_offline_counter
 
 BUDGET, ANSWER = 4_000, 500
 TURNS = 5_000 if LONG else 1_000
+SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
 """Messages that the client sends again: all of them, or in the long run the last."""
 SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
-BLOCK = "<recalled_turns"
+BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
 
 # What is said, how it is asked for later in other words, and what the prompt must then hold.
 FACTS = [
@@ -105,12 +106,22 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def prompts(chat: Gateway) -> Sequence[Received]:
+def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("summarised")
+    with gateway(folder, token_budget=BUDGET, summaries=True) as running:
+        running.upstream.count = llama_count(open_offline_counter().encode_length)
+        yield running
+
+
+@pytest.fixture(scope="module", params=["chat", "summarised"])
+def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
     """Return the prompts of a whole conversation, which the client resends with each message."""
+    chat: Gateway = request.getfixturevalue(request.param)
+    turns = TURNS if request.param == "chat" else SUMMARISED_TURNS
     chance = random.Random(4)
     chat.upstream.answer = lambda _: Reply(assistant(reply(chance)))
     said: Messages = []
-    for text in script(TURNS, random.Random(7)):
+    for text in script(turns, random.Random(7)):
         said += user(text)
         answer = chat.send(
             [SYSTEM, *said[-RESENT:]],
@@ -118,8 +129,12 @@ def prompts(chat: Gateway) -> Sequence[Received]:
             max_tokens=ANSWER,
         ).raise_for_status()
         said += assistant(answer.json()["choices"][0]["message"]["content"])
-    assert chat.stored("endless") == len(said) == TURNS
-    return list(chat.upstream.requests)
+    assert chat.stored("endless") == len(said) == turns
+    # Those that ask for a summary have a limit of their own.
+    asked = [one for one in chat.upstream.requests if one.body["max_tokens"] == ANSWER]
+    told = [one for one in asked if SUMMARIES in str(one.messages)]
+    assert bool(told) == (request.param == "summarised")
+    return asked
 
 
 @pytest.mark.timeout(3_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -45,10 +46,14 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         else:
             service = opened
         app.state.service = service
+        # Beside the first requests: none has to wait for it, nor has who asks if we are ready.
+        warming = threading.Thread(target=service.warm_up, name="warm-up")
+        warming.start()
         try:
             yield
         finally:
             await service.gateway.close()
+            await anyio.to_thread.run_sync(warming.join)
             if opened is None:
                 await anyio.to_thread.run_sync(service.close)
 

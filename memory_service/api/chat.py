@@ -36,12 +36,24 @@ async def _headers(
 ) -> Headers:
     return Headers(
         conversation_id=x_conversation_id,
-        user=x_user_id,
+        user=None if x_user_id is None else _as_utf8(x_user_id),
         mode=x_memory,
         scope=x_memory_scope,
         top_k=x_memory_top_k,
         token_budget=x_memory_token_budget,
     )
+
+
+def _as_utf8(value: str) -> str:
+    """Return a header as its bytes were meant, so that it names the same user as a body does."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise InvalidRequest(
+            "'x-user-id' is not UTF-8: send it so, or in the body as 'user'.",
+            param="x-user-id",
+            code="invalid_id",
+        ) from error
 
 
 async def _authorization(

@@ -16,7 +16,7 @@ from memory_service.api.schemas import ConversationCreate, ConversationUpdate
 from memory_service.api.state import ServiceState
 from memory_service.clock import parse_time
 from memory_service.errors import NotFound
-from memory_service.items import check_id, check_metadata
+from memory_service.items import check_id, check_metadata, check_user_id
 from memory_service.records import Conversation
 from memory_service.remember import NewConversation, Switch
 from memory_service.turn_log.log import Reader
@@ -36,7 +36,7 @@ def create_conversation(
     )
     new = NewConversation(
         id=None if wanted.id is None else check_id(wanted.id, "id"),
-        user=None if wanted.user is None else check_id(wanted.user, "user"),
+        user=None if wanted.user is None else check_user_id(wanted.user, "user"),
         title=wanted.title,
         metadata=check_metadata(wanted.metadata, "metadata"),
         created_at=created_at,

@@ -32,7 +32,8 @@ def list_users(
     return render.respond(render.listing(data, has_more=page.has_more))
 
 
-@router.delete("/users/{user_id}")
+# An id may hold a slash, which is one in the decoded path too.
+@router.delete("/users/{user_id:path}")
 def delete_user(project: Project, service: ServiceState, user_id: str) -> Response:
     """Forget a user with all conversations."""
     receipt = service.forget.user(project, user_id)

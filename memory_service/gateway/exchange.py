@@ -35,10 +35,9 @@ class Memory:
         """Return what the response says about it."""
         if self.question is None:
             return {}
-        found = {
-            "x-conversation-id": self.question.conversation.id,
-            "x-memory-ms": f"{self.milliseconds:.1f}",
-        }
+        found = {"x-memory-ms": f"{self.milliseconds:.1f}"}
+        if self.question.before is None:
+            found["x-conversation-id"] = self.question.conversation.id
         if self.error is not None:
             found["x-memory-error"] = self.error
         if self.prepared is not None:

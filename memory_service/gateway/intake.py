@@ -32,12 +32,17 @@ _ONCE = Attempt(key=None, request_hash=b"", is_retry=False)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Where a request stands: the turns that are its input, oldest first, the last one asked."""
+    """Where a request stands: the turns that are its input, oldest first, the last one asked.
+
+    `before` is what was sent before the input, for a conversation that the log does not have and
+    that is only read for: None for all others.
+    """
 
     project_key: int
     conversation: Conversation
     input: Sequence[Turn]
     is_stored: bool
+    before: Sequence[Turn] | None = None
 
     @property
     def turn(self) -> Turn:
@@ -70,8 +75,6 @@ class Intake:
             return self._accept(project_key, request, request.conversation_id)
         with self._locks.held((project_key, "user", str(request.user))):
             found = self._conversation_of_user(project_key, request)
-            if found is None and request.headers.mode == "read":
-                return None
             return self._accept(project_key, request, found or new_id("conv"))
 
     def _accept(
@@ -169,15 +172,34 @@ class Intake:
         conversation: Conversation | None,
         aligned: Alignment,
     ) -> Question | None:
-        if conversation is None:
-            return None
         new = self._new_turns(request, aligned.first_new)
+        if conversation is None:
+            return self._of_user(project_key, request, new)
         if not new:
             turn = self._turn(project_key, aligned)
             asked = self._asked(project_key, conversation, turn)
             return Question(project_key, conversation, asked.input, is_stored=False)
-        turns = [_as_if_stored(turn, conversation, aligned.parent_key) for turn in new]
+        turns = _as_a_path(new, conversation, aligned.parent_key)
         return Question(project_key, conversation, turns, is_stored=False)
+
+    def _of_user(
+        self, project_key: int, request: ChatRequest, new: Sequence[NewTurn]
+    ) -> Question | None:
+        """Return the question of a conversation that is not stored; None if nobody is known."""
+        if request.user is None or request.headers.scope == "conversation":
+            return None
+        with self._log.read() as log:
+            user_key = log.user_key(project_key, request.user)
+        if user_key is None:
+            return None
+        conversation = _unknown_conversation(user_key, request.user)
+        path = _as_a_path(new, conversation, None)
+        begin = len(path) - 1
+        while begin and path[begin].role == path[begin - 1].role == "tool":
+            begin -= 1
+        return Question(
+            project_key, conversation, path[begin:], is_stored=False, before=path[:begin]
+        )
 
     def _asked(self, project_key: int, conversation: Conversation, turn: Turn) -> Question:
         """Return the turn as the input, with the results that stand beside it if it is one."""
@@ -274,16 +296,55 @@ def _check_user(conversation: Conversation, request: ChatRequest) -> None:
         raise NotFound(f"No conversation {conversation.id!r}.", param="conversation_id")
 
 
-def _as_if_stored(new: NewTurn, conversation: Conversation, parent_key: int | None) -> Turn:
-    """Return a turn that is only asked about, and never stored, in the shape of one that is."""
+def _unknown_conversation(user_key: int, user: str) -> Conversation:
+    """Return a conversation that the log does not have, and never will."""
+    return Conversation(
+        key=0,
+        id=new_id("conv"),
+        user_key=user_key,
+        user=user,
+        title=None,
+        metadata={},
+        created_at=clock.now(),
+        head_key=None,
+        next_seq=1,
+        language=None,
+        passages=0,
+        terms=0,
+        erasures=0,
+        path_changes=0,
+        summaries=False,
+    )
+
+
+def _as_a_path(
+    new: Sequence[NewTurn], conversation: Conversation, parent_key: int | None
+) -> list[Turn]:
+    """Return turns that are only asked about, and never stored, in the shape of ones that are.
+
+    A call of tools and its results are one unit, as they are in the log.
+    """
+    path: list[Turn] = []
+    units: dict[str, int] = {}
+    for place, turn in enumerate(new):
+        key = place - len(new)
+        units |= dict.fromkeys(turn.calls, key)
+        unit_key = key if turn.calls else units.get(turn.answers or "")
+        path.append(_as_if_stored(turn, conversation, key, parent_key, unit_key))
+    return path
+
+
+def _as_if_stored(
+    new: NewTurn, conversation: Conversation, key: int, parent_key: int | None, unit_key: int | None
+) -> Turn:
     now = clock.now()
     return Turn(
-        key=-1,
+        key=key,
         id=new.id,
         conversation_key=conversation.key,
         seq=conversation.next_seq,
         parent_key=parent_key,
-        unit_key=None,
+        unit_key=unit_key,
         live=False,
         gap_before=False,
         kind=new.kind,

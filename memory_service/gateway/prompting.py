@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from memory_service.build_prompt import PromptBuilder, PromptRequest
+from memory_service.build_prompt import PromptBuilder, PromptRequest, UnstoredPath
 from memory_service.gateway.corrections import Corrections
 from memory_service.gateway.intake import Question
 from memory_service.gateway.prefixes import Prefixes
@@ -69,7 +69,11 @@ class Prompting:
         `budget` is (the whole, what is kept free for the answer), if not what the request says.
         """
         wanted = replace(
-            self._wanted(request, input_messages(question.input)), stored_input=question.input
+            self._wanted(request, input_messages(question.input)),
+            stored_input=question.input,
+            unstored=None
+            if question.before is None
+            else UnstoredPath(question.conversation, question.before),
         )
         if budget is not None:
             wanted = replace(wanted, token_budget=budget[0], max_output_tokens=budget[1])
@@ -82,7 +86,9 @@ class Prompting:
             messages=messages,
             before=round(correction * count_messages(request.messages, request.tools, counter)),
             after=round(correction * prompt.tokens.total),
-            shared=self._prefixes.shared_tokens(question.conversation.key, messages, counter),
+            shared=0
+            if wanted.unstored
+            else self._prefixes.shared_tokens(question.conversation.key, messages, counter),
         )
 
     def _wanted(self, request: ChatRequest, new: Sequence[Message]) -> PromptRequest:

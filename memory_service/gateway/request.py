@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from memory_service.build_prompt import ScopeName
 from memory_service.errors import InvalidRequest
-from memory_service.items import SYSTEM_ROLES, check_id
+from memory_service.items import SYSTEM_ROLES, check_id, check_user_id
 from memory_service.messages import OUR_FIELDS, Message
 from memory_service.strict_json import dumps, raw_elements
 
@@ -55,7 +55,7 @@ class ChatRequest:
             ),
             ("conversation", conversation),
         )
-        return _first_id(given)
+        return _first_id(given, check_id)
 
     @cached_property
     def user(self) -> str | None:
@@ -65,7 +65,8 @@ class ChatRequest:
                 ("x-user-id", self.headers.user),
                 ("user", self.body.get("user")),
                 ("safety_identifier", self.body.get("safety_identifier")),
-            )
+            ),
+            check_user_id,
         )
 
     @cached_property
@@ -166,8 +167,8 @@ def _without_ours(message: Message) -> Message:
     return {key: value for key, value in message.items() if key not in OUR_FIELDS}
 
 
-def _first_id(given: Sequence[tuple[str, Any]]) -> str | None:
+def _first_id(given: Sequence[tuple[str, Any]], check: Callable[[Any, str], str]) -> str | None:
     for param, value in given:
         if value is not None:
-            return check_id(value, param)
+            return check(value, param)
     return None

@@ -22,6 +22,11 @@ from memory_service.turn_log.statements import (
 _SELECT = sa.select(conversations, users.c.external_id.label("user")).select_from(
     conversations.outerjoin(users, users.c.id == conversations.c.user_id)
 )
+# Made once: each request looks its conversation up a few times, and half of that was making this.
+_BY_ID = _SELECT.where(
+    conversations.c.project_id == sa.bindparam("project_key"),
+    conversations.c.external_id == sa.bindparam("conversation_id"),
+)
 
 
 def _record(row: Any) -> Conversation:
@@ -49,12 +54,8 @@ class ConversationReads(Statements):
 
     def conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
         """Return a conversation of the project by its id."""
-        row = self._connection.execute(
-            _SELECT.where(
-                conversations.c.project_id == project_key,
-                conversations.c.external_id == conversation_id,
-            )
-        ).first()
+        named = {"project_key": project_key, "conversation_id": conversation_id}
+        row = self._connection.execute(_BY_ID, named).first()
         return None if row is None else _record(row)
 
     def conversations_by_key(
