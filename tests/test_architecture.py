@@ -95,6 +95,7 @@ HOMES = {
     "fastapi": ("api",),
     "starlette": ("api",),
     "uvicorn": ("server",),
+    "threadpoolctl": ("server",),
     "filelock": ("service", "chroma_child"),
     "typer": ("cli", "ingest.cli"),
     "Stemmer": ("analyser",),

@@ -94,6 +94,9 @@ class LocalEmbedder:
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        if len(clean) == 1:
+            # Not in a batch, which goes to threads of the tokenizer's and is waited for.
+            return [self._tokenizer.encode(clean[0], add_special_tokens=False)]
         return self._tokenizer.encode_batch(clean, add_special_tokens=False)
 
 
