@@ -329,16 +329,14 @@ def terms(text: str, language: str | None) -> list[str]:
     return found
 
 
-def words(text: str, language: str | None) -> list[tuple[str, str]]:
-    """Return the same terms as `terms`, each with the folded word that it was made from."""
-    found: list[tuple[str, str]] = []
-    for chunk in text.split():
-        found.extend(
-            _known_chunk_words(chunk, language)
-            if len(chunk) <= MAX_TERM_CHARACTERS
-            else _chunk_words(chunk, language)
-        )
-    return found
+def chunk_words(chunk: str, language: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the same terms as `terms` of text without spaces, each with the word it was made from.
+
+    The word is folded, and without a clitic that hangs on it.
+    """
+    for term, start, end in _read_chunk(chunk, language):
+        word = chunk[start:end].translate(_ONE_TO_ONE).casefold()
+        yield term, word.removesuffix("'s")
 
 
 def term_spans(text: str, language: str | None) -> list[TermSpan]:
@@ -384,19 +382,6 @@ def _chunk_terms(chunk: str, language: str | None) -> Iterable[str]:
 def _known_chunk_terms(chunk: str, language: str | None) -> tuple[str, ...]:
     """Return a short chunk's terms."""
     return tuple(hit[0] for hit in _read_chunk(chunk, language))
-
-
-@lru_cache(maxsize=32_768)
-def _known_chunk_words(chunk: str, language: str | None) -> tuple[tuple[str, str], ...]:
-    """Return a short chunk's terms with their words."""
-    return tuple(_chunk_words(chunk, language))
-
-
-def _chunk_words(chunk: str, language: str | None) -> Iterator[tuple[str, str]]:
-    """Yield a chunk's terms with their words, without a clitic that hangs on them."""
-    for term, start, end in _read_chunk(chunk, language):
-        word = chunk[start:end].translate(_ONE_TO_ONE).casefold()
-        yield term, word.removesuffix("'s")
 
 
 def _read_chunk(chunk: str, language: str | None) -> Iterator[_Hit]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from functools import lru_cache
+from typing import NamedTuple
 
 TIME, NUMBER, NAME = 1, 2, 4
 """Kinds of answer, as bits: what a question asks for, or a text holds."""
@@ -79,22 +79,24 @@ def asked_for(question: str) -> int:
     return _found(question, _ASKS)
 
 
-def held_by(text: str) -> tuple[int, frozenset[str]]:
-    """Return what kinds of answer a text holds, and the folded words in it that may be names.
+class Held(NamedTuple):
+    """What a chunk of text without spaces holds.
 
-    A capital inside a sentence tells a name. In German every noun has one, which only makes the cue
-    a weak one there.
+    `name` is the folded word that may be a name: a capital inside a sentence tells one. In German
+    every noun has a capital, which only makes the cue a weak one there. `ends` says that a sentence
+    ends with the chunk.
     """
-    kinds = 0
-    names = set()
-    inside = False
-    for chunk in text.split():
-        held, name, ends = _chunk(chunk)
-        kinds |= held
-        if inside and name:
-            names.add(name)
-        inside = not ends
-    return kinds, frozenset(names)
+
+    kinds: int
+    name: str
+    ends: bool
+
+
+def held_by(chunk: str) -> Held:
+    """Return what kinds of answer text without spaces holds, and what it may name."""
+    word = chunk.strip(_MARKS)
+    name = word.casefold() if word[:1].isupper() and word[1:].islower() else ""
+    return Held(_found(chunk, _HOLDS), name, chunk[-1] in _ENDS)
 
 
 def asks(text: str) -> bool:
@@ -116,15 +118,6 @@ def named(question: str, speakers: Collection[str]) -> frozenset[str]:
 def speaks_to_assistant(question: str) -> bool:
     """Return whether a question is about what the assistant said, not about its asker."""
     return _SAID_BY_ASSISTANT.search(question) is not None
-
-
-# Speech is Zipfian: most of it has been seen before.
-@lru_cache(maxsize=32_768)
-def _chunk(chunk: str) -> tuple[int, str, bool]:
-    """Return what text without spaces holds, what it may name, and whether it ends a sentence."""
-    word = chunk.strip(_MARKS)
-    name = word.casefold() if word[:1].isupper() and word[1:].islower() else ""
-    return _found(chunk, _HOLDS), name, chunk[-1] in _ENDS
 
 
 def _found(text: str, patterns: dict[int, re.Pattern[str]]) -> int:

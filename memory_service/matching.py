@@ -8,7 +8,7 @@ ranking; BM25 still finds the candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -48,22 +48,27 @@ class QueryWord:
 
 
 class Texts:
-    """The words of several texts, laid end to end."""
+    """The words of several texts, laid end to end.
 
-    def __init__(self, texts: Iterable[Sequence[Word]]) -> None:
-        self._known: dict[Word, int] = {}
-        flat: list[int] = []
-        lengths: list[int] = []
-        for words in texts:
-            flat.extend([self._known.setdefault(word, len(self._known)) for word in words])
-            lengths.append(len(words))
-        self._flat = np.array(flat, dtype=np.intp)
-        self._text = np.repeat(np.arange(len(lengths)), lengths)
-        self._filled = np.flatnonzero(lengths)
-        self._starts = (np.cumsum(lengths, dtype=np.intp) - np.array(lengths, np.intp))[
-            self._filled
-        ]
+    `words` are numbers from 0 in the order in which they first occur, `lengths` says how many each
+    text has; `of_term` has the numbers of the words that yield a term, `vectors` a row for each.
+    """
+
+    def __init__(
+        self,
+        words: npt.NDArray[np.intp],
+        lengths: npt.NDArray[np.intp],
+        of_term: Mapping[str, Sequence[int]],
+        vectors: Matrix | None,
+    ) -> None:
+        self._flat = words
+        self._different = int(words.max(initial=-1)) + 1
+        self._of_term = of_term
+        self._vectors = vectors
         self._count = len(lengths)
+        self._text = np.repeat(np.arange(self._count), lengths)
+        self._filled = np.flatnonzero(lengths)
+        self._starts = (np.cumsum(lengths) - lengths)[self._filled]
 
     def match(self, query: Sequence[QueryWord], vectors: WordVectors) -> Similarities:
         """Return how near the nearest word of each text is to each word of the question."""
@@ -79,7 +84,7 @@ class Texts:
     def phrases(self, query: Sequence[QueryWord]) -> npt.NDArray[np.float32]:
         """Return the weight of the pairs of words that follow each other in a text, too."""
         result = np.zeros(self._count, dtype=np.float32)
-        occurs = [np.isin(self._flat, numbers) for numbers in self._numbers(query)]
+        occurs = [self._occurs(numbers) for numbers in self._numbers(query)]
         for (first, held), (second, there) in pairwise(zip(query, occurs, strict=True)):
             here = np.flatnonzero(held)
             if not len(here) or not there.any():
@@ -96,20 +101,21 @@ class Texts:
         return result
 
     def _numbers(self, query: Sequence[QueryWord]) -> list[list[int]]:
-        """Return for each word of the question the numbers of the known words that equal it."""
-        wanted: dict[str, list[int]] = {term: [] for one in query for term in one.terms}
-        for (term, _), number in self._known.items():
-            if term in wanted:
-                wanted[term].append(number)
-        return [[number for term in one.terms for number in wanted[term]] for one in query]
+        """Return for each word of the question the numbers of the words that equal it."""
+        return [[n for term in one.terms for n in self._of_term.get(term, ())] for one in query]
+
+    def _occurs(self, numbers: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return where one of some words stands."""
+        wanted = np.zeros(self._different, dtype=np.bool_)
+        wanted[numbers] = True
+        return wanted[self._flat]
 
     def _near(self, query: Sequence[QueryWord], vectors: WordVectors) -> Similarities:
-        """Return the similarity of each word of the question to each known word."""
+        """Return the similarity of each word of the question to each word of the texts."""
         asked = vectors([one.word for one in query])
-        known = vectors([word for _, word in self._known])
-        if asked is None or known is None:
-            return np.zeros((len(query), len(self._known)), dtype=np.float32)
-        cosines = asked @ known.T
+        if asked is None or self._vectors is None:
+            return np.zeros((len(query), self._different), dtype=np.float32)
+        cosines = asked @ self._vectors.T
         near: Similarities = np.clip((cosines - MIN_SIMILARITY) / (1 - MIN_SIMILARITY), 0.0, 1.0)
         return near
 

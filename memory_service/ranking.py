@@ -155,10 +155,11 @@ def bm25(
     """Return the BM25 score of each passage that holds a weighted term."""
     mean = statistics.mean_length or 1.0
     scores: dict[int, float] = {}
-    for term, passage_key, tf, length in postings:
-        norm = BM25_K1 * (1.0 - BM25_B + BM25_B * length / mean)
-        gain = weights[term] * tf * (BM25_K1 + 1.0) / (tf + norm)
-        scores[passage_key] = scores.get(passage_key, 0.0) + gain
+    for term, passage_keys, tf, lengths in postings:
+        norms = BM25_K1 * (1.0 - BM25_B + BM25_B * lengths / mean)
+        gains = weights[term] * tf * (BM25_K1 + 1.0) / (tf + norms)
+        for passage_key, gain in zip(passage_keys.tolist(), gains.tolist(), strict=True):
+            scores[passage_key] = scores.get(passage_key, 0.0) + gain
     return scores
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from memory_service import cues, matching
-from memory_service.analyser import term_spans, words
-from memory_service.matching import QueryWord, Texts, Word, WordVectors
+from memory_service.analyser import term_spans
+from memory_service.lexicon import Lexicon
+from memory_service.matching import QueryWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,53 +45,33 @@ def read(
     weights: Mapping[str, float],
     languages: Collection[str | None],
     texts: Sequence[Said],
-    vectors: WordVectors,
+    lexicon: Lexicon,
 ) -> list[Reading]:
     """Return how each text answers a question whose terms weigh `weights` in the scope."""
     speakers = frozenset(one.speaker.casefold() for one in texts)
-    query = _query_words(question, weights, languages, cues.name_words(speakers))
-    facts = [_facts(one.text, one.language) for one in texts]
-    laid = Texts(one.words for one in facts)
-    similarities = laid.match(query, vectors)
+    names = cues.name_words(speakers)
+    query = _query_words(question, weights, languages, names)
+    terms = {term for one in query for term in one.terms}
+    facts = lexicon.read([(one.text, one.language) for one in texts], terms, names)
+    similarities = facts.words.match(query, lexicon.vectors)
     follows = np.array([one.follows for one in texts], dtype=np.bool_)
     own = matching.score(query, similarities).tolist()
     said = matching.score(query, matching.with_neighbours(similarities, follows)).tolist()
-    phrases = laid.phrases(query).tolist()
+    phrases = facts.words.phrases(query).tolist()
     about = _about(question, texts, speakers)
-    wanted, names = cues.asked_for(question), cues.name_words(speakers)
-    readings = []
-    for at, one in enumerate(facts):
-        held = one.kinds | (cues.NAME if one.names - names else 0)
-        readings.append(
-            Reading(
-                words=own[at],
-                said=said[at],
-                phrase=phrases[at],
-                speaker=about[at],
-                answers=(wanted & held).bit_count(),
-                length=one.length,
-                asks=one.asks,
-            )
+    wanted = cues.asked_for(question)
+    return [
+        Reading(
+            words=own[at],
+            said=said[at],
+            phrase=phrases[at],
+            speaker=about[at],
+            answers=(wanted & held).bit_count(),
+            length=facts.lengths[at],
+            asks=facts.asks[at],
         )
-    return readings
-
-
-class _Facts(NamedTuple):
-    """What a text says, whatever it is asked."""
-
-    words: tuple[Word, ...]
-    kinds: int
-    names: frozenset[str]
-    length: float
-    asks: bool
-
-
-# The turns of a conversation that is going on are candidates again and again. About 16 MB.
-@lru_cache(maxsize=8_192)
-def _facts(text: str, language: str | None) -> _Facts:
-    found = tuple(words(text, language))
-    kinds, names = cues.held_by(text)
-    return _Facts(found, kinds, names, math.log1p(len(found)), cues.asks(text))
+        for at, held in enumerate(facts.kinds)
+    ]
 
 
 def _query_words(

@@ -22,6 +22,7 @@ from memory_service import clock, matching, ranking, reading, time_expressions, 
 from memory_service.analyser import term_spans
 from memory_service.errors import EmbedderDown, EmbedderRefused, NotFound, VectorIndexDown
 from memory_service.interfaces import Embedder, TurnLog, VectorIndex
+from memory_service.lexicon import Lexicon
 from memory_service.path_cache import LivePath, PathCache
 from memory_service.ranking import ALL_PARTS, Part, Ranking
 from memory_service.records import (
@@ -237,6 +238,7 @@ class Recaller:
         self._exact_scan_max = exact_scan_max
         self._parts = parts
         self._rank = rank
+        self._lexicon = Lexicon(embedder.word_vectors)
         self._paths = PathCache(round(pause_hours * 3600 * MICROSECONDS))
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
@@ -435,7 +437,7 @@ class Recaller:
             search.weights,
             search.scope.languages,
             self._said(search, points),
-            self._embedder.word_vectors,
+            self._lexicon,
         )
         return [
             ranking.Candidate(

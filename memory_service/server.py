@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
 import uvicorn
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
@@ -23,6 +25,11 @@ SHUTDOWN_SECONDS = 30
 """How long requests in progress may go on after a signal to stop."""
 
 _START_SECONDS = 60
+_SWITCH_SECONDS = 0.0005
+"""How long a thread that computes keeps Python's lock from one that waits for it; Python's own is
+5 ms. A request gives the lock up at every row that it reads and every thread it passes through, and
+beside a bulk writer or the indexer waits this long to have it back, each time.
+"""
 
 
 def serve(settings: Settings) -> None:
@@ -36,7 +43,11 @@ def serve(settings: Settings) -> None:
             # and again would stop all threads for 0.1 s each time.
             gc.collect()
             gc.freeze()
-            _server(settings, service).run(sockets=[listener])
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            # With more threads, those of OpenBLAS wait for the next product in a loop: of a search
+            # in 100,000 turns that took as much of a second core as the search of the first.
+            with threadpool_limits(limits=1, user_api="blas"):
+                _server(settings, service).run(sockets=[listener])
 
 
 @contextmanager

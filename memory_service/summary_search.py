@@ -73,13 +73,12 @@ class SummaryFinder:
         ]
 
     def _rank(self, scope: Scope, query: str, summaries: Sequence[Summary]) -> list[ranking.Ranked]:
-        postings = [posting for one in summaries for posting in _postings(one, scope.members)]
-        mean = sum(posting.tf for posting in postings) / max(1, len(summaries))
-        statistics = ScopeStatistics(len(summaries), mean)
-        frequencies = Counter(posting.term for posting in postings)
+        postings = _postings(summaries, scope.members)
+        total = sum(int(posting.tf.sum()) for posting in postings)
+        statistics = ScopeStatistics(len(summaries), total / max(1, len(summaries)))
         weights = {
-            term: ranking.inverse_document_frequency(count, len(summaries))
-            for term, count in frequencies.items()
+            posting.term: ranking.inverse_document_frequency(len(posting.tf), len(summaries))
+            for posting in postings
         }
         spans = [span for language in scope.languages for span in term_spans(query, language)]
         asked = {span.term for span in spans}
@@ -126,10 +125,14 @@ def _scope(
     return Scope(project_key, {found.key: member})
 
 
-def _postings(summary: Summary, members: Mapping[int, ScopeMember]) -> list[Posting]:
-    """Return the summary's terms in the language of its conversation."""
-    found = terms(summary.text, members[summary.conversation_key].language)
-    return [Posting(term, summary.key, tf, len(found)) for term, tf in Counter(found).items()]
+def _postings(summaries: Sequence[Summary], members: Mapping[int, ScopeMember]) -> list[Posting]:
+    """Return the summaries' terms, each in the language of its conversation."""
+    held: dict[str, list[tuple[int, int, int]]] = {}
+    for one in summaries:
+        found = terms(one.text, members[one.conversation_key].language)
+        for term, tf in Counter(found).items():
+            held.setdefault(term, []).append((one.key, tf, len(found)))
+    return [Posting.of(term, rows) for term, rows in held.items()]
 
 
 def _cosine(stored: Vector | None, asked: Vector | None) -> float | None:

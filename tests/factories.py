@@ -178,7 +178,7 @@ def make_candidate(key: int = 1, **fields: Any) -> Candidate:
 
 def make_posting(term: str, passage_key: int = 1, *, tf: int = 1, length: int = 10) -> Posting:
     """Return a term's occurrence in a passage."""
-    return Posting(term, passage_key, tf, length)
+    return Posting.of(term, [(passage_key, tf, length)])
 
 
 def cut(text: str, words: int, overlap: int) -> list[str]:

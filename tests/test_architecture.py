@@ -38,8 +38,8 @@ LAYERS = (
             *("messages", "prompt", "relevance", "small_talk", "terminal", "alignment", "echo"),
             *("folding", "summary_prompts", "summary_part", "word_pieces"),
             *(
-                "word_pieces",
                 "cues",
+                "lexicon",
                 "matching",
                 "reading",
                 "selection",
@@ -100,6 +100,7 @@ HOMES = {
     "fastapi": ("api",),
     "starlette": ("api",),
     "uvicorn": ("server",),
+    "threadpoolctl": ("server",),
     "filelock": ("service", "chroma_child"),
     "typer": ("cli", "ingest.cli"),
     "Stemmer": ("analyser",),

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_service.matching import QueryWord, Texts, score, with_neighbours
+from memory_service.lexicon import Lexicon
+from memory_service.matching import QueryWord, Texts, WordVectors, score, with_neighbours
 from memory_service.records import Matrix
 
 VECTORS = {"food": (1.0, 0.0), "pistachio": (0.8, 0.6), "car": (0.0, 1.0)}
@@ -17,12 +18,13 @@ def asked(*words: str, weight: float = 1.0) -> list[QueryWord]:
     return [QueryWord(word, frozenset([word]), weight) for word in words]
 
 
-def texts(*some: Sequence[str]) -> Texts:
-    return Texts([[(word, word) for word in one] for one in some])
-
-
 def vectors(words: Sequence[str]) -> Matrix:
     return np.array([VECTORS.get(word, (0.0, 0.0)) for word in words], dtype=np.float32)
+
+
+def texts(*some: Sequence[str], by: WordVectors = vectors) -> Texts:
+    told = [(" ".join(one), None) for one in some]
+    return Lexicon(by).read(told, {word for one in some for word in one}).words
 
 
 def test_an_equal_word_counts_one_and_a_similar_one_less() -> None:
@@ -32,7 +34,7 @@ def test_an_equal_word_counts_one_and_a_similar_one_less() -> None:
 
 @given(TEXTS, st.lists(WORDS, min_size=1, max_size=3, unique=True))
 def test_without_vectors_only_equal_words_match(some: list[list[str]], wanted: list[str]) -> None:
-    found = texts(*some).match(asked(*wanted), lambda _: None)
+    found = texts(*some, by=lambda _: None).match(asked(*wanted), lambda _: None)
     assert found.tolist() == [[float(word in one) for one in some] for word in wanted]
 
 

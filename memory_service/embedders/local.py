@@ -7,8 +7,7 @@ fetch a tokenizer from the network.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -37,9 +36,6 @@ def package_file(name: str) -> Path:
     return path
 
 
-_KNOWN_WORDS = 16_384
-
-
 class LocalEmbedder:
     """Mean of static token vectors; about 40,000 short turns a second on two cores."""
 
@@ -57,7 +53,6 @@ class LocalEmbedder:
         self._pieces = WordPieces(lambda text: self._encode([text])[0].ids)
         (weights,) = load_file(package_file(_WEIGHTS)).values()
         self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
-        self._words = _WordTable(self.dimension)
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the mean vector of each text's tokens, or None where there are none."""
@@ -88,15 +83,12 @@ class LocalEmbedder:
         The sum of a word's pieces says less of its meaning the more they are: "petition" begins
         with "pet".
         """
-        if not words:
-            return np.empty((0, self.dimension), dtype=np.float32)
-        return self._words.get(words, self._word_vector)
-
-    def _word_vector(self, word: str) -> Vector:
-        (encoding,) = self._encode([word])
-        vector: Vector = self._weights[np.array(encoding.ids, dtype=np.intp)].sum(axis=0)
-        length = float(np.linalg.norm(vector)) * max(1, len(encoding.ids)) ** 0.5
-        return vector / np.float32(length) if length else vector
+        result = np.zeros((len(words), self.dimension), dtype=np.float32)
+        for row, encoding in zip(result, self._encode(words), strict=True):
+            vector = self._weights[np.array(encoding.ids, dtype=np.intp)].sum(axis=0)
+            length = float(np.linalg.norm(vector)) * max(1, len(encoding.ids)) ** 0.5
+            row[:] = vector / np.float32(length) if length else vector
+        return result
 
     def close(self) -> None:
         """Do nothing: there are no connections."""
@@ -104,33 +96,10 @@ class LocalEmbedder:
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        if len(clean) == 1:
+            # Not in a batch, which goes to threads of the tokenizer's and is waited for.
+            return [self._tokenizer.encode(clean[0], add_special_tokens=False)]
         return self._tokenizer.encode_batch(clean, add_special_tokens=False)
-
-
-class _WordTable:
-    """Vectors of words that were asked for before, 1 kB each; speech is Zipfian.
-
-    One matrix, because making one of single vectors took longer than comparing them.
-    """
-
-    def __init__(self, dimension: int) -> None:
-        self._lock = threading.Lock()
-        self._rows: dict[str, int] = {}
-        self._vectors: Matrix = np.empty((_KNOWN_WORDS, dimension), dtype=np.float32)
-
-    def get(self, words: Sequence[str], make: Callable[[str], Vector]) -> Matrix:
-        """Return the vectors of words, shape (words, dimension); a full table begins anew."""
-        with self._lock:
-            new = [word for word in dict.fromkeys(words) if word not in self._rows]
-            if len(self._rows) + len(new) > _KNOWN_WORDS:
-                self._rows.clear()
-                new = list(dict.fromkeys(words))
-            if len(new) > _KNOWN_WORDS:
-                return np.stack([make(word) for word in words])
-            for word in new:
-                self._vectors[len(self._rows)] = make(word)
-                self._rows[word] = len(self._rows)
-            return self._vectors[[self._rows[word] for word in words]]
 
 
 def _token_weights(

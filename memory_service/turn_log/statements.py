@@ -27,6 +27,9 @@ With one row at a time the driver lets go of Python's lock and takes it again fo
 the postings of a turn, instead of 51.
 """
 
+_KEYS_STEP = 30
+"""Lists of keys are filled up to a multiple of this, so that few statements do for all lengths."""
+
 
 def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
     """Reserve `count` keys that were never used before; runs inside the caller's transaction."""
@@ -84,10 +87,24 @@ class Statements:
 
         SQLAlchemy makes an object of each row; of thousands that takes longer than the query.
         """
-        cursor = self._connection.execute(statement).cursor
-        if cursor is None:
-            raise LookupError("the statement returns no rows")
-        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+        return _plain_rows(self._connection.execute(statement))
+
+    def _fetch_of_keys(
+        self, statement: sa.Select[Any], column: sa.Column[int], keys: Iterable[int]
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows, as the driver has them, of those keys that a column holds.
+
+        The statement has no parameters of its own. SQLAlchemy writes a list of keys into it anew
+        each time, which takes longer than reading 300 rows; so it is written once for each length,
+        and lists are filled up with a key that they have.
+        """
+        rows: list[tuple[Any, ...]] = []
+        for some in batches(keys):
+            size = min(MAX_PARAMETERS, -(-len(some) // _KEYS_STEP) * _KEYS_STEP)
+            asked = some + some[:1] * (size - len(some))
+            text, names = _of_keys(statement, column, size, self._connection.dialect)
+            values = dict(zip(names, asked, strict=True)) if names else tuple(asked)
+            rows.extend(_plain_rows(self._connection.exec_driver_sql(text, values)))
         return rows
 
     def _insert_plain(
@@ -112,6 +129,24 @@ class Statements:
             self._connection.exec_driver_sql(many, tuple(some))
         if whole < len(rows):
             self._connection.exec_driver_sql(one, list(rows[whole:]))
+
+
+def _plain_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+    if result.cursor is None:
+        raise LookupError("the statement returns no rows")
+    return list(result.cursor.fetchall())
+
+
+@cache
+def _of_keys(
+    statement: sa.Select[Any], column: sa.Column[int], size: int, dialect: sa.Dialect
+) -> tuple[str, tuple[str, ...]]:
+    """Return the statement in the driver's own language, and its parameters' names if it has."""
+    wanted: sa.BindParameter[Any] = sa.bindparam("key", [0] * size, expanding=True)
+    compiled = statement.where(column.in_(wanted)).compile(
+        dialect=dialect, compile_kwargs={"render_postcompile": True}
+    )
+    return str(compiled), () if compiled.positional else tuple(compiled.params)
 
 
 @cache

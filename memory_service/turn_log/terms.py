@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from memory_service.records import Passage, PassagePlace, Posting, Scope, StoredPassage, Vector
@@ -20,7 +21,7 @@ from memory_service.turn_log.statements import (
     vector_to_blob,
 )
 
-_COLUMNS = (
+_STORED = sa.select(
     passages.c.id,
     passages.c.turn_id,
     passages.c.conversation_id,
@@ -30,7 +31,17 @@ _COLUMNS = (
     passages.c.length,
     passages.c.vector,
 )
+"""In the order of a StoredPassage's fields."""
 
+
+_PLACES = sa.select(
+    passages.c.id,
+    passages.c.turn_id,
+    passages.c.conversation_id,
+    passages.c.start,
+    passages.c.end,
+)
+"""In the order of a PassagePlace's fields."""
 
 _TERMS_COUNTED_AT_ONCE = 16
 
@@ -99,48 +110,34 @@ class TermReads(Statements):
         ]
 
     def _postings(self, terms: Sequence[str], where: sa.ColumnElement[bool]) -> list[Posting]:
-        # Rows of four in the order of a Posting's fields, which is all that anybody asks of one.
-        return cast(
-            "list[Posting]",
-            self._fetch_plain(
-                sa.select(
-                    postings.c.term, postings.c.passage_id, postings.c.tf, postings.c.length
-                ).where(where, postings.c.term.in_(terms))
-            ),
+        # A row a term, its columns as text: Python gives up its lock for each row that it reads,
+        # and beside threads that compute waits for it again, thousands of times a query.
+        columns = (postings.c.passage_id, postings.c.tf, postings.c.length)
+        rows = self._fetch_plain(
+            sa.select(
+                postings.c.term,
+                *(sa.func.aggregate_strings(sa.cast(one, sa.String), ",") for one in columns),
+            )
+            .where(where, postings.c.term.in_(terms))
+            .group_by(postings.c.term)
+            .order_by(postings.c.term)
         )
+        return [
+            Posting(term, *(np.fromstring(column, dtype=np.int64, sep=",") for column in texts))
+            for term, *texts in rows
+        ]
 
     def passages_by_key(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
         """Return passages by their keys; the caller checks whose they are by their turns."""
-        return {
-            passage.key: passage
-            for some in batches(keys)
-            for passage in self._passages(passages.c.id.in_(some))
-        }
+        return {passage.key: passage for passage in self._passages(passages.c.id, keys)}
 
     def passages_of_turns(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
         """Return the passages of turns."""
-        return [
-            passage
-            for some in batches(turn_keys)
-            for passage in self._passages(passages.c.turn_id.in_(some))
-        ]
+        return self._passages(passages.c.turn_id, turn_keys)
 
     def passage_places(self, keys: Iterable[int]) -> list[PassagePlace]:
         """Return where passages are, by their keys; those that were deleted are left out."""
-        # Rows in the order of a PassagePlace's fields, which is all that anybody asks of one.
-        return [
-            PassagePlace(*row)
-            for some in batches(keys)
-            for row in self._fetch_plain(
-                sa.select(
-                    passages.c.id,
-                    passages.c.turn_id,
-                    passages.c.conversation_id,
-                    passages.c.start,
-                    passages.c.end,
-                ).where(passages.c.id.in_(some))
-            )
-        ]
+        return [PassagePlace(*row) for row in self._fetch_of_keys(_PLACES, passages.c.id, keys)]
 
     def vector_count(self, conversation_key: int) -> int:
         """Return how many passages of a conversation have a vector."""
@@ -178,13 +175,12 @@ class TermReads(Statements):
         found: list[StoredPassage] = []
         for some in batches(scope.conversation_keys):
             rows = self._connection.execute(
-                sa.select(*_COLUMNS)
-                .join(index_queue, index_queue.c.passage_id == passages.c.id)
+                _STORED.join(index_queue, index_queue.c.passage_id == passages.c.id)
                 .where(index_queue.c.conversation_id.in_(some), index_queue.c.action == "upsert")
                 .order_by(passages.c.id.desc())
                 .limit(limit)
             )
-            found.extend(_stored(row, row.vector) for row in rows)
+            found.extend(map(_stored, rows))
         return found[:limit]
 
     def passage_totals(self, conversation_key: int) -> tuple[int, int]:
@@ -208,9 +204,8 @@ class TermReads(Statements):
             found.setdefault(row.passage_id, {})[row.term] = row.tf
         return found
 
-    def _passages(self, condition: sa.ColumnElement[bool]) -> list[StoredPassage]:
-        rows = self._connection.execute(sa.select(*_COLUMNS).where(condition)).all()
-        return [_stored(row, row.vector) for row in rows]
+    def _passages(self, column: sa.Column[int], keys: Iterable[int]) -> list[StoredPassage]:
+        return [_stored(row) for row in self._fetch_of_keys(_STORED, column, keys)]
 
 
 class TermWrites(TermReads):
@@ -299,14 +294,6 @@ class TermWrites(TermReads):
         )
 
 
-def _stored(row: Any, vector: bytes | None) -> StoredPassage:
-    return StoredPassage(
-        key=row.id,
-        turn_key=row.turn_id,
-        conversation_key=row.conversation_id,
-        ordinal=row.ordinal,
-        start=row.start,
-        end=row.end,
-        length=row.length,
-        vector=vector_from_blob(vector),
-    )
+def _stored(row: Sequence[Any]) -> StoredPassage:
+    fields = [*row[:-1], vector_from_blob(row[-1])]
+    return StoredPassage(*fields)

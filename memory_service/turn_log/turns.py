@@ -21,28 +21,54 @@ from memory_service.turn_log.statements import (
     ordered,
 )
 
+_TURN = (
+    turns.c.id,
+    turns.c.external_id,
+    turns.c.conversation_id,
+    turns.c.seq,
+    turns.c.parent_id,
+    turns.c.unit_id,
+    turns.c.live,
+    turns.c.gap_before,
+    turns.c.kind,
+    turns.c.role,
+    turns.c.name,
+    turns.c.text,
+    turns.c.raw,
+    turns.c.metadata,
+    turns.c.created_at,
+    turns.c.utc_offset_minutes,
+    turns.c.stored_at,
+    turns.c.content_hash,
+)
+"""In the order of a Turn's fields."""
 
-def _record(row: Any) -> Turn:
-    return Turn(
-        key=row.id,
-        id=row.external_id,
-        conversation_key=row.conversation_id,
-        seq=row.seq,
-        parent_key=row.parent_id,
-        unit_key=row.unit_id,
-        live=row.live,
-        gap_before=row.gap_before,
-        kind=row.kind,
-        role=row.role,
-        name=row.name,
-        text=row.text,
-        raw=row.raw,
-        metadata=metadata_from_text(row.metadata),
-        created_at=row.created_at,
-        utc_offset_minutes=row.utc_offset_minutes,
-        stored_at=row.stored_at,
-        content_hash=row.content_hash,
-    )
+_LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
+
+_OWNED_TURN = sa.select(*_TURN, turns.c.project_id)
+
+_SAID = sa.select(
+    turns.c.id,
+    turns.c.role,
+    turns.c.name,
+    # With numbers for parameters the statement could not be written once.
+    sa.func.substr(
+        turns.c.text,
+        passages.c.start + sa.literal_column("1"),
+        passages.c.end - passages.c.start,
+    ),
+    turns.c.project_id,
+).join(passages, passages.c.turn_id == turns.c.id)
+"""In the order of a SaidRow's fields, and whose it is."""
+
+
+def _record(row: Sequence[Any]) -> Turn:
+    """Return the turn of a row that begins like `_TURN`; the driver has 0 and 1 for booleans."""
+    fields = list(row[: len(_TURN)])
+    fields[_LIVE] = bool(row[_LIVE])
+    fields[_GAP_BEFORE] = bool(row[_GAP_BEFORE])
+    fields[_METADATA] = metadata_from_text(row[_METADATA])
+    return Turn(*fields)
 
 
 class PathRow(NamedTuple):
@@ -105,7 +131,7 @@ class TurnReads(Statements):
         found: dict[str, Turn] = {}
         for some in batches(ids):
             rows = self._connection.execute(
-                sa.select(turns).where(
+                sa.select(*_TURN).where(
                     turns.c.project_id == project_key, turns.c.external_id.in_(some)
                 )
             )
@@ -117,25 +143,16 @@ class TurnReads(Statements):
         # The project is compared here: in the statement SQLite would look the keys up by it, which
         # reads an index entry of each turn the project has (33 ms of 100,000, not 2).
         return {
-            row.id: _record(row)
-            for some in batches(keys)
-            for row in self._connection.execute(sa.select(turns).where(turns.c.id.in_(some))).all()
-            if row.project_id == project_key
+            row[0]: _record(row)
+            for row in self._fetch_of_keys(_OWNED_TURN, turns.c.id, keys)
+            if row[-1] == project_key
         }
 
     def said_in(self, project_key: int, passage_keys: Iterable[int]) -> list[SaidRow]:
         """Return the words of passages of the project, without the rest of their turns."""
-        words = sa.func.substr(
-            turns.c.text, passages.c.start + 1, passages.c.end - passages.c.start
-        )
         return [
             SaidRow(*row[:-1])
-            for some in batches(passage_keys)
-            for row in self._fetch_plain(
-                sa.select(turns.c.id, turns.c.role, turns.c.name, words, turns.c.project_id)
-                .join(passages, passages.c.turn_id == turns.c.id)
-                .where(passages.c.id.in_(some))
-            )
+            for row in self._fetch_of_keys(_SAID, passages.c.id, passage_keys)
             if row[-1] == project_key
         ]
 
@@ -145,7 +162,7 @@ class TurnReads(Statements):
             _record(row)
             for some in batches(keys)
             for row in self._connection.execute(
-                sa.select(turns).where(
+                sa.select(*_TURN).where(
                     turns.c.conversation_id == conversation_key, turns.c.id.in_(some)
                 )
             )
@@ -165,7 +182,7 @@ class TurnReads(Statements):
     ) -> Page:
         """Return a page of the live path."""
         rows = self._connection.execute(
-            sa.select(turns)
+            sa.select(*_TURN)
             .where(
                 turns.c.conversation_id == conversation_key,
                 turns.c.live,
@@ -181,7 +198,7 @@ class TurnReads(Statements):
     ) -> list[Turn]:
         """Return the first turns of the live path between two, system messages apart."""
         rows = self._connection.execute(
-            sa.select(turns)
+            sa.select(*_TURN)
             .where(
                 turns.c.conversation_id == conversation_key,
                 turns.c.live,
@@ -259,7 +276,7 @@ class TurnReads(Statements):
     def turns_from(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
         """Return the turns whose `seq` lies in a range, of all branches."""
         rows = self._connection.execute(
-            sa.select(turns)
+            sa.select(*_TURN)
             .where(
                 turns.c.conversation_id == conversation_key,
                 turns.c.seq.between(first_seq, last_seq),
@@ -273,7 +290,7 @@ class TurnReads(Statements):
         after = 0
         while True:
             rows = self._connection.execute(
-                sa.select(turns)
+                sa.select(*_TURN)
                 .where(turns.c.conversation_id == conversation_key, turns.c.seq > after)
                 .order_by(turns.c.seq)
                 .limit(500)
@@ -288,7 +305,7 @@ class TurnReads(Statements):
         if turn.unit_key is None:
             return [turn]
         rows = self._connection.execute(
-            sa.select(turns)
+            sa.select(*_TURN)
             .where(
                 turns.c.conversation_id == turn.conversation_key, turns.c.unit_id == turn.unit_key
             )
