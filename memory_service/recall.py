@@ -293,13 +293,14 @@ class Recaller:
     def _read_time(self, search: _Search, query: Query) -> None:
         """Find the turns of the time that the query means, and take its words out of the query."""
         at = clock.now() if query.now is None else query.now
-        if not time_expressions.read(query.text, clock.to_datetime(at).date()):
+        languages = search.scope.languages
+        if not time_expressions.read(query.text, clock.to_datetime(at).date(), languages):
             return
         offset = query.utc_offset_minutes
         if offset is None:
             offset = search.log.utc_offset_minutes(search.scope)
         now = clock.to_datetime(at, offset)
-        reference = time_expressions.read(query.text, now.date())
+        reference = time_expressions.read(query.text, now.date(), languages)
         paths = {
             key: self._paths.get(search.log, key, member)
             for key, member in search.scope.members.items()
@@ -310,7 +311,7 @@ class Recaller:
             return
         bounds = np.cumsum([len(path.turns) for path in paths.values()])[:-1]
         masks = zip(paths, np.split(said_then, bounds), strict=True)
-        only = timeline.is_only_time(query.text, reference)
+        only = timeline.is_only_time(query.text, reference, languages)
         search.when = _When({key: np.flatnonzero(mask) for key, mask in masks}, only)
         search.limit *= _WIDER
         if not only:

@@ -3,22 +3,28 @@
 Days are those of the asker's own zone, in which `today` must be given. A date without a year is the
 latest that is past. Easter and calendar arithmetic are dateutil's. What its parser and others lack
 is the grammar around a date (parts, offsets, ranges, sessions), which is what people write when
-they ask for something that was said. English only so far: a question in another language means no
-time, and is ranked by its words.
+they ask for something that was said. It is the grammar of English; a question in German, Spanish,
+Russian or Chinese is read by what its times are in English (`time_words`), and one in another
+language means no time, and is ranked by its words.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import starmap
 from typing import NamedTuple
 
-from dateutil.easter import easter  # type: ignore[import-untyped]
+from dateutil.easter import EASTER_ORTHODOX, easter  # type: ignore[import-untyped]
 from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
+from memory_service import time_words
+
 _DAY = timedelta(days=1)
+_SOON_DAYS = 10
+"""How far "shortly after" reaches."""
 _UNCOUNTED_DAYS = 7
 """From so many days on, a number of days is not taken by its word."""
 _MAX_CHARACTERS = 2_000
@@ -92,6 +98,7 @@ _NUMBERS = {
         1,
     )
 }
+_VAGUE = frozenset(("a few", "few", "a couple of", "couple of"))
 _ORDINALS = {
     word: at
     for at, word in enumerate(
@@ -126,6 +133,22 @@ def _on(month: int, first: int, last: int | None = None) -> Callable[[int], Peri
     return lambda year: Period(date(year, month, first), date(year, month, last or first))
 
 
+def _of_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
+    """Return the days so far from Easter Sunday."""
+    until = first if last is None else last
+    return lambda year: Period(easter(year) + first * _DAY, easter(year) + until * _DAY)
+
+
+def _of_orthodox_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
+    until = first if last is None else last
+
+    def of_year(year: int) -> Period:
+        sunday = easter(year, EASTER_ORTHODOX)
+        return Period(sunday + first * _DAY, sunday + until * _DAY)
+
+    return of_year
+
+
 _HOLIDAYS: dict[str, Callable[[int], Period]] = {
     r"christmas eve": _on(12, 24),
     r"christmas day": _on(12, 25),
@@ -138,11 +161,25 @@ _HOLIDAYS: dict[str, Callable[[int], Period]] = {
     r"(?:the )?(?:fourth|4th) of july|independence day": _on(7, 4),
     r"hallowe'?en": _on(10, 31),
     r"thanksgiving(?: day)?": _thanksgiving,
-    r"good friday": lambda year: _day(easter(year) - 2 * _DAY),
-    r"easter monday": lambda year: _day(easter(year) + _DAY),
-    r"easter sunday": lambda year: _day(easter(year)),
-    r"easter": lambda year: _day(easter(year)),
-    r"pentecost|whitsun": lambda year: _day(easter(year) + 49 * _DAY),
+    r"orthodox holy week": _of_orthodox_easter(-6, -1),
+    r"orthodox easter week": _of_orthodox_easter(0, 7),
+    r"orthodox easter": _of_orthodox_easter(0),
+    r"orthodox pentecost": _of_orthodox_easter(49),
+    r"maslenitsa": _of_orthodox_easter(-55, -49),
+    r"carnival|mardi gras": _of_easter(-52, -47),
+    r"ash wednesday": _of_easter(-46),
+    r"palm sunday": _of_easter(-7),
+    r"holy week": _of_easter(-7, 0),
+    r"good friday": _of_easter(-2),
+    r"easter monday": _of_easter(1),
+    r"easter(?: sunday)?": _of_easter(0),
+    r"ascension day": _of_easter(39),
+    r"pentecost|whitsun": _of_easter(49),
+    r"corpus christi": _of_easter(60),
+    # 4 or 5 April, by the sun.
+    r"qingming": _on(4, 4, 6),
+    r"may day holidays": _on(5, 1, 5),
+    r"national day of china": _on(10, 1, 7),
     r"spring": lambda year: Period(date(year, 3, 1), date(year, 5, 31)),
     r"summer": lambda year: Period(date(year, 6, 1), date(year, 8, 31)),
     r"autumn|fall": lambda year: Period(date(year, 9, 1), date(year, 11, 30)),
@@ -175,12 +212,15 @@ _DAY_OF_MONTH = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{_any(_ORDINALS)})"
 _DATE = _compiled(
     r"(?P<iso>\d{4}-\d\d-\d\d)\b"
     rf"|(?P<m>{_MONTH}) (?:the )?(?P<d>{_DAY_OF_MONTH})\b(?:,? (?P<y>\d{{4}})\b)?"
-    rf"|(?:the )?(?P<d2>{_DAY_OF_MONTH})(?: of)? (?P<m2>{_MONTH})(?:,? (?P<y2>\d{{4}})\b)?"
+    rf"|(?:the )?(?P<d2>{_DAY_OF_MONTH})(?: of)? (?P<m2>{_MONTH})(?:(?:,| of)? (?P<y2>\d{{4}})\b)?"
 )
 _WHOLE_MONTH = _compiled(
     rf"(?:(?P<last>last|this|past) )?(?P<m>{_MONTH})(?:(?: of)?,? (?P<y>\d{{4}})\b)?"
 )
-_YEAR = _compiled(r"(?<=in |of )(?P<y>(?:19|20)\d\d)\b|(?:the year )(?P<y2>(?:19|20)\d\d)\b")
+_YEAR = _compiled(
+    r"(?:(?<=in |of )|(?<=mid-|mid )|(?<=early )|(?<=late ))(?P<y>(?:19|20)\d\d)\b"
+    r"|(?:the year )(?P<y2>(?:19|20)\d\d)\b"
+)
 _TODAY = _compiled(
     r"(?:(?:earlier )?(?:this (?:morning|afternoon|evening)|today)|tonight"
     r"|earlier (?:in the|this) (?:morning|afternoon|evening))\b"
@@ -188,16 +228,19 @@ _TODAY = _compiled(
 _YESTERDAY = _compiled(r"(?:(?P<two>the day before )?yesterday|last night)\b")
 _AGO = _compiled(
     rf"(?:(?:on )?(?:the )?(?P<weekday>{_WEEKDAY}) )?(?P<n>{_NUMBER}) (?P<unit>{_UNIT}) ago\b"
+    rf"|(?:on )?(?:the )?(?P<weekday2>{_WEEKDAY}) (?:of )?(?P<n2>last) (?P<unit2>week)\b"
+    r"|(?:the )?(?P<unit3>week|weekend|month|year) (?P<n3>before last)\b"
 )
 _TRAILING = _compiled(
     rf"(?:(?:over|during|within|in) )?(?:the |this |these )?(?:last|past|previous) "
     rf"(?P<n>{_NUMBER}) (?P<unit>{_UNIT})\b"
-    rf"|(?:over|during|within) (?:the |this )?(?:last|past) (?P<one>week|month|year)\b"
+    rf"|(?:over|during|within) (?:the |this )?(?:last|past|previous) (?P<one>week|month|year)\b"
     r"|(?:this|the) (?:last|past) (?P<one2>week|month|year)\b"
 )
 _NEAR_UNIT = _compiled(
     r"(?P<which>last|this|previous|the previous) (?P<unit>week(?:end)?|month|year)\b"
 )
+_OTHER_DAY = _compiled(r"(?:just )?the other (?:day|night|evening|morning|week)\b")
 _DAY_OF_WEEK = _compiled(rf"(?:(?P<last>last|this past|past|this|on|on the) )(?P<day>{_WEEKDAY})\b")
 _HOLIDAY = _compiled(
     r"(?:last |this |the )?(?:"
@@ -207,13 +250,19 @@ _HOLIDAY = _compiled(
 _PART = _compiled(
     r"(?:the )?(?P<part>early|late|mid|beginning|start|middle|end)[- ](?:(?:of|in) )?(?:the )?"
     rf"|(?:the )?(?P<which>{_any(tuple(_ORDINALS)[:5])}|last) "
-    r"(?P<of>day|night|week|weekend|half|part) (?:of|in) (?:the )?"
+    r"(?P<of>days?|night|week|weekend|half|part) (?:(?:of|in) )?(?:the )?"
 )
 _OFFSET = _compiled(
     rf"(?:on )?(?:the )?(?:(?P<n>{_NUMBER}) )?(?P<unit>{_UNIT}|morning|evening|{_WEEKDAY}) "
     r"(?P<way>before|after|following|prior to) (?:the )?"
 )
-_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|prior to) ")
+_SOON = r"(?:shortly|soon|right|just|immediately|not long|(?:the )?days|(?:the )?weeks)"
+_SHORTLY = _compiled(
+    rf"(?:in )?{_SOON} (?P<way>before|after|following|prior to|leading up to|running up to) "
+    r"(?:the )?"
+    r"|(?:in )?the run-?up to (?:the )?"
+)
+_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|by|prior to) ")
 _AROUND = _compiled(r"around (?:the )?")
 _RANGE = _compiled(r"(?:between|from) (?:the )?")
 _JOINT = _compiled(rf" ?,? ?{_TO} (?:the )?")
@@ -229,6 +278,13 @@ _SESSIONS = (
     ),
     (
         _compiled(rf"(?:the |our )?(?:{_SESSION} before (?:the )?last|last but one {_SESSION})\b"),
+        lambda: Sessions(-2, -2),
+    ),
+    (
+        _compiled(
+            rf"not (?:the |our )?last {_SESSION},? but the one before(?: that| it)?\b"
+            rf"|the one before (?:the |our )?last {_SESSION}\b"
+        ),
         lambda: Sessions(-2, -2),
     ),
     (
@@ -261,10 +317,28 @@ _SESSIONS = (
 )
 
 
-def read(question: str, today: date) -> TimeReference:
-    """Return the times that a question means; none for a text too long to be a question."""
+def read(question: str, today: date, languages: Iterable[str | None] = ("en",)) -> TimeReference:
+    """Return the times that a question means; none for a text too long to be a question.
+
+    It may be in any of the languages, or in English: people ask in English about talk that is not.
+    """
     if len(question) > _MAX_CHARACTERS:
         return TimeReference()
+    for language in languages:
+        if language in time_words.LANGUAGES:
+            found = _read_rendered(question, today, language)
+            if found:
+                return found
+    return _read_english(question, today)
+
+
+def _read_rendered(question: str, today: date, language: str) -> TimeReference:
+    rendered = time_words.in_english(question, language)
+    found = _read_english(rendered.text, today)
+    return replace(found, spans=tuple(starmap(rendered.source, found.spans)))
+
+
+def _read_english(question: str, today: date) -> TimeReference:
     reader = _Reader(question, today)
     sessions = list(_sessions(question))
     taken = [span for _, span in sessions]
@@ -324,7 +398,7 @@ class _Reader:
 
     def expression(self, at: int) -> Found | None:
         """Return the longest expression that begins at a place."""
-        for rule in (self._range, self._around, self._open, self._joined):
+        for rule in (self._range, self._around, self._shortly, self._open, self._joined):
             try:
                 found = rule(at)
             except (ValueError, OverflowError):
@@ -361,6 +435,16 @@ class _Reader:
             return None
         (first, last, _), end = found
         return Period(first - 3 * _DAY, last + 3 * _DAY), end
+
+    def _shortly(self, at: int) -> Found | None:
+        opening = _SHORTLY.match(self._text, at)
+        found = self._period(opening.end()) if opening else None
+        if opening is None or found is None:
+            return None
+        (first, last, _), end = found
+        if (opening["way"] or "").casefold() in ("after", "following"):
+            return Period(last + _DAY, last + _SOON_DAYS * _DAY), end
+        return Period(first - _SOON_DAYS * _DAY, first - _DAY), end
 
     def _open(self, at: int) -> Found | None:
         opening = _OPEN.match(self._text, at)
@@ -402,6 +486,7 @@ class _Reader:
             (_HOLIDAY, self._holiday),
             (_WHOLE_MONTH, self._month),
             (_YESTERDAY, self._yesterday),
+            (_OTHER_DAY, self._other_day),
             (_TODAY, self._this_day),
             (_YEAR, self._year),
         )
@@ -450,8 +535,15 @@ class _Reader:
         day = self._today - (2 if match["two"] else 1) * _DAY
         return Period(day, day)
 
+    def _other_day(self, _match: re.Match[str]) -> Period:
+        """Return some days that are not far back, or the month where there was no talk."""
+        wider = Period(self._today - 30 * _DAY, self._today - _DAY)
+        return Period(self._today - 10 * _DAY, self._today - _DAY, wider)
+
     def _ago(self, match: re.Match[str]) -> Period:
-        number, unit = _number(match["n"]), _unit(match["unit"])
+        number = 1 if match["n2"] else 2 if match["n3"] else _number(match["n"])
+        unit = _unit(match["unit"] or match["unit2"] or match["unit3"])
+        weekday = match["weekday"] or match["weekday2"]
         if unit == "month":
             first = self._today.replace(day=1) - relativedelta(months=number)
             return Period(first, first + relativedelta(months=1) - _DAY)
@@ -462,11 +554,12 @@ class _Reader:
             day = self._today - number * _DAY
             wider = Period(day - _DAY, day + _DAY) if number >= _UNCOUNTED_DAYS else None
             return Period(day, day, wider)
-        day = self._today - 7 * number * _DAY
-        if match["weekday"]:
-            monday = day - day.weekday() * _DAY
-            day = monday + _WEEKDAYS.index(match["weekday"].casefold()) * _DAY
-            return Period(day, day)
+        day = self._today - (14 if unit == "fortnight" else 7) * number * _DAY
+        monday = day - day.weekday() * _DAY
+        if weekday:
+            return _day(monday + _WEEKDAYS.index(weekday.casefold()) * _DAY)
+        if match["n3"]:
+            return Period(monday + (4 if unit == "weekend" else 0) * _DAY, monday + 6 * _DAY)
         return Period(day - 3 * _DAY, day + 3 * _DAY)
 
     def _trailing(self, match: re.Match[str]) -> Period:
@@ -521,6 +614,9 @@ class _Reader:
         if opening is None or found is None:
             return None
         (first, last, _), end = found
+        if (last - first).days == 2 and _HOLIDAY.match(self._text, opening.end()):
+            # A feast of three days is counted from the one in their midst.
+            first = last = first + _DAY
         sign = -1 if opening["way"].casefold() in ("before", "prior to") else 1
         edge = last if sign > 0 else first
         unit = opening["unit"].casefold()
@@ -529,6 +625,9 @@ class _Reader:
             while day.weekday() != _WEEKDAYS.index(unit):
                 day += sign * _DAY
             return Period(day, day), end
+        if opening["n"] and opening["n"].casefold() in _VAGUE:
+            near, far = edge + sign * _DAY, edge + sign * 2 * _length(_number(opening["n"]), unit)
+            return Period(min(near, far), max(near, far)), end
         if opening["n"] and _number(opening["n"]) > 1:
             day = edge + sign * _length(_number(opening["n"]), unit)
             slack = 0 if _unit(unit) == "day" else 3

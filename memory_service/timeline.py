@@ -5,6 +5,7 @@ A session is talk without a long pause: nobody marks where one ends, but people 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
@@ -27,16 +28,49 @@ _TALK = (
 )
 """What a question about a time alone is made of; its subject is whatever was said then."""
 
+_TALK_IN = {
+    "en": _TALK,
+    "de": (
+        "besprechen besprochen reden geredet sprechen gesprochen sagen gesagt sagte erzählen "
+        "erzählt erzählte berichten berichtet erwähnen erwähnt schreiben geschrieben gespräch "
+        "thema themen worum ging gehen neues dinge sachen passiert passieren los war zuletzt "
+        "etwas alles dir euch"
+    ),
+    "es": (
+        "hablar hablamos hablé decir dije dijo dijimos contar conté contaste conversamos "
+        "comentar comenté mencionar mencioné tema temas cosa cosas pasó pasar conversación "
+        "nuevo noticias resumen resume ocurrió algo todo"
+    ),
+    "ru": (
+        "говорить говорила говорил говорили рассказать рассказывала рассказывал рассказала "
+        "рассказал обсуждать обсуждали обсудили писала писал разговор речь шла тема темы "
+        "новый нового новости случилось произошло успела успел шло было тебе"
+    ),
+    "zh": "聊天说过讲谈论讨告诉提到什么哪些事情东西话题内容发生跟你我们和的了是在有都啥些关于回顾一下",
+}
+"""By language; the Chinese by character."""
+_CHINESE_TALK = frozenset(_TALK_IN["zh"])
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Times = npt.NDArray[np.int64]
 """When turns were said, in microseconds since the epoch, in any order."""
 
 
-def is_only_time(question: str, reference: TimeReference) -> bool:
-    """Return whether a question asks for a time and nothing else."""
-    rest = terms(reference.without(question), "en")
-    return bool(reference) and set(rest) <= set(terms(_TALK, "en"))
+def is_only_time(
+    question: str, reference: TimeReference, languages: Iterable[str | None] = ("en",)
+) -> bool:
+    """Return whether a question in one of the languages, or English, asks for a time alone."""
+    rest = reference.without(question)
+    known = [one for one in _TALK_IN if one == "en" or one in languages]
+    return bool(reference) and any(_is_talk(rest, language) for language in known)
+
+
+def _is_talk(text: str, language: str) -> bool:
+    if language == "zh":
+        # Its terms are pairs of characters, which cross the words.
+        return not set(filter(str.isalnum, text)) - _CHINESE_TALK
+    return set(terms(text, language)) <= set(terms(_TALK_IN[language], language))
 
 
 def meant(reference: TimeReference, times: Times, now: datetime) -> npt.NDArray[np.bool_]:
