@@ -11,24 +11,32 @@ language means no time, and is ranked by its words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import starmap
+from itertools import chain, starmap
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dateutil.easter import EASTER_ORTHODOX, easter  # type: ignore[import-untyped]
 from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
 from memory_service import time_words
+from memory_service.time_words import Rendered
 
 _DAY = timedelta(days=1)
 _SOON_DAYS = 10
 """How far "shortly after" reaches."""
+_HALF_A_YEAR = timedelta(days=182)
+_DAYS_OF_A_MONTH = 31
 _UNCOUNTED_DAYS = 7
 """From so many days on, a number of days is not taken by its word."""
 _MAX_CHARACTERS = 2_000
 """What is longer is a paste, not a question; its dates are its own."""
+
+
+Span = tuple[int, int]
+"""A stretch of a text: its first character, and the one after its last."""
 
 
 class Period(NamedTuple):
@@ -60,7 +68,7 @@ class TimeReference:
 
     periods: tuple[Period, ...] = ()
     sessions: tuple[Sessions, ...] = ()
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[Span, ...] = ()
     earlier: bool = False
 
     def __bool__(self) -> bool:
@@ -262,12 +270,36 @@ _SHORTLY = _compiled(
     r"(?:the )?"
     r"|(?:in )?the run-?up to (?:the )?"
 )
-_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|by|prior to) ")
+_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|by|prior to) (?:the )?")
+_THE_DAY = _compiled(
+    r"(?:on )?the (?:very )?(?:day|night|evening|morning)(?: of| that| when)? (?:the )?"
+)
+_BARE_DAY = _compiled(rf"\bon the (?P<d>\d{{1,2}}(?:st|nd|rd|th))\b(?! (?:of )?{_MONTH})")
 _AROUND = _compiled(r"around (?:the )?")
 _RANGE = _compiled(r"(?:between|from) (?:the )?")
 _JOINT = _compiled(rf" ?,? ?{_TO} (?:the )?")
 _YEAR_BEHIND = _compiled(r" (?P<which>last|this) year\b")
 _THE_YEAR = _compiled(r"(?:new )?year\b")
+_EVENT = _compiled(
+    # "Around the house" and "look after the cat" are no times.
+    rf"(?:(?:(?:{_NUMBER} )?(?:{_UNIT}|morning|evening)|{_SOON}) "
+    r"(?:before|after|following|prior to|leading up to|running up to)|run-?up to"
+    r"|(?<!look )(?<!looks )(?<!looked )(?<!looking )(?<!take )(?<!takes )(?<!took )(?<!named )"
+    r"(?P<bare>before|after|since|until)"
+    r"|around(?= (?:my|your|his|her|our|their|\w+'s) )"
+    r"|\bthe (?:very )?(?:day|night|evening|morning)(?! (?:before|after|following|prior)\b)"
+    r"(?: of| that| when|(?= (?:i|we|he|she|they|you|my|our|his|her|their)\b))) (?:the )?"
+    r"(?P<what>(?!the\b|that\b|this\b|it\b|which\b|when\b|week\b|one\b)[^?.!;,]{0,79}[^?.!;,\s])"
+)
+_SEASON = r"(?:spring|summer|autumn|fall|winter)"
+_FEASTS = "|".join(name for name in _HOLIDAYS if name.split("|")[0] not in _SEASON)
+# "The summer concert" is no season.
+_DATED = _compiled(
+    rf"(?:{_NUMBER} {_UNIT}|{_ORDINAL}|\d+|last|this|early|late|mid|beginning|start|middle|end"
+    rf"|yesterday|today|{_MONTH}|{_WEEKDAY}|{_FEASTS}|before|after|following|of|then|now"
+    rf"|{_SEASON}(?=\W*$|[^\w ]| (?:of|in|and|or|i|we|you|he|she|they|did|with|for|at|on|last|this"
+    r"|\d+)\b))\b"
+)
 _WORD_START = re.compile(r"\b\w")
 
 _SESSIONS = (
@@ -317,33 +349,86 @@ _SESSIONS = (
 )
 
 
-def read(question: str, today: date, languages: Iterable[str | None] = ("en",)) -> TimeReference:
+def read(
+    question: str,
+    today: date,
+    languages: Iterable[str | None] = ("en",),
+    happened: Mapping[Span, date] = MappingProxyType({}),
+) -> TimeReference:
     """Return the times that a question means; none for a text too long to be a question.
 
     It may be in any of the languages, or in English: people ask in English about talk that is not.
+    `happened` is when its `events` were.
     """
+    for one in _renderings(question, languages):
+        known = {
+            span: happened.get(one.source(*span))
+            for span in _event_spans(one.text, in_english=not one.places)
+        }
+        reader = _Reader(one.text, today, {span: day for span, day in known.items() if day})
+        found = _read_english(one.text, reader)
+        if found:
+            return replace(found, spans=tuple(starmap(one.source, found.spans)))
+    return TimeReference()
+
+
+def events(question: str, languages: Iterable[str | None] = ("en",)) -> tuple[Span, ...]:
+    """Return where a question names what happened, to say a time by it: "the day after my exam"."""
+    for one in _renderings(question, languages):
+        found = tuple(
+            one.source(*span) for span in _event_spans(one.text, in_english=not one.places)
+        )
+        if found:
+            return found
+    return ()
+
+
+def nearest_dates(text: str, said: date, languages: Iterable[str | None] = ("en",)) -> list[date]:
+    """Return the days that a text names by their number, as near to the day it was said as may be.
+
+    "The 29th" is the next.
+    """
+    for one in _renderings(text, languages):
+        reader = _Reader(one.text, said + _HALF_A_YEAR, {})
+        found = list(chain(reader.dates(), _next_days(one.text, said)))
+        if found:
+            return found
+    return []
+
+
+def _next_days(text: str, said: date) -> Iterator[date]:
+    for match in _BARE_DAY.finditer(text):
+        day = _number(match["d"])
+        if 1 <= day <= _DAYS_OF_A_MONTH:
+            # In a shorter month it is the last.
+            yield said + relativedelta(months=int(day < said.day), day=day)
+
+
+def _renderings(question: str, languages: Iterable[str | None]) -> Iterator[Rendered]:
+    """Yield a question as the grammar reads it; last as it is."""
     if len(question) > _MAX_CHARACTERS:
-        return TimeReference()
+        return
     for language in languages:
         if language in time_words.LANGUAGES:
-            found = _read_rendered(question, today, language)
-            if found:
-                return found
-    return _read_english(question, today)
+            yield time_words.in_english(question, language)
+    yield Rendered.unchanged(question)
 
 
-def _read_rendered(question: str, today: date, language: str) -> TimeReference:
-    rendered = time_words.in_english(question, language)
-    found = _read_english(rendered.text, today)
-    return replace(found, spans=tuple(starmap(rendered.source, found.spans)))
+def _event_spans(text: str, *, in_english: bool) -> Iterator[Span]:
+    for match in _EVENT.finditer(text):
+        # Of the words for "before" and "after" others have more meanings: "vor dem Haus".
+        if match["bare"] and not in_english:
+            continue
+        # What the grammar reads by itself is a date.
+        if not _DATED.match(text, match.start("what")):
+            yield match.span("what")
 
 
-def _read_english(question: str, today: date) -> TimeReference:
-    reader = _Reader(question, today)
+def _read_english(question: str, reader: _Reader) -> TimeReference:
     sessions = list(_sessions(question))
     taken = [span for _, span in sessions]
     periods: list[Period] = []
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     at = 0
     while start := _WORD_START.search(question, at):
         at = start.start()
@@ -351,7 +436,7 @@ def _read_english(question: str, today: date) -> TimeReference:
         found = None if inside else reader.expression(at)
         if found is not None:
             periods.append(found[0])
-            spans.append((at, found[1]))
+            spans.append((at, min(found[1], reader.event_in(at, found[1]))))
         at = inside or (found[1] if found else _end_of_word(question, at))
     return TimeReference(
         tuple(periods),
@@ -392,13 +477,25 @@ Found = tuple[Period, int]
 class _Reader:
     """A recursive descent over one question."""
 
-    def __init__(self, text: str, today: date) -> None:
+    def __init__(self, text: str, today: date, happened: Mapping[Span, date]) -> None:
         self._text = text
         self._today = today
+        self._happened = happened
+
+    def event_in(self, start: int, end: int) -> int:
+        """Return where in a stretch an event begins, whose words are looked for; else its end."""
+        return min((first for first, _ in self._happened if start <= first < end), default=end)
 
     def expression(self, at: int) -> Found | None:
         """Return the longest expression that begins at a place."""
-        for rule in (self._range, self._around, self._shortly, self._open, self._joined):
+        for rule in (
+            self._range,
+            self._around,
+            self._shortly,
+            self._open,
+            self._the_day,
+            self._joined,
+        ):
             try:
                 found = rule(at)
             except (ValueError, OverflowError):
@@ -414,6 +511,9 @@ class _Reader:
         return None if opening is None else self._both(opening.end())
 
     def _joined(self, at: int) -> Found | None:
+        if self._event_at(at):
+            # What happened is no time by itself.
+            return None
         return self._both(at) or self._period(at)
 
     def _both(self, at: int) -> Found | None:
@@ -460,6 +560,25 @@ class _Reader:
             return Period(first, self._today), end
         return Period(date.min, last), end
 
+    def dates(self) -> Iterator[date]:
+        """Yield the days that have a number and a month."""
+        for match in _DATE.finditer(self._text):
+            try:
+                yield self._date(match).first
+            except ValueError:
+                # "February 30th".
+                continue
+
+    def _the_day(self, at: int) -> Found | None:
+        """Return the day of an event."""
+        opening = _THE_DAY.match(self._text, at)
+        return self._event_at(opening.end()) if opening else None
+
+    def _event_at(self, at: int) -> Found | None:
+        return next(
+            ((_day(day), end) for (start, end), day in self._happened.items() if start == at), None
+        )
+
     def _period(self, at: int) -> Found | None:
         for rule in (self._offset, self._part, self._plain):
             found = rule(at)
@@ -490,6 +609,9 @@ class _Reader:
             (_TODAY, self._this_day),
             (_YEAR, self._year),
         )
+        event = self._event_at(at)
+        if event is not None:
+            return event
         for pattern, make in rules:
             match = pattern.match(self._text, at)
             if match is not None:
@@ -628,7 +750,7 @@ class _Reader:
         if opening["n"] and opening["n"].casefold() in _VAGUE:
             near, far = edge + sign * _DAY, edge + sign * 2 * _length(_number(opening["n"]), unit)
             return Period(min(near, far), max(near, far)), end
-        if opening["n"] and _number(opening["n"]) > 1:
+        if opening["n"]:
             day = edge + sign * _length(_number(opening["n"]), unit)
             slack = 0 if _unit(unit) == "day" else 3
             return Period(day - slack * _DAY, day + slack * _DAY), end
@@ -654,12 +776,13 @@ def _part(part: str, of: str | None, first: date, last: date) -> Period:
 
 
 def _third(part: str, first: date, last: date) -> Period:
-    """Return the beginning, the middle or the end of a period: a third, at most a month."""
-    third = timedelta(days=max(1, min(((last - first).days + 1) // 3, 31)))
+    """Return a third of a period; its beginning and its end are a month at most."""
+    third = timedelta(days=max(1, ((last - first).days + 1) // 3))
+    edge = min(third, timedelta(days=31))
     if part in ("early", "beginning", "start", "first"):
-        return Period(first, first + third)
+        return Period(first, first + (third if part == "early" else edge))
     if part in ("late", "end", "last"):
-        return Period(last - third, last)
+        return Period(last - (third if part == "late" else edge), last)
     return Period(first + third - _DAY, last - third + _DAY)
 
 

@@ -1,9 +1,9 @@
 """Times in German, Spanish, Russian and Chinese, said in English, for one grammar to read. Pure.
 
 Each language is a list of its words for times, with their inflections; what it orders otherwise
-than English ("vor drei Wochen", "el mes pasado", "复活节前一天") is put in order by rules
-that all share. dateparser, which knows these languages, was not taken: it returns one moment, where a
-question means a stretch of days, and has no feasts, parts of a month or sessions.
+than English ("vor drei Wochen", "el mes pasado") is put in order by rules that all share.
+dateparser, which knows these languages, was not taken: it returns one moment, where a question
+means a stretch of days, and has no feasts, parts of a month or sessions.
 """
 
 # ruff: noqa: RUF001 - words of other languages are meant to look like that
@@ -30,8 +30,15 @@ class Rendered(NamedTuple):
     places: tuple[tuple[int, int, int, int], ...]
     """From and to in the English text, from and to in the question; in order."""
 
+    @classmethod
+    def unchanged(cls, question: str) -> Rendered:
+        """Return a question that is in English."""
+        return cls(question, ())
+
     def source(self, start: int, end: int) -> tuple[int, int]:
         """Return the stretch of the question that a stretch of the English came from."""
+        if not self.places:
+            return start, end
         inside = [one for one in self.places if one[0] < end and start < one[1]]
         return (min(one[2] for one in inside), max(one[3] for one in inside))
 

@@ -5,15 +5,17 @@ A session is talk without a long pause: nobody marks where one ends, but people 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
+from memory_service import clock
 from memory_service.analyser import terms
-from memory_service.records import MICROSECONDS
-from memory_service.time_expressions import Period, Sessions, TimeReference
+from memory_service.records import MICROSECONDS, Turn
+from memory_service.time_expressions import Period, Sessions, TimeReference, nearest_dates, read
 
 SESSION_PAUSE_SECONDS = 30 * 60
 """As web analytics count visits. Of the turns of six recorded conversations none that belong
@@ -46,9 +48,13 @@ _TALK_IN = {
         "рассказал обсуждать обсуждали обсудили писала писал разговор речь шла тема темы "
         "новый нового новости случилось произошло успела успел шло было тебе"
     ),
-    "zh": "聊天说过讲谈论讨告诉提到什么哪些事情东西话题内容发生跟你我们和的了是在有都啥些关于回顾一下",
+    "zh": (
+        "聊天说过讲谈论讨告诉提到什么哪些事情东西话题内容发生跟你我们和的了是在有都啥些关于回顾一下"
+    ),
 }
 """By language; the Chinese by character."""
+_TOMORROW = re.compile(r"\b(?:tomorrow|morgen|mañana|завтра)\b|明天", re.IGNORECASE)
+_JUST = timedelta(days=8)
 _CHINESE_TALK = frozenset(_TALK_IN["zh"])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,6 +93,21 @@ def meant(reference: TimeReference, times: Times, now: datetime) -> npt.NDArray[
     if reference.earlier and (result & ~going_on).any():
         result &= ~going_on
     return result
+
+
+def day_of(
+    turn: Turn, utc_offset_minutes: int | None, languages: Sequence[str | None] = ("en",)
+) -> date:
+    """Return the day that a turn speaks of: the one it names, else the day it was said."""
+    said = clock.to_datetime(turn.created_at, utc_offset_minutes).date()
+    if _TOMORROW.search(turn.text):
+        return said + timedelta(days=1)
+    periods = read(turn.text, said, languages).periods
+    just = (period.first for period in periods if period.first == period.last)
+    near = [day for day in just if abs(day - said) <= _JUST]
+    named = nearest_dates(turn.text, said, languages)
+    # "On Tuesday 13 August" is the 13th.
+    return (named or near or [said])[0]
 
 
 def _within(period: Period | None, times: Times, now: datetime) -> npt.NDArray[np.bool_]:
