@@ -281,11 +281,12 @@ _JOINT = _compiled(rf" ?,? ?{_TO} (?:the )?")
 _YEAR_BEHIND = _compiled(r" (?P<which>last|this) year\b")
 _THE_YEAR = _compiled(r"(?:new )?year\b")
 _EVENT = _compiled(
-    # "Around the house" and "look after the cat" are no times.
-    rf"(?:(?:(?:{_NUMBER} )?(?:{_UNIT}|morning|evening)|{_SOON}) "
+    # "Around the house" and "look after the cat" are no times, "how many days after" asks for one,
+    # and "after practising" is a condition as often as a time.
+    rf"(?:(?:(?<!many )(?:{_NUMBER} )?(?:{_UNIT}|morning|evening)|{_SOON}) "
     r"(?:before|after|following|prior to|leading up to|running up to)|run-?up to"
     r"|(?<!look )(?<!looks )(?<!looked )(?<!looking )(?<!take )(?<!takes )(?<!took )(?<!named )"
-    r"(?P<bare>before|after|since|until)"
+    r"(?P<bare>before|after|since|until)(?= (?:i|we|he|she|they)\b)"
     r"|around(?= (?:my|your|his|her|our|their|\w+'s) )"
     r"|\bthe (?:very )?(?:day|night|evening|morning)(?! (?:before|after|following|prior)\b)"
     r"(?: of| that| when|(?= (?:i|we|he|she|they|you|my|our|his|her|their)\b))) (?:the )?"

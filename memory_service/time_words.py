@@ -23,6 +23,12 @@ _OTHER = "_"
 """What stands for a word that has nothing to do with time."""
 
 
+_NO_TIME = frozenset(
+    (_OTHER, "the", "of", "of the", "and", "a few", "this", "1", "", "?", "¿", ",", ".")
+)
+"""What says nothing of a time by itself."""
+
+
 class Rendered(NamedTuple):
     """A question's times in English, all its other words as `_`, and where each word came from."""
 
@@ -554,7 +560,12 @@ _ORDERED = tuple(
 def in_english(question: str, language: str) -> Rendered:
     """Return the times that a question names in one of the `LANGUAGES`, in English."""
     words, pattern = _vocabulary(language)
-    found = [_rendered(match, words) for match in pattern.finditer(question)]
+    lowered = question.lower()
+    # A capital that is two letters when small would shift what follows.
+    text = lowered if len(lowered) == len(question) else question
+    found = [_rendered(match, words) for match in pattern.finditer(text)]
+    if all(one.english in _NO_TIME for one in found):
+        return Rendered(_OTHER, ((0, 1, 0, 0),))
     # Where a month begins a text, English does not know it from a verb.
     merged = [_Word(_OTHER, 0, 0), *(one for one in found if one.english)]
     for rule, order in _ORDERED:
@@ -570,9 +581,9 @@ def in_english(question: str, language: str) -> Rendered:
 @cache
 def _vocabulary(language: str) -> tuple[tuple[English, ...], re.Pattern[str]]:
     vocabulary, frame = _VOCABULARIES[language]
-    pattern = "|".join(f"({frame.format(pattern)})" for pattern, _ in vocabulary)
+    pattern = frame.format("|".join(f"({pattern})" for pattern, _ in vocabulary))
     other = r"|\w+|[^\w\s]" if language != "zh" else r"|\w|[^\w\s]"
-    return tuple(english for _, english in vocabulary), re.compile(pattern + other, re.IGNORECASE)
+    return tuple(english for _, english in vocabulary), re.compile(pattern + other)
 
 
 def _rendered(match: re.Match[str], words: tuple[English, ...]) -> _Word:
