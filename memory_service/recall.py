@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ from memory_service.records import (
 )
 from memory_service.relevance import calls_for_memory
 from memory_service.selection import Selection, outstanding
+from memory_service.time_expressions import Span
 from memory_service.turn_log.log import Reader
 from memory_service.vector_cache import ConversationVectors, VectorCache
 
@@ -59,6 +61,9 @@ _MAX_SAID_THEN = 300
 """Turns of a time that are looked at whatever they say."""
 _WIDER = 4
 """By how much more candidates are taken where a time or a filter turns some away."""
+_EVENT_TURNS = 6
+_EVENT_DAYS = 3
+"""Turns that may tell when an event was, and how many days are taken from them."""
 _REACH = max(matching.WINDOW)
 
 
@@ -295,28 +300,57 @@ class Recaller:
     def _read_time(self, search: _Search, query: Query) -> None:
         """Find the turns of the time that the query means, and take its words out of the query."""
         at = clock.now() if query.now is None else query.now
-        if not time_expressions.read(query.text, clock.to_datetime(at).date()):
+        languages = search.scope.languages
+        events = time_expressions.events(query.text, languages)
+        today = clock.to_datetime(at).date()
+        if not events and not time_expressions.read(query.text, today, languages):
             return
         offset = query.utc_offset_minutes
         if offset is None:
             offset = search.log.utc_offset_minutes(search.scope)
         now = clock.to_datetime(at, offset)
-        reference = time_expressions.read(query.text, now.date())
         paths = {
             key: self._paths.get(search.log, key, member)
             for key, member in search.scope.members.items()
         }
         times = np.concatenate([path.created_at for path in paths.values()])
-        said_then = timeline.meant(reference, times, now)
+        said_then = np.zeros(len(times), dtype=np.bool_)
+        for happened in self._happened(search, query, events, offset):
+            reference = time_expressions.read(query.text, now.date(), languages, happened)
+            said_then |= timeline.meant(reference, times, now)
         if not said_then.any():
             return
         bounds = np.cumsum([len(path.turns) for path in paths.values()])[:-1]
         masks = zip(paths, np.split(said_then, bounds), strict=True)
-        only = timeline.is_only_time(query.text, reference)
+        only = timeline.is_only_time(query.text, reference, languages) and not events
         search.when = _When({key: np.flatnonzero(mask) for key, mask in masks}, only)
         search.limit *= _WIDER
         if not only:
             search.text = replace(query, text=reference.without(query.text)).searched
+
+    def _happened(
+        self, search: _Search, query: Query, events: Sequence[Span], offset: int | None
+    ) -> list[dict[Span, date]]:
+        """Return what days the events of a query may have been on: those of the turns about each.
+
+        An event is recalled by its own words, which are fewer than the query's.
+        """
+        found: list[dict[Span, date]] = [{}]
+        for start, end in events:
+            about = replace(
+                query,
+                text=query.text[start:end],
+                context="",
+                top_k=_EVENT_TURNS,
+                exclude=frozenset(),
+            )
+            hits = self._recall(search.log, search.scope, about, _Stages()).hits
+            every = dict.fromkeys(
+                timeline.day_of(hit.turn, offset, search.scope.languages) for hit in hits
+            )
+            days = list(every)[:_EVENT_DAYS]
+            found = [{**known, (start, end): day} for known in found for day in days] or found
+        return found
 
     def _score_words(self, search: _Search) -> None:
         """Weigh the query's terms by the scope and score the passages that hold them."""

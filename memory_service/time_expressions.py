@@ -3,26 +3,40 @@
 Days are those of the asker's own zone, in which `today` must be given. A date without a year is the
 latest that is past. Easter and calendar arithmetic are dateutil's. What its parser and others lack
 is the grammar around a date (parts, offsets, ranges, sessions), which is what people write when
-they ask for something that was said. English only so far: a question in another language means no
-time, and is ranked by its words.
+they ask for something that was said. It is the grammar of English; a question in German, Spanish,
+Russian or Chinese is read by what its times are in English (`time_words`), and one in another
+language means no time, and is ranked by its words.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import chain, starmap
+from types import MappingProxyType
 from typing import NamedTuple
 
-from dateutil.easter import easter  # type: ignore[import-untyped]
+from dateutil.easter import EASTER_ORTHODOX, easter  # type: ignore[import-untyped]
 from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
+from memory_service import time_words
+from memory_service.time_words import Rendered
+
 _DAY = timedelta(days=1)
+_SOON_DAYS = 10
+"""How far "shortly after" reaches."""
+_HALF_A_YEAR = timedelta(days=182)
+_DAYS_OF_A_MONTH = 31
 _UNCOUNTED_DAYS = 7
 """From so many days on, a number of days is not taken by its word."""
 _MAX_CHARACTERS = 2_000
 """What is longer is a paste, not a question; its dates are its own."""
+
+
+Span = tuple[int, int]
+"""A stretch of a text: its first character, and the one after its last."""
 
 
 class Period(NamedTuple):
@@ -54,7 +68,7 @@ class TimeReference:
 
     periods: tuple[Period, ...] = ()
     sessions: tuple[Sessions, ...] = ()
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[Span, ...] = ()
     earlier: bool = False
 
     def __bool__(self) -> bool:
@@ -92,6 +106,7 @@ _NUMBERS = {
         1,
     )
 }
+_VAGUE = frozenset(("a few", "few", "a couple of", "couple of"))
 _ORDINALS = {
     word: at
     for at, word in enumerate(
@@ -126,6 +141,22 @@ def _on(month: int, first: int, last: int | None = None) -> Callable[[int], Peri
     return lambda year: Period(date(year, month, first), date(year, month, last or first))
 
 
+def _of_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
+    """Return the days so far from Easter Sunday."""
+    until = first if last is None else last
+    return lambda year: Period(easter(year) + first * _DAY, easter(year) + until * _DAY)
+
+
+def _of_orthodox_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
+    until = first if last is None else last
+
+    def of_year(year: int) -> Period:
+        sunday = easter(year, EASTER_ORTHODOX)
+        return Period(sunday + first * _DAY, sunday + until * _DAY)
+
+    return of_year
+
+
 _HOLIDAYS: dict[str, Callable[[int], Period]] = {
     r"christmas eve": _on(12, 24),
     r"christmas day": _on(12, 25),
@@ -138,11 +169,25 @@ _HOLIDAYS: dict[str, Callable[[int], Period]] = {
     r"(?:the )?(?:fourth|4th) of july|independence day": _on(7, 4),
     r"hallowe'?en": _on(10, 31),
     r"thanksgiving(?: day)?": _thanksgiving,
-    r"good friday": lambda year: _day(easter(year) - 2 * _DAY),
-    r"easter monday": lambda year: _day(easter(year) + _DAY),
-    r"easter sunday": lambda year: _day(easter(year)),
-    r"easter": lambda year: _day(easter(year)),
-    r"pentecost|whitsun": lambda year: _day(easter(year) + 49 * _DAY),
+    r"orthodox holy week": _of_orthodox_easter(-6, -1),
+    r"orthodox easter week": _of_orthodox_easter(0, 7),
+    r"orthodox easter": _of_orthodox_easter(0),
+    r"orthodox pentecost": _of_orthodox_easter(49),
+    r"maslenitsa": _of_orthodox_easter(-55, -49),
+    r"carnival|mardi gras": _of_easter(-52, -47),
+    r"ash wednesday": _of_easter(-46),
+    r"palm sunday": _of_easter(-7),
+    r"holy week": _of_easter(-7, 0),
+    r"good friday": _of_easter(-2),
+    r"easter monday": _of_easter(1),
+    r"easter(?: sunday)?": _of_easter(0),
+    r"ascension day": _of_easter(39),
+    r"pentecost|whitsun": _of_easter(49),
+    r"corpus christi": _of_easter(60),
+    # 4 or 5 April, by the sun.
+    r"qingming": _on(4, 4, 6),
+    r"may day holidays": _on(5, 1, 5),
+    r"national day of china": _on(10, 1, 7),
     r"spring": lambda year: Period(date(year, 3, 1), date(year, 5, 31)),
     r"summer": lambda year: Period(date(year, 6, 1), date(year, 8, 31)),
     r"autumn|fall": lambda year: Period(date(year, 9, 1), date(year, 11, 30)),
@@ -175,12 +220,15 @@ _DAY_OF_MONTH = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{_any(_ORDINALS)})"
 _DATE = _compiled(
     r"(?P<iso>\d{4}-\d\d-\d\d)\b"
     rf"|(?P<m>{_MONTH}) (?:the )?(?P<d>{_DAY_OF_MONTH})\b(?:,? (?P<y>\d{{4}})\b)?"
-    rf"|(?:the )?(?P<d2>{_DAY_OF_MONTH})(?: of)? (?P<m2>{_MONTH})(?:,? (?P<y2>\d{{4}})\b)?"
+    rf"|(?:the )?(?P<d2>{_DAY_OF_MONTH})(?: of)? (?P<m2>{_MONTH})(?:(?:,| of)? (?P<y2>\d{{4}})\b)?"
 )
 _WHOLE_MONTH = _compiled(
     rf"(?:(?P<last>last|this|past) )?(?P<m>{_MONTH})(?:(?: of)?,? (?P<y>\d{{4}})\b)?"
 )
-_YEAR = _compiled(r"(?<=in |of )(?P<y>(?:19|20)\d\d)\b|(?:the year )(?P<y2>(?:19|20)\d\d)\b")
+_YEAR = _compiled(
+    r"(?:(?<=in |of )|(?<=mid-|mid )|(?<=early )|(?<=late ))(?P<y>(?:19|20)\d\d)\b"
+    r"|(?:the year )(?P<y2>(?:19|20)\d\d)\b"
+)
 _TODAY = _compiled(
     r"(?:(?:earlier )?(?:this (?:morning|afternoon|evening)|today)|tonight"
     r"|earlier (?:in the|this) (?:morning|afternoon|evening))\b"
@@ -188,16 +236,19 @@ _TODAY = _compiled(
 _YESTERDAY = _compiled(r"(?:(?P<two>the day before )?yesterday|last night)\b")
 _AGO = _compiled(
     rf"(?:(?:on )?(?:the )?(?P<weekday>{_WEEKDAY}) )?(?P<n>{_NUMBER}) (?P<unit>{_UNIT}) ago\b"
+    rf"|(?:on )?(?:the )?(?P<weekday2>{_WEEKDAY}) (?:of )?(?P<n2>last) (?P<unit2>week)\b"
+    r"|(?:the )?(?P<unit3>week|weekend|month|year) (?P<n3>before last)\b"
 )
 _TRAILING = _compiled(
     rf"(?:(?:over|during|within|in) )?(?:the |this |these )?(?:last|past|previous) "
     rf"(?P<n>{_NUMBER}) (?P<unit>{_UNIT})\b"
-    rf"|(?:over|during|within) (?:the |this )?(?:last|past) (?P<one>week|month|year)\b"
+    rf"|(?:over|during|within) (?:the |this )?(?:last|past|previous) (?P<one>week|month|year)\b"
     r"|(?:this|the) (?:last|past) (?P<one2>week|month|year)\b"
 )
 _NEAR_UNIT = _compiled(
     r"(?P<which>last|this|previous|the previous) (?P<unit>week(?:end)?|month|year)\b"
 )
+_OTHER_DAY = _compiled(r"(?:just )?the other (?:day|night|evening|morning|week)\b")
 _DAY_OF_WEEK = _compiled(rf"(?:(?P<last>last|this past|past|this|on|on the) )(?P<day>{_WEEKDAY})\b")
 _HOLIDAY = _compiled(
     r"(?:last |this |the )?(?:"
@@ -207,18 +258,49 @@ _HOLIDAY = _compiled(
 _PART = _compiled(
     r"(?:the )?(?P<part>early|late|mid|beginning|start|middle|end)[- ](?:(?:of|in) )?(?:the )?"
     rf"|(?:the )?(?P<which>{_any(tuple(_ORDINALS)[:5])}|last) "
-    r"(?P<of>day|night|week|weekend|half|part) (?:of|in) (?:the )?"
+    r"(?P<of>days?|night|week|weekend|half|part) (?:(?:of|in) )?(?:the )?"
 )
 _OFFSET = _compiled(
     rf"(?:on )?(?:the )?(?:(?P<n>{_NUMBER}) )?(?P<unit>{_UNIT}|morning|evening|{_WEEKDAY}) "
     r"(?P<way>before|after|following|prior to) (?:the )?"
 )
-_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|prior to) ")
+_SOON = r"(?:shortly|soon|right|just|immediately|not long|(?:the )?days|(?:the )?weeks)"
+_SHORTLY = _compiled(
+    rf"(?:in )?{_SOON} (?P<way>before|after|following|prior to|leading up to|running up to) "
+    r"(?:the )?"
+    r"|(?:in )?the run-?up to (?:the )?"
+)
+_OPEN = _compiled(r"(?P<way>before|after|since|until|till|up to|by|prior to) (?:the )?")
+_THE_DAY = _compiled(
+    r"(?:on )?the (?:very )?(?:day|night|evening|morning)(?: of| that| when)? (?:the )?"
+)
+_BARE_DAY = _compiled(rf"\bon the (?P<d>\d{{1,2}}(?:st|nd|rd|th))\b(?! (?:of )?{_MONTH})")
 _AROUND = _compiled(r"around (?:the )?")
 _RANGE = _compiled(r"(?:between|from) (?:the )?")
 _JOINT = _compiled(rf" ?,? ?{_TO} (?:the )?")
 _YEAR_BEHIND = _compiled(r" (?P<which>last|this) year\b")
 _THE_YEAR = _compiled(r"(?:new )?year\b")
+_EVENT = _compiled(
+    # "Around the house" and "look after the cat" are no times, "how many days after" asks for one,
+    # and "after practising" is a condition as often as a time.
+    rf"(?:(?:(?<!many )(?:{_NUMBER} )?(?:{_UNIT}|morning|evening)|{_SOON}) "
+    r"(?:before|after|following|prior to|leading up to|running up to)|run-?up to"
+    r"|(?<!look )(?<!looks )(?<!looked )(?<!looking )(?<!take )(?<!takes )(?<!took )(?<!named )"
+    r"(?P<bare>before|after|since|until)(?= (?:i|we|he|she|they)\b)"
+    r"|around(?= (?:my|your|his|her|our|their|\w+'s) )"
+    r"|\bthe (?:very )?(?:day|night|evening|morning)(?! (?:before|after|following|prior)\b)"
+    r"(?: of| that| when|(?= (?:i|we|he|she|they|you|my|our|his|her|their)\b))) (?:the )?"
+    r"(?P<what>(?!the\b|that\b|this\b|it\b|which\b|when\b|week\b|one\b)[^?.!;,]{0,79}[^?.!;,\s])"
+)
+_SEASON = r"(?:spring|summer|autumn|fall|winter)"
+_FEASTS = "|".join(name for name in _HOLIDAYS if name.split("|")[0] not in _SEASON)
+# "The summer concert" is no season.
+_DATED = _compiled(
+    rf"(?:{_NUMBER} {_UNIT}|{_ORDINAL}|\d+|last|this|early|late|mid|beginning|start|middle|end"
+    rf"|yesterday|today|{_MONTH}|{_WEEKDAY}|{_FEASTS}|before|after|following|of|then|now"
+    rf"|{_SEASON}(?=\W*$|[^\w ]| (?:of|in|and|or|i|we|you|he|she|they|did|with|for|at|on|last|this"
+    r"|\d+)\b))\b"
+)
 _WORD_START = re.compile(r"\b\w")
 
 _SESSIONS = (
@@ -229,6 +311,13 @@ _SESSIONS = (
     ),
     (
         _compiled(rf"(?:the |our )?(?:{_SESSION} before (?:the )?last|last but one {_SESSION})\b"),
+        lambda: Sessions(-2, -2),
+    ),
+    (
+        _compiled(
+            rf"not (?:the |our )?last {_SESSION},? but the one before(?: that| it)?\b"
+            rf"|the one before (?:the |our )?last {_SESSION}\b"
+        ),
         lambda: Sessions(-2, -2),
     ),
     (
@@ -261,15 +350,86 @@ _SESSIONS = (
 )
 
 
-def read(question: str, today: date) -> TimeReference:
-    """Return the times that a question means; none for a text too long to be a question."""
+def read(
+    question: str,
+    today: date,
+    languages: Iterable[str | None] = ("en",),
+    happened: Mapping[Span, date] = MappingProxyType({}),
+) -> TimeReference:
+    """Return the times that a question means; none for a text too long to be a question.
+
+    It may be in any of the languages, or in English: people ask in English about talk that is not.
+    `happened` is when its `events` were.
+    """
+    for one in _renderings(question, languages):
+        known = {
+            span: happened.get(one.source(*span))
+            for span in _event_spans(one.text, in_english=not one.places)
+        }
+        reader = _Reader(one.text, today, {span: day for span, day in known.items() if day})
+        found = _read_english(one.text, reader)
+        if found:
+            return replace(found, spans=tuple(starmap(one.source, found.spans)))
+    return TimeReference()
+
+
+def events(question: str, languages: Iterable[str | None] = ("en",)) -> tuple[Span, ...]:
+    """Return where a question names what happened, to say a time by it: "the day after my exam"."""
+    for one in _renderings(question, languages):
+        found = tuple(
+            one.source(*span) for span in _event_spans(one.text, in_english=not one.places)
+        )
+        if found:
+            return found
+    return ()
+
+
+def nearest_dates(text: str, said: date, languages: Iterable[str | None] = ("en",)) -> list[date]:
+    """Return the days that a text names by their number, as near to the day it was said as may be.
+
+    "The 29th" is the next.
+    """
+    for one in _renderings(text, languages):
+        reader = _Reader(one.text, said + _HALF_A_YEAR, {})
+        found = list(chain(reader.dates(), _next_days(one.text, said)))
+        if found:
+            return found
+    return []
+
+
+def _next_days(text: str, said: date) -> Iterator[date]:
+    for match in _BARE_DAY.finditer(text):
+        day = _number(match["d"])
+        if 1 <= day <= _DAYS_OF_A_MONTH:
+            # In a shorter month it is the last.
+            yield said + relativedelta(months=int(day < said.day), day=day)
+
+
+def _renderings(question: str, languages: Iterable[str | None]) -> Iterator[Rendered]:
+    """Yield a question as the grammar reads it; last as it is."""
     if len(question) > _MAX_CHARACTERS:
-        return TimeReference()
-    reader = _Reader(question, today)
+        return
+    for language in languages:
+        if language in time_words.LANGUAGES:
+            yield time_words.in_english(question, language)
+    yield Rendered.unchanged(question)
+
+
+def _event_spans(text: str, *, in_english: bool) -> Iterator[Span]:
+    for match in _EVENT.finditer(text):
+        # Of the words for "before" and "after" others have more meanings: "vor dem Haus".
+        if match["bare"] and not in_english:
+            continue
+        # What the grammar reads by itself is a date.
+        if not _DATED.match(text, match.start("what")):
+            yield match.span("what")
+
+
+def _read_english(question: str, reader: _Reader) -> TimeReference:
     sessions = list(_sessions(question))
     taken = [span for _, span in sessions]
     periods: list[Period] = []
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     at = 0
     while start := _WORD_START.search(question, at):
         at = start.start()
@@ -277,7 +437,7 @@ def read(question: str, today: date) -> TimeReference:
         found = None if inside else reader.expression(at)
         if found is not None:
             periods.append(found[0])
-            spans.append((at, found[1]))
+            spans.append((at, min(found[1], reader.event_in(at, found[1]))))
         at = inside or (found[1] if found else _end_of_word(question, at))
     return TimeReference(
         tuple(periods),
@@ -318,13 +478,25 @@ Found = tuple[Period, int]
 class _Reader:
     """A recursive descent over one question."""
 
-    def __init__(self, text: str, today: date) -> None:
+    def __init__(self, text: str, today: date, happened: Mapping[Span, date]) -> None:
         self._text = text
         self._today = today
+        self._happened = happened
+
+    def event_in(self, start: int, end: int) -> int:
+        """Return where in a stretch an event begins, whose words are looked for; else its end."""
+        return min((first for first, _ in self._happened if start <= first < end), default=end)
 
     def expression(self, at: int) -> Found | None:
         """Return the longest expression that begins at a place."""
-        for rule in (self._range, self._around, self._open, self._joined):
+        for rule in (
+            self._range,
+            self._around,
+            self._shortly,
+            self._open,
+            self._the_day,
+            self._joined,
+        ):
             try:
                 found = rule(at)
             except (ValueError, OverflowError):
@@ -340,6 +512,9 @@ class _Reader:
         return None if opening is None else self._both(opening.end())
 
     def _joined(self, at: int) -> Found | None:
+        if self._event_at(at):
+            # What happened is no time by itself.
+            return None
         return self._both(at) or self._period(at)
 
     def _both(self, at: int) -> Found | None:
@@ -362,6 +537,16 @@ class _Reader:
         (first, last, _), end = found
         return Period(first - 3 * _DAY, last + 3 * _DAY), end
 
+    def _shortly(self, at: int) -> Found | None:
+        opening = _SHORTLY.match(self._text, at)
+        found = self._period(opening.end()) if opening else None
+        if opening is None or found is None:
+            return None
+        (first, last, _), end = found
+        if (opening["way"] or "").casefold() in ("after", "following"):
+            return Period(last + _DAY, last + _SOON_DAYS * _DAY), end
+        return Period(first - _SOON_DAYS * _DAY, first - _DAY), end
+
     def _open(self, at: int) -> Found | None:
         opening = _OPEN.match(self._text, at)
         found = self._period(opening.end()) if opening else None
@@ -375,6 +560,25 @@ class _Reader:
         if opening["way"].casefold() == "since":
             return Period(first, self._today), end
         return Period(date.min, last), end
+
+    def dates(self) -> Iterator[date]:
+        """Yield the days that have a number and a month."""
+        for match in _DATE.finditer(self._text):
+            try:
+                yield self._date(match).first
+            except ValueError:
+                # "February 30th".
+                continue
+
+    def _the_day(self, at: int) -> Found | None:
+        """Return the day of an event."""
+        opening = _THE_DAY.match(self._text, at)
+        return self._event_at(opening.end()) if opening else None
+
+    def _event_at(self, at: int) -> Found | None:
+        return next(
+            ((_day(day), end) for (start, end), day in self._happened.items() if start == at), None
+        )
 
     def _period(self, at: int) -> Found | None:
         for rule in (self._offset, self._part, self._plain):
@@ -402,9 +606,13 @@ class _Reader:
             (_HOLIDAY, self._holiday),
             (_WHOLE_MONTH, self._month),
             (_YESTERDAY, self._yesterday),
+            (_OTHER_DAY, self._other_day),
             (_TODAY, self._this_day),
             (_YEAR, self._year),
         )
+        event = self._event_at(at)
+        if event is not None:
+            return event
         for pattern, make in rules:
             match = pattern.match(self._text, at)
             if match is not None:
@@ -450,8 +658,15 @@ class _Reader:
         day = self._today - (2 if match["two"] else 1) * _DAY
         return Period(day, day)
 
+    def _other_day(self, _match: re.Match[str]) -> Period:
+        """Return some days that are not far back, or the month where there was no talk."""
+        wider = Period(self._today - 30 * _DAY, self._today - _DAY)
+        return Period(self._today - 10 * _DAY, self._today - _DAY, wider)
+
     def _ago(self, match: re.Match[str]) -> Period:
-        number, unit = _number(match["n"]), _unit(match["unit"])
+        number = 1 if match["n2"] else 2 if match["n3"] else _number(match["n"])
+        unit = _unit(match["unit"] or match["unit2"] or match["unit3"])
+        weekday = match["weekday"] or match["weekday2"]
         if unit == "month":
             first = self._today.replace(day=1) - relativedelta(months=number)
             return Period(first, first + relativedelta(months=1) - _DAY)
@@ -462,11 +677,12 @@ class _Reader:
             day = self._today - number * _DAY
             wider = Period(day - _DAY, day + _DAY) if number >= _UNCOUNTED_DAYS else None
             return Period(day, day, wider)
-        day = self._today - 7 * number * _DAY
-        if match["weekday"]:
-            monday = day - day.weekday() * _DAY
-            day = monday + _WEEKDAYS.index(match["weekday"].casefold()) * _DAY
-            return Period(day, day)
+        day = self._today - (14 if unit == "fortnight" else 7) * number * _DAY
+        monday = day - day.weekday() * _DAY
+        if weekday:
+            return _day(monday + _WEEKDAYS.index(weekday.casefold()) * _DAY)
+        if match["n3"]:
+            return Period(monday + (4 if unit == "weekend" else 0) * _DAY, monday + 6 * _DAY)
         return Period(day - 3 * _DAY, day + 3 * _DAY)
 
     def _trailing(self, match: re.Match[str]) -> Period:
@@ -521,6 +737,9 @@ class _Reader:
         if opening is None or found is None:
             return None
         (first, last, _), end = found
+        if (last - first).days == 2 and _HOLIDAY.match(self._text, opening.end()):
+            # A feast of three days is counted from the one in their midst.
+            first = last = first + _DAY
         sign = -1 if opening["way"].casefold() in ("before", "prior to") else 1
         edge = last if sign > 0 else first
         unit = opening["unit"].casefold()
@@ -529,7 +748,10 @@ class _Reader:
             while day.weekday() != _WEEKDAYS.index(unit):
                 day += sign * _DAY
             return Period(day, day), end
-        if opening["n"] and _number(opening["n"]) > 1:
+        if opening["n"] and opening["n"].casefold() in _VAGUE:
+            near, far = edge + sign * _DAY, edge + sign * 2 * _length(_number(opening["n"]), unit)
+            return Period(min(near, far), max(near, far)), end
+        if opening["n"]:
             day = edge + sign * _length(_number(opening["n"]), unit)
             slack = 0 if _unit(unit) == "day" else 3
             return Period(day - slack * _DAY, day + slack * _DAY), end
@@ -555,12 +777,13 @@ def _part(part: str, of: str | None, first: date, last: date) -> Period:
 
 
 def _third(part: str, first: date, last: date) -> Period:
-    """Return the beginning, the middle or the end of a period: a third, at most a month."""
-    third = timedelta(days=max(1, min(((last - first).days + 1) // 3, 31)))
+    """Return a third of a period; its beginning and its end are a month at most."""
+    third = timedelta(days=max(1, ((last - first).days + 1) // 3))
+    edge = min(third, timedelta(days=31))
     if part in ("early", "beginning", "start", "first"):
-        return Period(first, first + third)
+        return Period(first, first + (third if part == "early" else edge))
     if part in ("late", "end", "last"):
-        return Period(last - third, last)
+        return Period(last - (third if part == "late" else edge), last)
     return Period(first + third - _DAY, last - third + _DAY)
 
 

@@ -5,14 +5,17 @@ A session is talk without a long pause: nobody marks where one ends, but people 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
+from memory_service import clock
 from memory_service.analyser import terms
-from memory_service.records import MICROSECONDS
-from memory_service.time_expressions import Period, Sessions, TimeReference
+from memory_service.records import MICROSECONDS, Turn
+from memory_service.time_expressions import Period, Sessions, TimeReference, nearest_dates, read
 
 SESSION_PAUSE_SECONDS = 30 * 60
 """As web analytics count visits. Of the turns of six recorded conversations none that belong
@@ -27,16 +30,53 @@ _TALK = (
 )
 """What a question about a time alone is made of; its subject is whatever was said then."""
 
+_TALK_IN = {
+    "en": _TALK,
+    "de": (
+        "besprechen besprochen reden geredet sprechen gesprochen sagen gesagt sagte erzählen "
+        "erzählt erzählte berichten berichtet erwähnen erwähnt schreiben geschrieben gespräch "
+        "thema themen worum ging gehen neues dinge sachen passiert passieren los war zuletzt "
+        "etwas alles dir euch"
+    ),
+    "es": (
+        "hablar hablamos hablé decir dije dijo dijimos contar conté contaste conversamos "
+        "comentar comenté mencionar mencioné tema temas cosa cosas pasó pasar conversación "
+        "nuevo noticias resumen resume ocurrió algo todo"
+    ),
+    "ru": (
+        "говорить говорила говорил говорили рассказать рассказывала рассказывал рассказала "
+        "рассказал обсуждать обсуждали обсудили писала писал разговор речь шла тема темы "
+        "новый нового новости случилось произошло успела успел шло было тебе"
+    ),
+    "zh": (
+        "聊天说过讲谈论讨告诉提到什么哪些事情东西话题内容发生跟你我们和的了是在有都啥些关于回顾一下"
+    ),
+}
+"""By language; the Chinese by character."""
+_TOMORROW = re.compile(r"\b(?:tomorrow|morgen|mañana|завтра)\b|明天", re.IGNORECASE)
+_JUST = timedelta(days=8)
+_CHINESE_TALK = frozenset(_TALK_IN["zh"])
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Times = npt.NDArray[np.int64]
 """When turns were said, in microseconds since the epoch, in any order."""
 
 
-def is_only_time(question: str, reference: TimeReference) -> bool:
-    """Return whether a question asks for a time and nothing else."""
-    rest = terms(reference.without(question), "en")
-    return bool(reference) and set(rest) <= set(terms(_TALK, "en"))
+def is_only_time(
+    question: str, reference: TimeReference, languages: Iterable[str | None] = ("en",)
+) -> bool:
+    """Return whether a question in one of the languages, or English, asks for a time alone."""
+    rest = reference.without(question)
+    known = [one for one in _TALK_IN if one == "en" or one in languages]
+    return bool(reference) and any(_is_talk(rest, language) for language in known)
+
+
+def _is_talk(text: str, language: str) -> bool:
+    if language == "zh":
+        # Its terms are pairs of characters, which cross the words.
+        return not set(filter(str.isalnum, text)) - _CHINESE_TALK
+    return set(terms(text, language)) <= set(terms(_TALK_IN[language], language))
 
 
 def meant(reference: TimeReference, times: Times, now: datetime) -> npt.NDArray[np.bool_]:
@@ -53,6 +93,21 @@ def meant(reference: TimeReference, times: Times, now: datetime) -> npt.NDArray[
     if reference.earlier and (result & ~going_on).any():
         result &= ~going_on
     return result
+
+
+def day_of(
+    turn: Turn, utc_offset_minutes: int | None, languages: Sequence[str | None] = ("en",)
+) -> date:
+    """Return the day that a turn speaks of: the one it names, else the day it was said."""
+    said = clock.to_datetime(turn.created_at, utc_offset_minutes).date()
+    if _TOMORROW.search(turn.text):
+        return said + timedelta(days=1)
+    periods = read(turn.text, said, languages).periods
+    just = (period.first for period in periods if period.first == period.last)
+    near = [day for day in just if abs(day - said) <= _JUST]
+    named = nearest_dates(turn.text, said, languages)
+    # "On Tuesday 13 August" is the 13th.
+    return (named or near or [said])[0]
 
 
 def _within(period: Period | None, times: Times, now: datetime) -> npt.NDArray[np.bool_]:

@@ -44,6 +44,7 @@ LAYERS = (
                 "reading",
                 "selection",
                 "time_expressions",
+                "time_words",
                 "timeline",
             ),
         ),

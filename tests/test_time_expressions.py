@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001 - words of other languages are meant to look like that
+
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
@@ -6,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.records import MICROSECONDS
-from memory_service.time_expressions import Sessions, read
+from memory_service.time_expressions import Period, Sessions, events, nearest_dates, read
+from memory_service.time_words import LANGUAGES, in_english
 from memory_service.timeline import SESSION_PAUSE_SECONDS, is_only_time, meant
 
 TODAY = date(2025, 3, 12)  # a Wednesday
@@ -51,6 +54,16 @@ def micros(*moments: datetime) -> np.ndarray:
         ("What did we say between May 4th and May 20th?", "2024-05-04", "2024-05-20"),
         ("What did we say from December 20 to January 5?", "2024-12-20", "2025-01-05"),
         ("What have I done since February?", "2025-02-01", "2025-03-12"),
+        ("What went wrong a fortnight ago?", "2025-02-23", "2025-03-01"),
+        ("What did I say on Tuesday of last week?", "2025-03-04", "2025-03-04"),
+        ("Where were we the weekend before last?", "2025-02-28", "2025-03-02"),
+        ("What did I mention the other day?", "2025-03-02", "2025-03-11"),
+        ("What broke eight days before Christmas?", "2024-12-17", "2024-12-17"),
+        ("What happened a few days before Easter?", "2024-03-25", "2024-03-30"),
+        ("What did I plan shortly after Halloween?", "2024-11-01", "2024-11-10"),
+        ("What did I write in the run-up to Easter?", "2024-03-21", "2024-03-30"),
+        ("What was new in mid-2024?", "2024-05-01", "2024-09-01"),
+        ("What did I say in the first days of June?", "2024-06-01", "2024-06-11"),
     ],
 )
 def test_an_expression_means_its_days(question: str, first: str, last: str) -> None:
@@ -80,8 +93,7 @@ def test_sessions_are_counted_from_either_end(question: str, first: int, last: i
     [
         "May I see the march of the penguins?",
         "What is the second half of the recipe?",
-        "Who sat next to me on the day of the exam?",
-        "How did I feel the morning after the race?",
+        "Who looks after the cat?",
         "What happened on February 30th?",
         "Is the last train full?",
         "",
@@ -89,6 +101,107 @@ def test_sessions_are_counted_from_either_end(question: str, first: int, last: i
 )
 def test_what_only_looks_like_a_time_means_none(question: str) -> None:
     assert not read(question, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "english"),
+    [
+        ("de", "Was war letzten Dienstag?", "last Tuesday"),
+        ("de", "Was haben wir am Mittwoch vor drei Wochen verkauft?", "on Wednesday 3 weeks ago"),
+        ("de", "Was war in der Woche nach Pfingsten?", "the week after Pentecost"),
+        ("de", "Was geschah in der ersten Augusthälfte?", "the first half of August"),
+        ("de", "Was war zwischen dem 3. und dem 10. Mai?", "from 3 May to 10 May"),
+        ("es", "¿Qué dije el martes pasado?", "last Tuesday"),
+        ("es", "¿Qué pasó hace dos semanas?", "2 weeks ago"),
+        ("es", "¿Qué vendí a finales de agosto del año pasado?", "end of August last year"),
+        ("es", "¿Qué hice al día siguiente de Navidad?", "the day after Christmas"),
+        ("es", "¿De qué hablamos en la última conversación?", "the last conversation"),
+        ("ru", "Что я говорила неделю назад?", "1 week ago"),
+        ("ru", "Что было в прошлый вторник?", "last Tuesday"),
+        ("ru", "Что было в первых числах ноября?", "start of November"),
+        ("ru", "О чём был предпоследний разговор?", "2 sessions ago"),
+        ("ru", "Что было с 3 по 10 мая?", "from 3 May to 10 May"),
+        ("zh", "上周二我说了什么?", "Tuesday of last week"),
+        ("zh", "两周前我们聊了什么?", "2 weeks ago"),
+        ("zh", "复活节后的那一周我做了什么?", "the week after Easter"),
+        ("zh", "去年八月中旬我买了什么?", "middle of August last year"),
+        ("zh", "2024年5月3日我说了什么?", "3 May 2024"),
+        ("zh", "上次聊天说了什么?", "last conversation"),
+    ],
+)
+def test_other_languages_mean_what_english_means(
+    language: str, question: str, english: str
+) -> None:
+    found, expected = read(question, TODAY, [language]), read(english, TODAY)
+    assert (found.periods, found.sessions) == (expected.periods, expected.sessions)
+    assert found
+
+
+def test_easter_is_that_of_the_language() -> None:
+    (period,) = read("Что было на Пасху?", TODAY, ["ru"]).periods
+    assert period.first == date(2024, 5, 5)
+
+
+@given(st.sampled_from(sorted(LANGUAGES)), st.text(max_size=80))
+def test_each_english_word_comes_from_a_stretch_of_the_question(language: str, text: str) -> None:
+    rendered = in_english(text, language)
+    assert all(0 <= start <= end <= len(text) for _, _, start, end in rendered.places)
+    assert len(read(text, TODAY, [language]).without(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("question", "event", "first", "last"),
+    [
+        ("How did I feel the morning after the half marathon?", "half marathon", 11, 11),
+        ("What hurt two weeks before Chester?", "Chester", -7, -1),
+        ("How was he on the day he was operated on?", "he was operated on", 10, 10),
+        ("What did we say the day after the summer concert?", "summer concert", 11, 11),
+        ("What did I buy shortly after we moved?", "we moved", 11, 20),
+    ],
+)
+def test_a_time_is_said_by_what_happened_then(
+    question: str, event: str, first: int, last: int
+) -> None:
+    (span,) = events(question)
+    assert question[slice(*span)] == event
+    reference = read(question, TODAY, happened={span: date(2024, 10, 10)})
+    before = date(2024, 9, 30)
+    assert reference.periods == (
+        Period(before + timedelta(days=first), before + timedelta(days=last)),
+    )
+    assert event in reference.without(question)
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "event"),
+    [
+        ("de", "Was geschah am Tag nach der Prüfung?", "Prüfung"),
+        ("es", "¿Qué pasó dos semanas antes de la boda?", "boda"),
+        ("ru", "Что было на следующий день после экзамена?", "экзамена"),
+        ("de", "Wer stand vor dem Haus?", None),
+        ("en", "Who looks after my cat?", None),
+        ("en", "What is the day of the week?", None),
+        ("en", "What was the plan before Easter?", None),
+        ("en", "What did I eat the day before yesterday?", None),
+    ],
+)
+def test_an_event_is_told_from_a_date_and_a_place(
+    language: str, question: str, event: str | None
+) -> None:
+    found = [question[slice(*span)] for span in events(question, [language])]
+    assert found == ([event] if event else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Surgery is on Tuesday 13 August", date(2024, 8, 13)),
+        ("the concert is on the 29th", date(2024, 7, 29)),
+        ("my exam is on the 3rd", date(2024, 8, 3)),
+    ],
+)
+def test_what_is_announced_is_to_come(text: str, day: date) -> None:
+    assert nearest_dates(text, date(2024, 7, 23)) == [day]
 
 
 @given(
