@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def memory_of(pid: int) -> Json | None:
     """Return the memory of a process and its children, in bytes; None where unknown.
 
     `rss_bytes` counts pages once that they share; `highest_rss_bytes` is the sum of what each
-    process had at its highest, which is never too little.
+    process had at its highest, which is never too little; beside it stands what of that is the
+    process's own and its children's.
     """
     found = [_memory(one) for one in _process_tree(pid)]
     known = [one for one in found if one is not None]
@@ -104,8 +105,15 @@ def memory_of(pid: int) -> Json | None:
         "rss_bytes": sum(one["Pss"] for one in known),
         "highest_rss_bytes": sum(one["VmHWM"] for one in known),
         "of_the_service_bytes": known[0]["VmHWM"],
+        "of_the_index_bytes": sum(one["VmHWM"] for one in known[1:]),
         "processes": len(known),
     }
+
+
+def forget_highest_memory() -> None:
+    """Let the highest memory of this process be counted from now on, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def disk_use(folder: Path) -> Json:
