@@ -1,4 +1,4 @@
-"""Turns to bury others under: as many as are wanted, and none of them said twice.
+"""Turns to bury others under: as many as are wanted, and hardly one of them said twice.
 
 The public sets have some ten thousand turns of talk among people, so most of a million must be
 made. Stretches of other conversations are taken once as they are. After that their words are
