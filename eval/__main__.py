@@ -51,7 +51,8 @@ app.command(
 )(answers.answers)
 app.command(epilog="Example: python -m eval fetch locomo")(fetch.fetch)
 app.command(
-    epilog="Example: python -m eval growth --size 1000 --size 100000 --keep stores --json-out growth.json"
+    epilog="Example: python -m eval growth --size 1000 --size 100000 --keep stores "
+    "--json-out growth.json"
 )(growth.growth)
 app.command(epilog="Example: python -m eval growth-plot growth.json --out docs/growth.svg")(
     plots.growth_plot
