@@ -51,8 +51,12 @@ app.command(
 )(answers.answers)
 app.command(epilog="Example: python -m eval fetch locomo")(fetch.fetch)
 app.command(
-    epilog="Example: python -m eval growth --size 1000 --size 100000 --json-out growth.json"
+    epilog="Example: python -m eval growth --size 1000 --size 100000 --keep stores "
+    "--json-out growth.json"
 )(growth.growth)
+app.command(epilog="Example: python -m eval growth-plot growth.json --out docs/growth.svg")(
+    plots.growth_plot
+)
 app.command(
     epilog="Example: python -m eval fit-ranking --profile people "
     "--docs locomo.docs.jsonl --queries locomo.queries.jsonl"

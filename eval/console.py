@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from memory_service.terminal import harmless, stderr
 
@@ -31,7 +38,8 @@ def in_a_folder(path: Path | None) -> Path | None:
 def progress_bar() -> Progress:
     """Return a progress bar on standard error, which leaves nothing behind."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=stderr(), transient=True)
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, *times, console=stderr(), transient=True)
 
 
 def complain(command: str, error: Exception) -> typer.Exit:

@@ -1,23 +1,23 @@
 """`python -m eval growth`: what becomes of recall and of time while everything around grows.
 
-The questions of a few real conversations are asked again and again, while turns of the set's other
-conversations pile up around the turns that answer them: all in one conversation, or in ever more
-conversations of one user. The service runs in this process, as in `python -m eval recall`; both
-ways to compare vectors are measured at each size, in memory and by Chroma.
+The questions of a few real conversations are asked again and again, while turns of other
+conversations (`eval.distractors`) pile up around the turns that answer them: all in one
+conversation, or in ever more conversations of one user. The service runs in this process, as in
+`python -m eval recall`; both ways to compare vectors are measured at each size, in memory and by
+Chroma.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,23 +25,19 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from eval import metrics, runs, stored
+from eval import distractors, metrics, runs, stored
 from eval.catalogue import DatasetName, Source
-from eval.console import complain, output_file, progress_bar
-from eval.datasets import Dataset, DatasetError, Question, Turn
-from eval.serving import disk_use, memory_of
+from eval.console import complain, input_file, output_file, progress_bar
+from eval.datasets import Dataset, DatasetError, Question, Turn, jsonl
+from eval.grown import GROWN, GrownStores, Layout
+from eval.recall import choose
+from eval.serving import disk_use, forget_highest_memory, memory_of
 from memory_service.build_prompt import PromptRequest
-from memory_service.remember import Attempt, NewConversation
 from memory_service.service import Service
 from memory_service.settings import load_settings
 from memory_service.terminal import stdout
 
 PROMPT_TOKENS = 1_000
-STRETCH = 20
-"""Turns that a distractor takes from another conversation in one piece, with their neighbours."""
-SMALL_CONVERSATION = 50
-"""Turns of each distracting conversation where there are many."""
-GROWN = "grown"
 
 PACKAGES = ("chromadb", "numpy", "sqlalchemy")
 
@@ -51,21 +47,16 @@ _WARM_UPS = 10
 Json = dict[str, Any]
 
 
-class Layout(StrEnum):
-    """Where the turns pile up."""
-
-    ONE = "one"
-    MANY = "many"
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is measured: `sizes` are turns of one conversation, or conversations of one user."""
 
     layout: Layout
     sizes: Sequence[int]
+    exact_scan_max: Sequence[int]
     targets: int
     questions: int
+    skip_category: Sequence[str]
     seed: int
 
 
@@ -74,25 +65,62 @@ def growth(
     docs: Annotated[Path | None, typer.Option(help="JSON lines of turns.")] = None,
     queries: Annotated[Path | None, typer.Option(help="JSON lines of questions.")] = None,
     data: Annotated[Path | None, typer.Option(help="The published file, or the folder.")] = None,
+    among: Annotated[
+        list[Path] | None,
+        input_file("JSON lines of more turns to draw distractors from; repeat it."),
+    ] = None,
     layout: Annotated[Layout, typer.Option(help="Where the turns pile up.")] = Layout.ONE,
     sizes: Annotated[
         list[int] | None,
         typer.Option("--size", min=1, help="Turns (one) or conversations (many); repeat it."),
     ] = None,
+    exact_scan_max: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            help="MEMORY_EXACT_SCAN_MAX of a measurement; repeat it. By default the one of the "
+            "settings, and 0.",
+        ),
+    ] = None,
     targets: Annotated[int, typer.Option(min=1, help="Conversations that are asked about.")] = 1,
     questions: Annotated[int, typer.Option(min=1, help="Questions asked at each size.")] = 100,
+    skip_category: Annotated[
+        list[str] | None, typer.Option(help="A category that is not asked; repeat it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Folder for the stores: what is there already is not stored again.",
+        ),
+    ] = None,
     json_out: Annotated[Path | None, output_file("File for all numbers, as JSON.")] = None,
 ) -> None:
-    """Ask the same questions inside ever more of other conversations' turns."""
+    """Ask the same questions inside ever more of other conversations' turns.
+
+    Which are asked is drawn by the seed from those with gold, and stands in the JSON. With --keep a
+    run that was interrupted goes on, and a later one only measures; a million turns take 5 GB.
+    """
     given = sizes or ([1_000, 10_000] if layout is Layout.ONE else [200, 2_000])
-    plan = Plan(layout, sorted(set(given)), targets, questions, seed)
+    plan = Plan(
+        layout=layout,
+        sizes=sorted(set(given)),
+        exact_scan_max=exact_scan_max or [load_settings().exact_scan_max, 0],
+        targets=targets,
+        questions=questions,
+        skip_category=skip_category or [],
+        seed=seed,
+    )
     result: Json = {"provenance": runs.provenance(PACKAGES), "plan": asdict(plan), "sizes": []}
     try:
         chosen = Source(dataset, docs=docs, queries=queries, data=data).load()
+        others = [turns for path in among or () for turns in jsonl.turns(path).values()]
         result["dataset"] = {"name": chosen.name, "sha256": chosen.fingerprint()}
-        with progress_bar() as progress, tempfile.TemporaryDirectory(prefix="growth-") as folder:
-            for found in _Growth(chosen, plan, Path(folder), progress).measure():
+        with progress_bar() as progress, _folder(keep) as folder:
+            measured = _Growth(chosen, others, plan, folder, progress)
+            result["asked"] = [question.id for question in measured.questions]
+            for found in measured.measure():
                 result["sizes"].append(found)
                 if json_out is not None:
                     # After each size: the largest take an hour, and may not end.
@@ -102,128 +130,84 @@ def growth(
     stdout().print(table(result))
 
 
-class _Growth:
-    """One folder that grows from size to size."""
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Yield the folder that is kept, or one that is gone afterwards."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        yield Path(folder)
 
-    def __init__(self, dataset: Dataset, plan: Plan, folder: Path, progress: Progress) -> None:
+
+class _Growth:
+    """The questions, and the stores that they are asked in."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        others: Sequence[Sequence[Turn]],
+        plan: Plan,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
         self._plan = plan
         self._progress = progress
-        self._rng = random.Random(plan.seed)
-        self._targets = _most_asked(dataset, plan.targets)
-        self._turns = [turn for name in self._targets for turn in dataset.conversations[name]]
-        self._others = [
-            turns for name, turns in dataset.conversations.items() if name not in self._targets
+        asked = choose(dataset.questions, plan.skip_category)
+        names = _most_asked(dataset, asked, plan.targets)
+        targets = {name: dataset.conversations[name] for name in names}
+        others = [
+            *(turns for name, turns in dataset.conversations.items() if name not in targets),
+            *others,
         ]
-        if not self._others:
-            raise DatasetError("there is no other conversation to draw distractors from")
-        self._questions = self._drawn(dataset)
-        self._settings = load_settings().model_copy(update={"data_dir": folder / "data"})
-        self._begin = min(turn.time for turn in self._turns)
-        self._span = max(turn.time for turn in self._turns) - self._begin
-        self._numbers = itertools.count(1)
-        self._size = 0
+        everything = [turn for turns in targets.values() for turn in turns]
+        self._asked_in = names[0]
+        self.questions = _drawn(asked, names, plan)
+        self._stores = GrownStores(
+            folder,
+            plan.layout,
+            targets,
+            distractors.Distractors(everything, others, plan.seed),
+            {
+                "targets": list(targets),
+                "seed": plan.seed,
+                "distractors": distractors.VERSION,
+                "turns_sha256": _fingerprint([*targets.values(), *others]),
+            },
+        )
+        self._settings = load_settings().model_copy(update={"upstream_base_url": None})
 
     def measure(self) -> Iterator[Json]:
-        """Yield the numbers of each size in both modes."""
+        """Yield the numbers of each size in each mode; modes that come to the same only once."""
         for size in self._plan.sizes:
-            self._grow(size)
-            for exact_scan_max in (self._settings.exact_scan_max, 0):
-                yield self._measured(size, exact_scan_max)
+            folder = self._stores.grow(size, self._settings, self._progress)
+            asks_index = False
+            for most in sorted(self._plan.exact_scan_max, reverse=True):
+                if asks_index:
+                    break
+                found = self._measured(folder, size, most)
+                asks_index = found["passages"] > most
+                yield found
 
-    def _drawn(self, dataset: Dataset) -> list[Question]:
-        one_place = self._plan.layout is Layout.ONE
-        asked = [
-            replace(
-                one,
-                conversation=GROWN if one_place else None,
-                user=None if one_place else GROWN,
-            )
-            for one in dataset.questions
-            if one.gold and one.conversation in self._targets
-        ]
-        return self._rng.sample(asked, min(len(asked), self._plan.questions))
-
-    def _grow(self, size: int) -> None:
-        with Service.open(self._settings, purpose="eval growth") as service:
-            if self._plan.layout is Layout.ONE:
-                self._grow_conversation(service, size)
-            else:
-                self._grow_user(service, size)
-            stored.wait_for_index(service, self._progress)
-        self._size = size
-
-    def _grow_conversation(self, service: Service, size: int) -> None:
-        """Bring one conversation to a size: first the targets' turns, in stretches among others."""
-        new: list[Turn] = []
-        if self._size == 0:
-            for start in range(0, len(self._turns), STRETCH):
-                new += self._turns[start : start + STRETCH]
-                if len(new) + len(self._turns) - start < size:
-                    new += self._distractor(STRETCH)
-        room = size - self._size
-        while len(new) < room:
-            new += self._distractor(min(STRETCH, room - len(new)))
-        if self._size == 0:
-            self._create(service, GROWN, user=None)
-        self._append(service, {GROWN: new})
-
-    def _grow_user(self, service: Service, size: int) -> None:
-        """Bring a user to a number of conversations: first the targets, then others."""
-        new: dict[str, Sequence[Turn]] = {}
-        if self._size == 0:
-            for name in self._targets:
-                new[name] = [turn for turn in self._turns if turn.conversation == name]
-        for number in range(self._size + len(new), size):
-            new[f"other-{number}"] = self._distractor(SMALL_CONVERSATION)
-        for name in new:
-            self._create(service, name, user=GROWN)
-        self._append(service, new)
-
-    def _create(self, service: Service, name: str, user: str | None) -> None:
-        made = NewConversation(stored.legal_id(name), user, None, {})
-        service.remember.create_conversation(
-            service.local_project(), made, [], Attempt(None, b"", is_retry=False)
+    def _measured(self, folder: Path, size: int, exact_scan_max: int) -> Json:
+        settings = self._settings.model_copy(
+            update={"data_dir": folder, "exact_scan_max": exact_scan_max}
         )
-
-    def _append(self, service: Service, new: Mapping[str, Sequence[Turn]]) -> None:
-        task = self._progress.add_task("store", total=sum(map(len, new.values())))
-        for name, turns in new.items():
-            stored.append(
-                service,
-                service.local_project(),
-                stored.legal_id(name),
-                turns,
-                lambda count: self._progress.advance(task, count),
-            )
-
-    def _distractor(self, count: int) -> list[Turn]:
-        """Return consecutive turns of another conversation, at some time of the targets' span."""
-        turns = self._rng.choice(self._others)
-        start = self._rng.randrange(max(1, len(turns) - count))
-        began = self._begin + self._rng.random() * self._span
-        return [
-            replace(
-                turn,
-                id=f"distractor-{next(self._numbers)}",
-                time=_minutes_after(began, number),
-            )
-            for number, turn in enumerate(
-                itertools.islice(itertools.cycle(turns), start, start + count)
-            )
-        ]
-
-    def _measured(self, size: int, exact_scan_max: int) -> Json:
-        settings = self._settings.model_copy(update={"exact_scan_max": exact_scan_max})
+        forget_highest_memory()
+        began = time.perf_counter()
         with Service.open(settings, purpose="eval growth") as service:
-            for question in self._questions[:_WARM_UPS]:
+            opened = time.perf_counter()
+            first = self._asked(service, self.questions[0])
+            for question in self.questions[:_WARM_UPS]:
                 self._asked(service, question)
-            task = self._progress.add_task(f"ask in {size:,}", total=len(self._questions))
-            lines = []
-            for question in self._questions:
-                lines.append(self._asked(service, question))
+            task = self._progress.add_task(f"ask in {size:,}", total=len(self.questions))
+            lines: list[Json] = []
+            for question in self.questions:
+                lines.append({"id": question.id, **self._asked(service, question)})
                 self._progress.advance(task)
             memory = memory_of(os.getpid())
-            passages = _passages(service, self._questions[0])
+            passages = _passages(service, self.questions[0])
         return {
             "size": size,
             "passages": passages,
@@ -231,21 +215,26 @@ class _Growth:
             "questions": len(lines),
             f"recall@{_TOP_K}": _mean([line["recall"] for line in lines]),
             f"evidence@{PROMPT_TOKENS}": _mean([line["evidence"] for line in lines]),
+            "open_seconds": round(opened - began, 3),
+            "first_search_ms": round(first["search_ms"], 3),
             "search_ms": _percentiles([line["search_ms"] for line in lines]),
+            "search_cpu_ms": _percentiles([line["search_cpu_ms"] for line in lines]),
             "context_ms": _percentiles([line["context_ms"] for line in lines]),
+            "context_cpu_ms": _percentiles([line["context_cpu_ms"] for line in lines]),
             "memory": memory,
-            "disk_bytes": disk_use(self._settings.data_dir),
+            "disk_bytes": disk_use(folder),
+            "by_question": lines,
         }
 
     def _asked(self, service: Service, question: Question) -> dict[str, float]:
         """Search for a question and build its prompt: shares of the gold found, and times."""
         project = service.local_project()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         found = stored.recall(service.recaller, project, question, _TOP_K)
-        searched = time.perf_counter()
+        searched, searched_cpu = time.perf_counter(), time.process_time()
         prompt = service.prompts.build(
             project,
-            GROWN if question.user is None else stored.legal_id(self._targets[0]),
+            GROWN if question.user is None else stored.legal_id(self._asked_in),
             PromptRequest(
                 input=[{"role": "user", "content": question.text}],
                 token_budget=PROMPT_TOKENS,
@@ -255,7 +244,7 @@ class _Growth:
                 scope="conversation" if question.user is None else "user",
             ),
         )
-        built = time.perf_counter()
+        built, built_cpu = time.perf_counter(), time.process_time()
         gold = set(question.gold)
         quoted = {stored.own_id(hit.turn.id) for hit in prompt.recalled}
         ranked = [stored.own_id(hit.turn.id) for hit in found.hits]
@@ -263,8 +252,31 @@ class _Growth:
             "recall": metrics.recall(ranked, gold, _TOP_K),
             "evidence": len(gold & quoted) / len(gold),
             "search_ms": (searched - began) * 1_000,
+            "search_cpu_ms": (searched_cpu - began_cpu) * 1_000,
             "context_ms": (built - searched) * 1_000,
+            "context_cpu_ms": (built_cpu - searched_cpu) * 1_000,
         }
+
+
+def _drawn(asked: Sequence[Question], names: Sequence[str], plan: Plan) -> list[Question]:
+    """Return the questions about the targets, as they are asked where everything piles up."""
+    one_place = plan.layout is Layout.ONE
+    about = [
+        replace(one, conversation=GROWN if one_place else None, user=None if one_place else GROWN)
+        for one in asked
+        if one.conversation in names
+    ]
+    return random.Random(plan.seed).sample(about, min(len(about), plan.questions))
+
+
+def _fingerprint(conversations: Sequence[Sequence[Turn]]) -> str:
+    """Return a SHA-256 of the turns that a store is made of."""
+    digest = sha256()
+    for turns in conversations:
+        for turn in turns:
+            said = [turn.id, turn.time.isoformat(), turn.speaker, turn.role, turn.text]
+            digest.update(json.dumps(said).encode())
+    return digest.hexdigest()
 
 
 def table(result: Json) -> Table:
@@ -298,13 +310,13 @@ def table(result: Json) -> Table:
     return shown
 
 
-def _most_asked(dataset: Dataset, count: int) -> list[str]:
-    """Return the conversations with the most questions that have gold."""
-    asked = dict.fromkeys(dataset.conversations, 0)
-    for question in dataset.questions:
-        if question.conversation is not None and question.gold:
-            asked[question.conversation] += 1
-    return sorted(asked, key=lambda name: (-asked[name], name))[:count]
+def _most_asked(dataset: Dataset, asked: Sequence[Question], count: int) -> list[str]:
+    """Return the conversations with the most questions."""
+    found = dict.fromkeys(dataset.conversations, 0)
+    for question in asked:
+        if question.conversation is not None:
+            found[question.conversation] += 1
+    return sorted(found, key=lambda name: (-found[name], name))[:count]
 
 
 def _passages(service: Service, question: Question) -> int:
@@ -316,10 +328,6 @@ def _passages(service: Service, question: Question) -> int:
             return 0 if found is None else found.passages
         user = log.user_key(project, GROWN)
         return 0 if user is None else log.scope_of_user(project, user).statistics.passages
-
-
-def _minutes_after(began: datetime, minutes: int) -> datetime:
-    return began + timedelta(minutes=minutes)
 
 
 def _mean(values: Sequence[float]) -> float:

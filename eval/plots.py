@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eval.console import complain
+from eval.console import complain, output_file
 from eval.extras import extra
 from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES
@@ -23,6 +24,8 @@ from eval.systems import PRODUCT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Json = dict[str, Any]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -150,6 +153,49 @@ def latency(folders: Sequence[RunFolder]) -> str:
         axes.set_title("Latency in process")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
+
+    return _svg(draw)
+
+
+def growth_plot(
+    measured: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="JSON of `python -m eval growth`.")
+    ],
+    out: Annotated[Path, output_file("The SVG to write.")],
+) -> None:
+    """Draw what becomes of recall, evidence and time while everything around grows."""
+    found = json.loads(measured.read_text(encoding="utf-8"))
+    out.write_text(growth(found["sizes"]), encoding="utf-8")
+
+
+def growth(sizes: Sequence[Json]) -> str:
+    """Return recall and evidence against size, and the median time of a search beside them."""
+
+    def draw(axes: Axes) -> None:
+        # Where both ways to compare vectors were measured, the default comes first.
+        first = {one["size"]: one for one in reversed(sizes)}
+        shown = [first[size] for size in sorted(first)]
+        at = [one["size"] for one in shown]
+        for number, (key, label) in enumerate(
+            (("recall@10", "recall@10"), ("evidence@1000", "gold in a prompt of 1,000 tokens"))
+        ):
+            values = [one[key] for one in shown]
+            axes.plot(at, values, "o-", color=_COLOURS[number], label=label)
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(at, [f"{size:,}" for size in at])
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("turns, or conversations, where a question looks")
+        axes.set_ylabel("share of the gold turns")
+        times = axes.twinx()
+        medians = [one["search_ms"]["p50"] for one in shown]
+        times.plot(at, medians, "s--", color=_COLOURS[2], label="search, median, ms")
+        times.set_ylim(0, 1.3 * max(medians))
+        times.set_ylabel("ms")
+        times.grid(visible=False)
+        lines = [*axes.get_lines(), *times.get_lines()]
+        axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="lower left")
+        axes.set_title("Growth")
 
     return _svg(draw)
 

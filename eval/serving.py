@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,8 @@ def memory_of(pid: int) -> Json | None:
 
     `rss_bytes` counts pages once that they share; `service_rss_bytes` and `children_rss_bytes` (of
     Chroma) count them in each. `highest_rss_bytes` is the sum of what each process had at its
-    highest, which is never too little.
+    highest, which is never too little; beside it stands what of that is the service's and the
+    index's.
     """
     found = [_memory(one) for one in _process_tree(pid)]
     known = [one for one in found if one is not None]
@@ -120,8 +121,15 @@ def memory_of(pid: int) -> Json | None:
         "children_rss_bytes": sum(one["VmRSS"] for one in known[1:]),
         "highest_rss_bytes": sum(one["VmHWM"] for one in known),
         "of_the_service_bytes": known[0]["VmHWM"],
+        "of_the_index_bytes": sum(one["VmHWM"] for one in known[1:]),
         "processes": len(known),
     }
+
+
+def forget_highest_memory() -> None:
+    """Let the highest memory of this process be counted from now on, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def disk_use(folder: Path) -> Json:

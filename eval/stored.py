@@ -37,8 +37,8 @@ PRIVATE = {
 """Settings that say where things are on this machine, and what may hold a key."""
 
 _BATCH = 1_000
-_STALLED_SECONDS = 60.0
-_POLL_SECONDS = 0.05
+_STALLED_SECONDS = 300.0
+_POLL_SECONDS = 0.2
 _UNUSUAL = re.compile(rb"[^A-Za-z0-9-]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
 _FIRST_TIME = Attempt(None, b"", is_retry=False)

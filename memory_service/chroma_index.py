@@ -39,6 +39,7 @@ class ChromaIndex:
             self._client: Any = chromadb.PersistentClient(
                 path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
             )
+        self._dimension = dimension
         self._metadata = {"embedder": embedder, "dimension": dimension}
         self._collections: dict[int, Any] = {}
 
@@ -66,6 +67,11 @@ class ChromaIndex:
                 return
             for start in range(0, len(ids), MAX_BATCH):
                 opened.delete(ids=ids[start : start + MAX_BATCH])
+
+    def load(self, collection: int) -> None:
+        """Bring a collection into memory, which its first query does."""
+        any_vector = np.full(self._dimension, self._dimension**-0.5, dtype=np.float32)
+        self.query(collection, any_vector, None, 1)
 
     def drop(self, collection: int) -> None:
         """Remove a collection with its files; an unknown one is no error."""

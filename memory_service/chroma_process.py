@@ -182,6 +182,13 @@ class ChromaProcess:
         """Remove vectors; unknown keys are no error."""
         self._write("delete", collection, list(keys))
 
+    def load(self, collection: int) -> None:
+        """Bring a collection into memory; an unknown one is no error.
+
+        A million vectors are a gigabyte to read: on a busy machine longer than a query may take.
+        """
+        self._call("load", (collection,), self._write_seconds)
+
     def drop(self, collection: int) -> None:
         """Remove a collection with its files; an unknown one is no error."""
         self._write("drop", collection)

@@ -68,12 +68,12 @@ class IndexRepair:
         except VectorIndexDown:
             self.restore()
             return True
-        with self._log.read() as log:
-            expected = log.indexed_keys(collection_key)
         if collection_key not in held:
-            if expected:
+            with self._log.read() as log:
+                is_lost = log.indexed(collection_key, SAMPLE).passages > 0
+            if is_lost:
                 self.restore()
-            return bool(expected)
+            return is_lost
         # The first failure may be the end of a child that was about to go anyway.
         if self._is_sound(collection_key) or self._is_sound(collection_key):
             return False
@@ -99,12 +99,13 @@ class IndexRepair:
     def _is_sound(self, collection_key: int) -> bool:
         """Return whether a collection opens and holds the log's vectors; what differs is queued."""
         with self._log.read() as log:
-            expected = sorted(log.indexed_keys(collection_key))
-            waiting = log.queued_upserts(collection_key) | log.queued_deletions(collection_key)
-            sample = expected[:: max(1, len(expected) // SAMPLE)] + expected[-1:]
-            passages = log.passages_by_key(sample)
+            expected = log.indexed(collection_key, SAMPLE)
+            waiting = log.queued_changes(collection_key)
+            passages = log.passages_by_key(expected.sample)
         vectors = {key: one.vector for key, one in passages.items() if one.vector is not None}
         try:
+            # The first use of a large collection takes long, and is no sign of damage.
+            self._index.load(collection_key)
             count = self._index.count(collection_key)
             stored = self._index.vectors(collection_key, list(vectors))
             for vector in list(vectors.values())[:1]:
@@ -112,12 +113,15 @@ class IndexRepair:
         except VectorIndexDown as error:
             log_line.warning("a collection is unreadable", error=error.message)
             return False
-        if not len(expected) <= count <= len(expected) + len(waiting):
-            return self._level(collection_key, set(expected), waiting)
+        if not expected.passages <= count <= expected.passages + waiting:
+            return self._level(collection_key)
         return all(_agrees(vector, stored.get(key)) for key, vector in vectors.items())
 
-    def _level(self, collection_key: int, expected: set[int], waiting: set[int]) -> bool:
+    def _level(self, collection_key: int) -> bool:
         """Queue what a collection has too few or too many; return whether it can be read at all."""
+        with self._log.read() as log:
+            expected = log.indexed_keys(collection_key)
+            waiting = log.queued_upserts(collection_key) | log.queued_deletions(collection_key)
         try:
             held = self._index.keys(collection_key)
         except VectorIndexDown as error:

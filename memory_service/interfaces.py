@@ -107,6 +107,9 @@ class VectorIndex(Protocol):
     def delete(self, collection: int, keys: Sequence[int]) -> None:
         """Remove vectors; unknown keys are no error."""
 
+    def load(self, collection: int) -> None:
+        """Bring a collection into memory, however long that takes; an unknown one is no error."""
+
     def drop(self, collection: int) -> None:
         """Remove a collection; an unknown one is no error."""
 

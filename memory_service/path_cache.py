@@ -20,6 +20,8 @@ from memory_service.turn_log.turns import PathRow
 
 _MAX_BYTES = 64 * 1024 * 1024
 """21 bytes a turn: the paths of three million turns."""
+_READ_AT_ONCE = 20_000
+"""The rows of a million turns, read at once, are 400 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,26 @@ class PathCache:
             return known
         with self._cache.growing(conversation_key):
             known = self._known(conversation_key, member) or _nothing(member.path_changes)
-            grown = self._grown(known, log.live_path(conversation_key, known.next_seq), member)
-            return self._cache.keep(conversation_key, grown)
+            return self._cache.keep(
+                conversation_key, self._read(log, conversation_key, known, member)
+            )
 
     def _known(self, conversation_key: int, member: ScopeMember) -> LivePath | None:
         known = self._cache.find(conversation_key)
         return known if known is not None and known.changes == member.path_changes else None
 
-    def _grown(self, known: LivePath, rows: Sequence[PathRow], member: ScopeMember) -> LivePath:
-        if not rows:
-            return replace(known, next_seq=max(known.next_seq, member.next_seq))
-        keys, parents, created, gaps, roles = zip(*rows, strict=True)
+    def _read(
+        self, log: Reader, conversation_key: int, known: LivePath, member: ScopeMember
+    ) -> LivePath:
+        """Return a path with what the log has beyond it."""
+        while rows := log.live_path(conversation_key, known.next_seq, _READ_AT_ONCE):
+            known = self._grown(known, rows)
+            if len(rows) < _READ_AT_ONCE:
+                break
+        return replace(known, next_seq=max(known.next_seq, member.next_seq))
+
+    def _grown(self, known: LivePath, rows: Sequence[PathRow]) -> LivePath:
+        keys, parents, created, gaps, roles, numbers = zip(*rows, strict=True)
         turns, created_at = np.array(keys, np.int64), np.array(created, np.int64)
         # The root hangs on nothing, which is what stands before it.
         hangs_on = np.array([-1 if parent is None else parent for parent in parents], np.int64)
@@ -94,7 +105,7 @@ class PathCache:
             created_at=extended(known.created_at, created_at),
             by_user=extended(known.by_user, np.array([role == "user" for role in roles])),
             stretches=extended(known.stretches, last + np.cumsum(begins, dtype=np.int32)),
-            next_seq=member.next_seq,
+            next_seq=numbers[-1] + 1,
             changes=known.changes,
         )
 

@@ -48,6 +48,11 @@ class MemoryIndex:
             for key in keys:
                 held.pop(key, None)
 
+    def load(self, _collection: int) -> None:
+        """Do nothing: all of it is in memory."""
+        with self._lock:
+            self._fail_if_told()
+
     def drop(self, collection: int) -> None:
         """Remove a collection; an unknown one is no error."""
         with self._lock:

@@ -30,10 +30,7 @@ def load(
     With `audit_gold` corrected labels count; with `paraphrases` a question is also asked in its
     other words, as further questions of the same category.
     """
-    conversations: dict[str, list[Turn]] = {}
-    for where, line in lines(docs):
-        turn = _turn(line, where)
-        conversations.setdefault(turn.conversation, []).append(turn)
+    conversations = turns(docs)
     questions = []
     for where, line in lines(queries):
         question = _question(line, conversations, where, audit_gold=audit_gold)
@@ -42,6 +39,15 @@ def load(
             questions += _paraphrased(question, line, where)
     notes = tuple(_unknown_gold(questions, conversations))
     return Dataset(docs.name.partition(".")[0], conversations, questions, notes)
+
+
+def turns(docs: Path) -> dict[str, list[Turn]]:
+    """Read turns by conversation, in the order of the file."""
+    found: dict[str, list[Turn]] = {}
+    for where, line in lines(docs):
+        turn = _turn(line, where)
+        found.setdefault(turn.conversation, []).append(turn)
+    return found
 
 
 def lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,13 @@ from memory_service.turn_log.schema import (
     placements,
 )
 from memory_service.turn_log.statements import allocate_keys, batches
+
+
+class Indexed(NamedTuple):
+    """What a collection should hold: how many passages, and the keys of some, rising."""
+
+    passages: int
+    sample: list[int]
 
 
 class IndexReads(ResidueReads):
@@ -101,12 +108,15 @@ class IndexReads(ResidueReads):
 
     def indexed_keys(self, collection_key: int) -> set[int]:
         """Return the passages that a collection should hold now."""
+        return {row[0] for row in self._fetch_plain(self._indexed(collection_key))}
+
+    def _indexed(self, collection_key: int) -> sa.Select[tuple[int]]:
         waiting = (
             sa.select(sa.literal(1))
             .select_from(index_queue)
             .where(index_queue.c.passage_id == passages.c.id, index_queue.c.action == "upsert")
         )
-        rows = self._connection.execute(
+        return (
             sa.select(passages.c.id)
             .join(placements, placements.c.conversation_id == passages.c.conversation_id)
             .where(
@@ -115,7 +125,46 @@ class IndexReads(ResidueReads):
                 ~waiting.exists(),
             )
         )
-        return {row.id for row in rows}
+
+    def indexed(self, collection_key: int, sample: int) -> Indexed:
+        """Return how many passages a collection should hold now, and about `sample` of them.
+
+        What SQLite counts, Python need not hold: the keys of a million are 100 MB of objects.
+        """
+        expected = self._indexed(collection_key)
+        count, oldest, newest = self._connection.execute(
+            expected.with_only_columns(
+                sa.func.count(), sa.func.min(passages.c.id), sa.func.max(passages.c.id)
+            )
+        ).one()
+        if not count:
+            return Indexed(0, [])
+        step = max(1, count // sample)
+        between = self._connection.scalars(
+            expected.where(passages.c.id % step == 0).limit(2 * sample)
+        )
+        return Indexed(count, sorted({oldest, newest, *between}))
+
+    def queued_changes(self, collection_key: int) -> int:
+        """Return how many passages a collection is still to take in or to forget."""
+        waits = (
+            sa.select(sa.func.count())
+            .select_from(index_queue)
+            .outerjoin(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+            .where(
+                sa.or_(
+                    sa.and_(
+                        index_queue.c.action == "upsert",
+                        placements.c.collection_id == collection_key,
+                    ),
+                    sa.and_(
+                        index_queue.c.action == "delete",
+                        index_queue.c.collection_id == collection_key,
+                    ),
+                )
+            )
+        )
+        return self._connection.scalar(waits) or 0
 
     def queued_deletions(self, collection_key: int) -> set[int]:
         """Return the passages that a collection is still to forget."""
@@ -394,12 +443,24 @@ class IndexWrites(IndexReads, ResidueWrites):
 
     def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
         """Queue what a collection should hold, all or some; return how many passages that is."""
-        wanted = self.indexed_keys(collection_key)
-        if keys is not None:
-            wanted &= set(keys)
+        if keys is None:
+            return self._requeue_all(collection_key)
+        wanted = self.indexed_keys(collection_key) & set(keys)
         for some in batches(sorted(wanted)):
             found = self._connection.execute(
                 sa.select(passages.c.id, passages.c.conversation_id).where(passages.c.id.in_(some))
             )
             self.queue_upserts((row.id, row.conversation_id) for row in found)
         return len(wanted)
+
+    def _requeue_all(self, collection_key: int) -> int:
+        expected = self._indexed(collection_key).with_only_columns(
+            sa.literal("upsert"), passages.c.id, passages.c.conversation_id, sa.literal(0)
+        )
+        queued = self._connection.execute(
+            sa.insert(index_queue).from_select(
+                ("action", "passage_id", "conversation_id", "attempts"),
+                expected.order_by(passages.c.id),
+            )
+        )
+        return int(queued.rowcount)

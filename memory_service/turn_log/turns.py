@@ -79,6 +79,7 @@ class PathRow(NamedTuple):
     created_at: int
     gap_before: bool
     role: str
+    seq: int
 
 
 class SaidRow(NamedTuple):
@@ -313,8 +314,8 @@ class TurnReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def live_path(self, conversation_key: int, first_seq: int) -> list[PathRow]:
-        """Return the live turns from a `seq` on, oldest first, without their texts."""
+    def live_path(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
+        """Return the next live turns from a `seq` on, oldest first, without their texts."""
         # Rows in the order of a PathRow's fields, which is all that anybody asks of one.
         return cast(
             "list[PathRow]",
@@ -325,6 +326,7 @@ class TurnReads(Statements):
                     turns.c.created_at,
                     turns.c.gap_before,
                     turns.c.role,
+                    turns.c.seq,
                 )
                 .where(
                     turns.c.conversation_id == conversation_key,
@@ -332,6 +334,7 @@ class TurnReads(Statements):
                     turns.c.seq >= first_seq,
                 )
                 .order_by(turns.c.seq)
+                .limit(limit)
             ),
         )
 
