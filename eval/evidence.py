@@ -59,18 +59,22 @@ def fits(question: Question, budget: int, counter: TokenCounter) -> bool:
     return _count([{"role": "user", "content": question.text}], counter) <= budget
 
 
+def as_hits(found: Sequence[Found]) -> list[records.Hit]:
+    """Return what the assembly quotes; turns of one time are quoted as they were found."""
+    return [_as_hit(one, key) for key, one in enumerate(found, start=1)]
+
+
 def fill(
     question: Question,
-    found: Sequence[Found],
+    hits: Sequence[records.Hit],
     budget: int,
     counter: TokenCounter,
     system: str | None = None,
 ) -> Filled:
-    """Return the prompt of at most `budget` tokens that a system's turns fill, best first."""
+    """Return the prompt of at most `budget` tokens that a system's hits fill, best first."""
     before = [] if system is None else [{"role": "system", "content": system}]
     said = [{"role": "user", "content": question.text}]
     fixed = fixed_parts(before, said, [], Budget(budget, 0), counter)
-    hits = [_as_hit(one, key) for key, one in enumerate(found, start=1)]
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     while True:
         messages = [*before, *with_recalled(said, chosen)]
@@ -109,7 +113,6 @@ def short_answer(question: Question) -> str | None:
 
 
 def _as_hit(found: Found, key: int) -> records.Hit:
-    """Return what the assembly quotes; `key` orders turns of one time as they were found."""
     return records.Hit(
         turn=_as_record(found.turn, key),
         start=found.start,

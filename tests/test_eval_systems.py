@@ -104,7 +104,7 @@ def test_no_prompt_exceeds_its_budget_and_none_is_quoted_twice(
 ) -> None:
     counter = open_offline_counter()
     found = [whole(one, 1.0) for one in talk(texts)]
-    filled = evidence.fill(asked("What was it?"), found, budget, counter)
+    filled = evidence.fill(asked("What was it?"), evidence.as_hits(found), budget, counter)
     assert filled.tokens <= budget
     assert len(set(filled.turn_ids)) == len(filled.turn_ids)
     assert set(filled.turn_ids) <= {one.turn.id for one in found}
@@ -112,7 +112,7 @@ def test_no_prompt_exceeds_its_budget_and_none_is_quoted_twice(
 
 def test_the_best_turns_fill_the_prompt_first() -> None:
     found = [whole(one, 1.0) for one in talk([f"This is turn number {n}." for n in range(50)])]
-    filled = evidence.fill(asked("Which?"), found, 250, open_offline_counter())
+    filled = evidence.fill(asked("Which?"), evidence.as_hits(found), 250, open_offline_counter())
     assert 0 < len(filled.turn_ids) < 50
     assert list(filled.turn_ids) == [f"a/{n}" for n in range(len(filled.turn_ids))]
 
