@@ -1,7 +1,7 @@
 """Runs as Markdown tables: what a reader of the documentation sees. Pure, but for reading runs.
 
 What is reported is held back; what was tuned on stands beside it. A mean comes with its 95 %
-interval; `†` marks one that was resampled over questions, because the conversations are too few.
+interval; `†` marks the parts whose intervals are over questions, their conversations being too few.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from eval import statistics
 from eval.metrics import CUT_AT, MRR, NDCG_AT
 from eval.run_folder import RunError, RunFolder
 from eval.splits import SIDES
-from eval.summary import ADVERSARIAL, ALL, SILENT, reported, value
+from eval.summary import ADVERSARIAL, ALL, REPORTED, SILENT, reported, value
 from eval.systems import PRODUCT
 
 RECALL = f"recall@{NDCG_AT}"
+NDCG = f"ndcg@{NDCG_AT}"
 EVIDENCE = "evidence@1000"
 BESIDE = ("bm25", "dense-local")
 """The systems that the product is compared with in so many words."""
-FOUND = (*(f"recall@{k}" for k in CUT_AT), f"ndcg@{NDCG_AT}", MRR)
+FOUND = (*(f"recall@{k}" for k in CUT_AT), NDCG, MRR)
 WITHOUT = f"{PRODUCT}-without-"
 FEW = "†"
 _MINUS = "\N{MINUS SIGN}"
@@ -65,6 +66,17 @@ class SetOfRuns:
     def baselines(self) -> list[str]:
         """The systems that are no part of the product."""
         return [name for name in self.main.systems if not name.startswith(PRODUCT)]
+
+    def side(self, side: str) -> str:
+        """Return what a side is called in a row of its own."""
+        return f"{_SIDE_NAMES[side]}{self.few(side)}"
+
+    def few(self, side: str) -> str:
+        """Return the mark of a part that has too few conversations to resample them."""
+        found = self.systems[PRODUCT]
+        part = found[REPORTED] if side == ALL else found["by_side"][side]
+        one = _mean(part, RECALL)
+        return FEW if one is not None and one["unit"] == "questions" else ""
 
     def lead(self, other: str, side: str, metric: str) -> Json | None:
         """Return what the product has ahead of another system."""
@@ -130,16 +142,16 @@ def _made_of(runs: Sequence[RunFolder]) -> str:
     days = sorted({run.about["measured_at"][:10] for run in runs})
     return (
         f"Measured at {', '.join(commits)}{changed}, {' and '.join({days[0], days[-1]})}; prompts "
-        f"counted by {counters}. In brackets: 95 % intervals over conversations. {FEW} marks those "
-        f"over questions, where a part has fewer than {statistics.MIN_GROUPS} conversations: they "
-        "say how sure the mean of these conversations is, not what others would give. "
+        f"counted by {counters}. In brackets: 95 % intervals over conversations; where a part has "
+        f"fewer than {statistics.MIN_GROUPS} ({FEW}), over questions: they say how sure the mean "
+        "of these conversations is, not what others would give. "
         "Adversarial questions are left out. **Bold** differences have an interval beside 0."
     )
 
 
 def _glance(sets: Sequence[SetOfRuns]) -> str:
     systems = (PRODUCT, *BESIDE)
-    head = ["set", "side", "questions"]
+    head = ["set", "side", "questions", f"{NDCG}<br>{PRODUCT}"]
     head += [f"{RECALL}<br>{name}" for name in systems]
     head += [f"{EVIDENCE}<br>{name}" for name in systems]
     rows = []
@@ -149,7 +161,7 @@ def _glance(sets: Sequence[SetOfRuns]) -> str:
             number = found[PRODUCT]["questions"]
             if not number:
                 continue
-            cells = [one.name, _SIDE_NAMES[side], f"{number:,}"]
+            cells = [one.name, one.side(side), f"{number:,}", _bare(_mean(found[PRODUCT], NDCG))]
             for metric in (RECALL, EVIDENCE):
                 cells.append(_interval(_mean(found[PRODUCT], metric)))
                 cells += [_bare(_mean(found.get(name), metric)) for name in BESIDE]
@@ -162,9 +174,9 @@ def _glance(sets: Sequence[SetOfRuns]) -> str:
 
 
 def _leads(sets: Sequence[SetOfRuns]) -> str:
-    metrics = (RECALL, f"ndcg@{NDCG_AT}", EVIDENCE)
+    metrics = (RECALL, NDCG, EVIDENCE)
     rows = [
-        [one.name, other, _SIDE_NAMES[side], *(_lead(one.lead(other, side, m)) for m in metrics)]
+        [one.name, other, one.side(side), *(_lead(one.lead(other, side, m)) for m in metrics)]
         for one in sets
         for other in BESIDE
         for side in _SIDES
@@ -192,7 +204,8 @@ def _ablations(sets: Sequence[SetOfRuns], side: str) -> str:
         ]
         for name in others
     ]
-    table = _table(["part", *(one.name for one in columns)], rows, words=1)
+    head = ["part", *(f"{one.name}{one.few(side)}" for one in columns)]
+    table = _table(head, rows, words=1)
     floor = _floor(shown, side)
     if side != "held_back":
         return f"{table}\n\n{floor}"
@@ -223,7 +236,7 @@ def _both_ways(sets: Sequence[SetOfRuns]) -> str:
             continue
         memory, index = (_by_question(run) for run in (one.main, one.by_index))
         groups = [one.main.questions[name]["group"] for name in memory]
-        cells = [one.name, f"{len(memory):,}"]
+        cells = [f"{one.name}{one.few(ALL)}", f"{len(memory):,}"]
         for metric in (RECALL, EVIDENCE):
             first, second = (
                 [value(lines[name], metric) or 0.0 for name in memory] for lines in (memory, index)
@@ -255,14 +268,14 @@ def _full(one: SetOfRuns) -> str:
     parts = [(name, side) for side in _SIDES for name in names]
     kept = [(n, s, part) for n, s in parts if (part := one.systems[n]["by_side"][s])["questions"]]
     found = [
-        [name, _SIDE_NAMES[side], *(_interval(part["metrics"][m]) for m in FOUND)]
+        [name, one.side(side), *(_interval(part["metrics"][m]) for m in FOUND)]
         for name, side, part in kept
     ]
     budgets = [str(budget) for budget in one.main.about["budgets"]]
     prompts = [
         [
             name,
-            _SIDE_NAMES[side],
+            one.side(side),
             *(_interval(part["evidence"][budget]["gold"]) for budget in budgets),
         ]
         for name, side, part in kept
@@ -284,14 +297,19 @@ def _full(one: SetOfRuns) -> str:
 
 def _silence(one: SetOfRuns) -> str:
     """Return how often the product offers nothing to a prompt, rightly and wrongly."""
-    said = []
+    rows = []
     for side in _SIDES:
-        for kind, words in (("without_gold", "without gold"), ("with_gold", "with gold")):
-            found = one.systems[PRODUCT]["silent_by_side"][side][kind]
-            if found["questions"]:
-                share = _interval(found["share"])
-                said.append(f"{share} of the {found['questions']:,} {words} ({_SIDE_NAMES[side]})")
-    return f"Questions for which the product offers nothing to a prompt: {', '.join(said)}."
+        found = one.systems[PRODUCT]["silent_by_side"][side]
+        parts = [found["without_gold"], found["with_gold"]]
+        if any(part["questions"] for part in parts):
+            cells = [
+                cell
+                for part in parts
+                for cell in (f"{part['questions']:,}", _interval(part["share"]))
+            ]
+            rows.append([one.side(side), *cells])
+    head = ["nothing offered to a prompt", "without gold", "rightly", "with gold", "wrongly"]
+    return _table(head, rows, words=1)
 
 
 def _categories(one: SetOfRuns) -> str:
@@ -313,11 +331,11 @@ def _categories(one: SetOfRuns) -> str:
                 _interval(part["metrics"][RECALL]),
                 *(_average(sides.get((category, side), ())) for side in _SIDES),
                 *(_bare(other["metrics"][RECALL]) for other in others),
-                _bare(part["metrics"][f"ndcg@{NDCG_AT}"]),
+                _bare(part["metrics"][NDCG]),
             ]
         )
     head = ["category", "questions", f"{RECALL}<br>{PRODUCT}"]
-    head += [*(_SIDE_NAMES[side] for side in _SIDES), *beside, f"ndcg@{NDCG_AT}<br>{PRODUCT}"]
+    head += [*(_SIDE_NAMES[side] for side in _SIDES), *beside, f"{NDCG}<br>{PRODUCT}"]
     return _table(head, rows, words=1)
 
 
@@ -381,8 +399,7 @@ def _mean(part: Json | None, metric: str) -> Json | None:
 def _interval(one: Json | None) -> str:
     if one is None:
         return ""
-    few = "" if one["unit"] == "groups" else FEW
-    return f"{one['mean']:.3f} ({one['low']:.3f} to {one['high']:.3f}){few}"
+    return f"{one['mean']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
 
 
 def _bare(one: Json | None) -> str:
@@ -397,12 +414,11 @@ def _lead(one: Json | None) -> str:
     if one is None:
         return ""
     mark = "**" if one["low"] > 0 or one["high"] < 0 else ""
-    few = "" if one["unit"] == "groups" else FEW
-    low, high = (_signed(one[name]) for name in ("low", "high"))
-    return f"{mark}{_signed(one['mean'])}{mark} ({low} to {high}){few}"
+    low, high = (signed(one[name]) for name in ("low", "high"))
+    return f"{mark}{signed(one['mean'])}{mark} ({low} to {high})"
 
 
-def _signed(number: float) -> str:
+def signed(number: float) -> str:
     """Return a number with its sign: a minus that is one, and none before what rounds to 0."""
     written = f"{number:+.3f}".replace("-", _MINUS)
     return "0.000" if written[1:] == "0.000" else written

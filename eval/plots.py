@@ -28,7 +28,7 @@ Part = Literal["all", "tuned_on", "held_back"]
 """Which of the reported questions."""
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#000000", "#56b4e9")
 _STYLE: Any = {
     "svg.fonttype": "none",
     # Ids of clip paths are hashes of this and the shape: the same plot has the same bytes.
@@ -78,12 +78,12 @@ def evidence(folder: RunFolder, side: Part = ALL) -> str:
     budgets = folder.about["budgets"]
 
     def draw(axes: Axes) -> None:
-        for number, system in enumerate(systems, start=1):
+        for number, system in enumerate(sorted(systems, key=lambda name: name != PRODUCT)):
             prompts = _part(folder, system, side)["evidence"]
             if not prompts:
                 continue
             gold = [prompts[str(budget)]["gold"] for budget in budgets]
-            colour = _COLOURS[0 if system == PRODUCT else 1 + number % (len(_COLOURS) - 1)]
+            colour = _COLOURS[number % len(_COLOURS)]
             wide = 2.6 if system == PRODUCT else 1.4
             means = [one["mean"] for one in gold]
             axes.plot(budgets, means, "o-", color=colour, label=system, linewidth=wide)
@@ -91,7 +91,7 @@ def evidence(folder: RunFolder, side: Part = ALL) -> str:
             axes.fill_between(budgets, lows, highs, color=colour, alpha=0.12, linewidth=0)
         axes.set_xscale("log", base=2)
         axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.03)
         axes.set_xlabel("tokens of the whole prompt")
         axes.set_ylabel("share of gold turns in it")
         _head(axes, folder, f"Evidence in the prompt: {folder.about['dataset']}", [side])
@@ -130,7 +130,7 @@ def ablation(
                 xerr=errors,
                 color=_COLOURS[row],
                 label=side.replace("_", " "),
-                error_kw={"linewidth": 1, "ecolor": "#57606a"},
+                error_kw={"linewidth": 1.2, "ecolor": "#1b1f24", "capsize": 2.5},
             )
         axes.axvline(0, color="#1b1f24", linewidth=1)
         axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])

@@ -136,7 +136,8 @@ def test_a_folder_with_something_in_it_is_no_place_for_a_run(
     ("arguments", "complaint"),
     [
         (["--systems", "oracle"], "there is no system 'oracle'"),
-        (["--skip-category", "fact"], "no question is 'fact'"),
+        (["--skip-category", "fact"], "--skip-category: no question is 'fact'"),
+        (["--only-category", "fact"], "--only-category: no question is 'fact'"),
         (["--dataset", "locomo"], "--dataset locomo needs --data"),
         (["--dataset", "own", "--docs", __file__], "--dataset own takes no --docs"),
         (["--dataset", "own", "--audit-gold"], "own has no corrected labels"),
@@ -155,6 +156,14 @@ def test_few_questions_are_spread_over_the_set(tmp_path: Path) -> None:
     options = [*write(tmp_path), "--systems", "bm25", "--questions", "2"]
     checked("run", *options, "--out", str(out))
     assert list(RunFolder(out).questions) == ["q0", "q3"]
+
+
+def test_the_questions_of_one_category_are_asked_alone(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = [*write(tmp_path), "--systems", "bm25", "--only-category", "facts"]
+    checked("run", *options, "--out", str(out))
+    assert list(RunFolder(out).questions) == ["q0", "q1", "q4"]
+    assert RunFolder(out).about["only_category"] == ["facts"]
 
 
 class _Tags(HTMLParser):
@@ -209,6 +218,10 @@ def test_a_plot_is_well_formed_and_the_same_every_time(run: RunFolder) -> None:
 def test_the_two_plots_of_the_readme_are_files(run: RunFolder, tmp_path: Path) -> None:
     checked("plots", str(run.path), "--out", str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.svg", "evidence.svg"]
+    for path in tmp_path.iterdir():
+        plot = path.read_text()
+        assert "held back: 3 questions, 95 % intervals over 3 questions" in plot
+        assert len(plot) < 60_000
 
 
 def test_the_report_is_the_runs_metrics_as_json_too(run: RunFolder, tmp_path: Path) -> None:
