@@ -95,7 +95,7 @@ def evidence(folder: RunFolder, side: Part = ALL) -> str:
         axes.set_xlabel("tokens of the whole prompt")
         axes.set_ylabel("share of gold turns in it")
         _head(axes, folder, f"Evidence in the prompt: {folder.about['dataset']}", [side])
-        axes.legend(fontsize=8, loc="upper left")
+        axes.figure.legend(fontsize=8, loc="outside lower center", ncols=len(systems))
 
     return _svg(draw)
 
@@ -156,7 +156,7 @@ def _head(axes: Axes, folder: RunFolder, title: str, sides: Sequence[Part]) -> N
                 f"{side.replace('_', ' ')}: {part['questions']:,} questions, 95 % intervals "
                 f"over {drawn['units']} {unit}"
             )
-    axes.set_title(title, loc="left", pad=8 + 13 * len(said), fontweight="bold")
+    axes.set_title(title, loc="left", pad=8 + 12 * len(said), fontweight="bold")
     axes.annotate(
         "\n".join(said),
         (0, 1),

@@ -141,7 +141,8 @@ def test_the_plots_of_the_readme_are_small_and_say_what_they_are_of(name: str) -
     assert f"](docs/{name}.svg)" in README
     plot = (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8")
     assert len(plot) < 60_000
-    assert re.search(r"locomo.*held back: \d+ questions, 95 % intervals", plot, re.DOTALL)
+    assert ": locomo<" in plot
+    assert re.search(r"held back: \d+ questions, 95 % intervals", plot)
 
 
 def test_the_gate_runs_the_test_command_of_the_readme() -> None:
