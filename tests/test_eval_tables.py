@@ -126,7 +126,7 @@ def test_a_document_that_does_not_say_where_is_left_alone(
     document.write_text(text)
     result = evaluate("tables", *runs, "--into", str(document))
     assert result.exit_code == 1
-    assert f"has no line {BEGIN}" in result.stderr.replace("\n", " ")
+    assert f"has no line {BEGIN}" in " ".join(result.stderr.split())
     assert document.read_text() == text
 
 
@@ -134,7 +134,7 @@ def test_two_runs_of_one_set_and_one_mode_are_refused(runs: list[str]) -> None:
     for twice, complaint in ((runs[0], "ask the same questions"), (runs[1], "both ask Chroma")):
         result = evaluate("tables", twice, twice)
         assert result.exit_code == 1
-        assert complaint in result.stderr.replace("\n", " ")
+        assert complaint in " ".join(result.stderr.split())
 
 
 def test_what_growth_did_not_write_is_refused(runs: list[str], tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_growth_did_not_write_is_refused(runs: list[str], tmp_path: Path) -
     other.write_text("{}")
     result = evaluate("tables", runs[0], "--growth", str(other))
     assert result.exit_code == 1
-    assert "is not what `python -m eval growth" in result.stderr.replace("\n", " ")
+    assert "is not what `python -m eval growth" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
