@@ -18,6 +18,7 @@ from eval import (
     report,
     run,
     speed,
+    tables,
 )
 
 app = typer.Typer(
@@ -45,6 +46,9 @@ app.command(epilog="Example: python -m eval baseline runs/own --out eval/baselin
     compare.baseline
 )
 app.command(epilog="Example: python -m eval plots runs/locomo --out docs")(plots.plots)
+app.command(
+    epilog="Example: python -m eval tables runs/own runs/own-chroma --into docs/evaluation.md"
+)(tables.tables)
 app.command(
     epilog="Example: python -m eval answers --model qwen3 --base-url http://127.0.0.1:11434/v1 "
     "--questions 50 --out answers/own"

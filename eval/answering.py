@@ -12,7 +12,7 @@ import typer
 from eval import judging, stored
 from eval.console import progress_bar
 from eval.datasets import Dataset, Question
-from eval.evidence import fill
+from eval.evidence import as_hits, fill
 from eval.short_answers import exact_match, token_f1
 from eval.systems.choice import choose
 from memory_service.settings import Settings
@@ -81,7 +81,7 @@ def prepare(
         for question in progress.track(questions, description="build prompts"):
             found = systems[0].for_prompt(question, top_k)
             said = judging.instructions(question.now)
-            prompt = fill(question, found, budget, counter, said)
+            prompt = fill(question, as_hits(found), budget, counter, said)
             prepared.append(
                 Prepared(
                     question,

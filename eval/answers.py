@@ -177,10 +177,11 @@ def _resume(out: Path, plan: Json) -> set[str]:
     if not path.exists():
         run_folder.create(out)
         runs.write_json(path, plan)
-        (out / "answers.jsonl").touch()
         return set()
     if json.loads(path.read_text(encoding="utf-8")) != plan:
         raise RunError(f"{out} holds answers to other prompts: choose another folder")
+    # It may have been broken off before the first answer.
+    (out / "answers.jsonl").touch()
     _forget_torn_line(out / "answers.jsonl")
     return {line["id"] for line in run_folder.read_lines(out / "answers.jsonl")}
 

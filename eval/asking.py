@@ -71,12 +71,15 @@ def answer(
 def _evidence(question: Question, offered: Sequence[Found], counter: TokenCounter) -> Json:
     """Return what of the evidence is in the prompt of each budget that the question fits."""
     lines: Json = {}
+    hits = evidence.as_hits(offered)
     for budget in evidence.BUDGETS:
         if not evidence.fits(question, budget, counter):
             # A long paste leaves no room in a small prompt: nothing is in it, for every system.
-            lines[str(budget)] = {"gold": 0.0 if question.gold else None, "answer": None}
+            nothing = evidence.Filled([], [], "", 0)
+            seen = evidence.evidence(question, nothing)
+            lines[str(budget)] = {"gold": seen.gold, "answer": seen.answer}
             continue
-        seen = evidence.evidence(question, evidence.fill(question, offered, budget, counter))
+        seen = evidence.evidence(question, evidence.fill(question, hits, budget, counter))
         lines[str(budget)] = {
             "gold": seen.gold,
             "answer": seen.answer,

@@ -12,7 +12,8 @@ from rich.table import Table
 from eval import scores, statistics
 from eval.console import complain, output_file
 from eval.run_folder import RunError, RunFolder
-from eval.scores import SILENT, Scores
+from eval.scores import Scores
+from eval.summary import SILENT
 from eval.systems import PRODUCT
 from memory_service.terminal import harmless, stderr, stdout
 

@@ -59,22 +59,26 @@ def fits(question: Question, budget: int, counter: TokenCounter) -> bool:
     return _count([{"role": "user", "content": question.text}], counter) <= budget
 
 
+def as_hits(found: Sequence[Found]) -> list[records.Hit]:
+    """Return what the assembly quotes; turns of one time are quoted as they were found."""
+    places = list(dict.fromkeys(one.turn.conversation for one in found))
+    return [
+        _as_hit(one, key, places.index(one.turn.conversation))
+        for key, one in enumerate(found, start=1)
+    ]
+
+
 def fill(
     question: Question,
-    found: Sequence[Found],
+    hits: Sequence[records.Hit],
     budget: int,
     counter: TokenCounter,
     system: str | None = None,
 ) -> Filled:
-    """Return the prompt of at most `budget` tokens that a system's turns fill, best first."""
+    """Return the prompt of at most `budget` tokens that a system's hits fill, best first."""
     before = [] if system is None else [{"role": "system", "content": system}]
     said = [{"role": "user", "content": question.text}]
     fixed = fixed_parts(before, said, [], Budget(budget, 0), counter)
-    places = list(dict.fromkeys(one.turn.conversation for one in found))
-    hits = [
-        _as_hit(one, key, places.index(one.turn.conversation))
-        for key, one in enumerate(found, start=1)
-    ]
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     while True:
         messages = [*before, *with_recalled(said, chosen)]

@@ -162,7 +162,7 @@ def _categories(folder: RunFolder) -> str:
             cells = [_mean(one) for one in found.values()]
             rows.append([f"{text(part)} <small>({number:,})</small>", *cells])
         if rows:
-            head = [kind.removeprefix("by_"), *map(text, systems)]
+            head = [kind.removeprefix("by_"), *systems]
             shown.append(_html_table(f"recall@10 {kind.replace('_', ' ')}", head, rows))
     return "".join(shown)
 
@@ -243,7 +243,7 @@ def _mean(part: Json | None) -> str:
 
 
 def _html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of cells that are HTML already."""
-    top = "".join(f"<th>{one}" for one in head)
+    """Return a table of cells that are HTML already; its caption and its head are text."""
+    top = "".join(f"<th>{text(one)}" for one in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}' for cell in row)}" for row in rows)
-    return f"<table><caption>{caption}</caption><tr>{top}{body}</table>"
+    return f"<table><caption>{text(caption)}</caption><tr>{top}{body}</table>"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
+Part = Literal["all", "tuned_on", "held_back"]
+"""Which of the reported questions."""
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#000000", "#56b4e9")
 _STYLE: Any = {
     "svg.fonttype": "none",
     # Ids of clip paths are hashes of this and the shape: the same plot has the same bytes.
@@ -51,27 +53,39 @@ def plots(
     run: Annotated[Path, typer.Argument(help="Folder of a run of all systems.")],
     out: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder for the files.")],
 ) -> None:
-    """Write evidence.svg and ablation.svg: what is in a prompt, and what each part earns."""
+    """Write evidence.svg and ablation.svg: what is in a prompt, and what each part earns.
+
+    Both are of what was held back, where a run has such questions.
+    """
     try:
         folder = RunFolder(run)
-        (out / "evidence.svg").write_text(evidence(folder), encoding="utf-8")
-        (out / "ablation.svg").write_text(ablation(folder), encoding="utf-8")
+        for name, plot in _of_readme(folder).items():
+            (out / f"{name}.svg").write_text(plot, encoding="utf-8")
     except (RunError, OSError) as error:
         raise complain("plots", error) from error
 
 
-def evidence(folder: RunFolder) -> str:
+def _of_readme(folder: RunFolder) -> dict[str, str]:
+    """Return the two plots; raises RunError where a run has no ablations."""
+    side = _reported_side(folder)
+    bars = ablation(folder, sides=(side,))
+    if not bars:
+        raise RunError(f"{folder.path}: it has no system {PRODUCT}-without-PART to plot")
+    return {"evidence": evidence(folder, side), "ablation": bars}
+
+
+def evidence(folder: RunFolder, side: Part = ALL) -> str:
     """Return the share of gold turns in a prompt against its tokens, a line for each system."""
     systems = [name for name in folder.systems if not name.startswith(f"{PRODUCT}-")]
     budgets = folder.about["budgets"]
 
     def draw(axes: Axes) -> None:
-        for number, system in enumerate(systems, start=1):
-            prompts = folder.metrics["systems"][system][REPORTED]["evidence"]
+        for number, system in enumerate(sorted(systems, key=lambda name: name != PRODUCT)):
+            prompts = _part(folder, system, side)["evidence"]
             if not prompts:
                 continue
             gold = [prompts[str(budget)]["gold"] for budget in budgets]
-            colour = _COLOURS[0 if system == PRODUCT else 1 + number % (len(_COLOURS) - 1)]
+            colour = _COLOURS[number % len(_COLOURS)]
             wide = 2.6 if system == PRODUCT else 1.4
             means = [one["mean"] for one in gold]
             axes.plot(budgets, means, "o-", color=colour, label=system, linewidth=wide)
@@ -79,54 +93,93 @@ def evidence(folder: RunFolder) -> str:
             axes.fill_between(budgets, lows, highs, color=colour, alpha=0.12, linewidth=0)
         axes.set_xscale("log", base=2)
         axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.03)
         axes.set_xlabel("tokens of the whole prompt")
         axes.set_ylabel("share of gold turns in it")
-        axes.set_title(f"Evidence in the prompt: {folder.about['dataset']}")
-        axes.legend(fontsize=8, loc="upper left")
+        _head(axes, folder, f"Evidence in the prompt: {folder.about['dataset']}", [side])
+        axes.figure.legend(fontsize=8, loc="outside lower center", ncols=len(systems))
 
     return _svg(draw)
 
 
-def ablation(folder: RunFolder, metric: str = "recall@10") -> str:
-    """Return what the product loses without each part, on both sides; empty without ablations."""
+def ablation(
+    folder: RunFolder, metric: str = "recall@10", sides: Sequence[Part] = (ALL, *SIDES)
+) -> str:
+    """Return what the product loses without each part, the most first; empty without ablations."""
     found = {
         (one["other"].removeprefix(f"{PRODUCT}-without-"), one["side"]): one
         for one in folder.metrics["paired"]
         if one["metric"] == metric and one["other"].startswith(f"{PRODUCT}-without-")
     }
-    parts = list(dict.fromkeys(part for part, _ in found))
+    parts = [part for part, side in found if side == sides[0]]
+    parts.sort(key=lambda part: -found[part, sides[0]]["mean"])
     if not parts:
         return ""
 
     def draw(axes: Axes) -> None:
-        height = 0.26
-        for row, side in enumerate((ALL, *SIDES)):
-            bars = [found.get((part, side)) for part in parts]
-            places = [n + (row - 1) * height for n, one in enumerate(bars) if one]
-            shown = [one for one in bars if one]
-            means = [one["mean"] for one in shown]
+        height = 0.78 / len(sides)
+        for row, side in enumerate(sides):
+            bars = [(n, found[part, side]) for n, part in enumerate(parts) if (part, side) in found]
+            shift = (row - (len(sides) - 1) / 2) * height
             errors = [
-                [one["mean"] - one["low"] for one in shown],
-                [one["high"] - one["mean"] for one in shown],
+                [one["mean"] - one["low"] for _, one in bars],
+                [one["high"] - one["mean"] for _, one in bars],
             ]
             axes.barh(
-                places,
-                means,
+                [n + shift for n, _ in bars],
+                [one["mean"] for _, one in bars],
                 height,
                 xerr=errors,
                 color=_COLOURS[row],
                 label=side.replace("_", " "),
-                error_kw={"linewidth": 1, "ecolor": "#57606a"},
+                error_kw={"linewidth": 1.2, "ecolor": "#1b1f24", "capsize": 2.5},
             )
         axes.axvline(0, color="#1b1f24", linewidth=1)
         axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])
         axes.invert_yaxis()
-        axes.set_xlabel(f"{metric} lost without it, with 95 % interval")
-        axes.set_title(f"What each part earns: {folder.about['dataset']}")
-        axes.legend(fontsize=8, loc="lower right")
+        axes.set_xlabel(f"{metric} lost without it (1 is all gold turns)")
+        _head(axes, folder, f"What each part earns: {folder.about['dataset']}", sides)
+        if len(sides) > 1:
+            axes.legend(fontsize=8, loc="lower right")
 
-    return _svg(draw, height=1.4 + 0.6 * len(parts))
+    return _svg(draw, height=1.5 + (0.12 + 0.16 * len(sides)) * len(parts))
+
+
+def _head(axes: Axes, folder: RunFolder, title: str, sides: Sequence[Part]) -> None:
+    """Write above a plot what it shows, of which questions, and what its intervals are."""
+    system = folder.systems[0] if PRODUCT not in folder.systems else PRODUCT
+    said = []
+    for side in sides:
+        part = _part(folder, system, side)
+        if part["questions"]:
+            drawn = next(iter(part["metrics"].values()))
+            unit = "conversations" if drawn["unit"] == "groups" else "questions"
+            said.append(
+                f"{side.replace('_', ' ')}: {part['questions']:,} questions, 95 % intervals "
+                f"over {drawn['units']} {unit}"
+            )
+    axes.set_title(title, loc="left", pad=8 + 12 * len(said), fontweight="bold")
+    axes.annotate(
+        "\n".join(said),
+        (0, 1),
+        (0, 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8.5,
+        color="#57606a",
+    )
+
+
+def _part(folder: RunFolder, system: str, side: Part) -> dict[str, Any]:
+    """Return the metrics of the reported questions, or of those on a side."""
+    found = folder.metrics["systems"][system]
+    part: dict[str, Any] = found[REPORTED] if side == ALL else found["by_side"][side]
+    return part
+
+
+def _reported_side(folder: RunFolder) -> Part:
+    """Return the side that is held back, or all where nothing is on it."""
+    return "held_back" if _part(folder, folder.systems[0], "held_back")["questions"] else ALL
 
 
 def latency(folders: Sequence[RunFolder]) -> str:

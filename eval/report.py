@@ -57,7 +57,7 @@ def silence(silent: Json) -> str:
     said = []
     for kind, word in (("without_gold", "have no gold"), ("with_gold", "have gold")):
         number = silent[kind]["questions"]
-        empty = round((silent[kind]["share"] or 0.0) * number)
+        empty = round(silent[kind]["share"]["mean"] * number) if number else 0
         said.append(f"{empty} of the {number} questions that {word}")
     return f"The product offered nothing to a prompt for {said[0]}, and for {said[1]}."
 
@@ -119,7 +119,8 @@ def _paired(folder: RunFolder) -> Table:
         shown.add_column(name.replace("@1", "\n@1"), justify="right", no_wrap=True)
     rows: dict[tuple[str, str], dict[str, Json]] = {}
     for one in folder.metrics["paired"]:
-        rows.setdefault((one["other"], one["side"]), {})[one["metric"]] = one
+        if one["metric"] in _LEADS:
+            rows.setdefault((one["other"], one["side"]), {})[one["metric"]] = one
     for (other, side), leads in rows.items():
         shown.add_row(harmless(other), side, *(_lead(leads[name]) for name in _LEADS))
     return shown

@@ -54,6 +54,9 @@ def run(
     skip_category: Annotated[
         list[str] | None, typer.Option(help="Leave its questions out; may be repeated.")
     ] = None,
+    only_category: Annotated[
+        list[str] | None, typer.Option(help="Ask its questions alone; may be repeated.")
+    ] = None,
     questions: Annotated[
         int | None, typer.Option(min=1, help="Ask only so many, spread over the set.")
     ] = None,
@@ -70,7 +73,7 @@ def run(
         settings = load_settings(log_level="error", exact_scan_max=exact_scan_max)
         logs.configure(settings.log_format, settings.log_level)
         loaded = source.load()
-        asked = spread(_kept(loaded, skip_category or ()), questions)
+        asked = spread(_kept(loaded, skip_category or (), only_category or ()), questions)
         run_folder.create(out)
         with progress_bar() as progress:
             found = measure(loaded, asked, names, settings, out, progress)
@@ -87,6 +90,7 @@ def run(
         "labels": {"audit_gold": audit_gold or audit is not None, "paraphrases": paraphrases},
         "questions": len(asked),
         "skip_category": skip_category or [],
+        "only_category": only_category or [],
         **found,
         "top_k": asking.TOP_K,
         "budgets": list(BUDGETS),
@@ -145,14 +149,19 @@ def split(dataset: Dataset, questions: Sequence[Question]) -> Json:
     return {one: [group for group in groups if side(group) == one] for one in SIDES}
 
 
-def _kept(dataset: Dataset, skipped: Sequence[str]) -> list[Question]:
+def _kept(dataset: Dataset, skipped: Sequence[str], only: Sequence[str]) -> list[Question]:
     known = sorted({question.category for question in dataset.questions})
-    for name in skipped:
-        if name not in known:
-            raise typer.BadParameter(
-                f"--skip-category: no question is {name!r}; there are {', '.join(known)}"
-            )
-    kept = [question for question in dataset.questions if question.category not in skipped]
+    for option, names in (("--skip-category", skipped), ("--only-category", only)):
+        for name in names:
+            if name not in known:
+                raise typer.BadParameter(
+                    f"{option}: no question is {name!r}; there are {', '.join(known)}"
+                )
+    kept = [
+        question
+        for question in dataset.questions
+        if question.category not in skipped and (not only or question.category in only)
+    ]
     if not kept:
         raise DatasetError("no question is left to ask")
     return kept

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.run_folder import RunError, RunFolder, read_lines, write_lines
-from eval.summary import ADVERSARIAL, value
+from eval.summary import ADVERSARIAL, SILENT, value
 
 FORMAT = "memory_service.baseline/1"
 METRICS = ("recall@10", "ndcg@10", "evidence@1000")
-"""Kept of each question with gold."""
-SILENT = "silent"
-"""Kept of each without: 1 if a prompt rightly got nothing, else 0."""
+"""Kept of each question with gold; of one without, whether a prompt got nothing."""
 
 _PLACES = 4
 

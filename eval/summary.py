@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from eval import metrics, statistics
 from eval.evidence import BUDGETS
@@ -22,10 +22,12 @@ ADVERSARIAL = "adversarial"
 reported first leaves them out, and they stand apart.
 """
 REPORTED = "without_adversarial"
-ALL = "all"
+ALL: Literal["all"] = "all"
 BREAKDOWN_DRAWS = 2_000
 """Resamples behind the interval of a category or a language: there are many, and none decides."""
 COMPARED = ("recall@10", "ndcg@10", "evidence@1000")
+SILENT = "silent"
+"""Of a question without gold: 1 if a prompt rightly gets nothing, else 0."""
 
 Json = dict[str, Any]
 Answered = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -47,9 +49,14 @@ def summarise(
 
 
 def value(line: Mapping[str, Any], name: str) -> float | None:
-    """Return a metric of one question; `evidence@1000` and `answer@1000` are of that prompt."""
+    """Return a metric of one question; `evidence@1000` and `answer@1000` are of that prompt.
+
+    None where it means nothing: recall without gold, an answer that is not short.
+    """
     kind, _, budget = name.partition("@")
-    if kind in {"evidence", "answer"}:
+    if name == SILENT:
+        found = line["silent"]
+    elif kind in {"evidence", "answer"}:
         prompt = line["evidence"][budget]
         found = prompt["gold" if kind == "evidence" else "answer"]
     else:
@@ -74,7 +81,10 @@ def _system(pairs: Sequence[Answered], seed: int) -> Json:
     found["by_category"] = _by(scored, lambda question: question["category"], seed)
     if len({question["language"] for question, _ in kept}) > 1:
         found["by_language"] = _by(kept, lambda question: question["language"] or "?", seed)
-    found["silent"] = _silent(pairs)
+    found["silent"] = _silent(pairs, seed)
+    found["silent_by_side"] = {
+        side: _silent([pair for pair in pairs if pair[0]["side"] == side], seed) for side in SIDES
+    }
     found["latency_ms"] = _latency([line["seconds"] for _, line in pairs])
     for kind in ("official", "conversations"):
         counted = [line[kind] for _, line in pairs if line.get(kind)]
@@ -99,31 +109,38 @@ def _part(pairs: Sequence[Answered], seed: int, draws: int = statistics.RESAMPLE
         name: asdict(one)
         for name, one in statistics.intervals(columns, groups, seed=seed, draws=draws).items()
     }
+    number, answers = _answers(pairs, seed, draws)
     evidence = {
         str(budget): {
             "gold": found.pop(f"evidence@{budget}"),
-            **_prompts(pairs, budget, seed, draws),
+            "answers": number,
+            "answer": answers.get(f"answer@{budget}"),
+            "mean_tokens": _mean_tokens(pairs, budget),
         }
         for budget in BUDGETS
     }
     return {"questions": len(pairs), "metrics": found, "evidence": evidence}
 
 
-def _prompts(pairs: Sequence[Answered], budget: int, seed: int, draws: int) -> Json:
-    """Return how often the short answer stands in the prompt, and the prompt's mean size."""
+def _answers(pairs: Sequence[Answered], seed: int, draws: int) -> tuple[int, Json]:
+    """Return how many questions have a short answer to look for, and how often prompts hold it."""
+    kept = [pair for pair in pairs if value(pair[1], f"answer@{BUDGETS[0]}") is not None]
+    if not kept:
+        return 0, {}
+    columns = {
+        name: [value(line, name) or 0.0 for _, line in kept]
+        for name in (f"answer@{budget}" for budget in BUDGETS)
+    }
+    groups = [question["group"] for question, _ in kept]
+    found = statistics.intervals(columns, groups, seed=seed, draws=draws)
+    return len(kept), {name: asdict(one) for name, one in found.items()}
+
+
+def _mean_tokens(pairs: Sequence[Answered], budget: int) -> float | None:
+    """Return the mean size of the prompts that their questions fit; None if there are none."""
     prompts = [line["evidence"][str(budget)] for _, line in pairs]
-    with_answer = [
-        (question["group"], prompt["answer"])
-        for (question, _), prompt in zip(pairs, prompts, strict=True)
-        if prompt["answer"] is not None
-    ]
-    found: Json = {"answers": len(with_answer), "answer": None}
-    if with_answer:
-        groups, values = zip(*with_answer, strict=True)
-        found["answer"] = asdict(statistics.interval(values, groups, seed=seed, draws=draws))
     sizes = [prompt["tokens"] for prompt in prompts if "tokens" in prompt]
-    found["mean_tokens"] = round(math.fsum(sizes) / len(sizes), 1) if sizes else None
-    return found
+    return round(math.fsum(sizes) / len(sizes), 1) if sizes else None
 
 
 def _by(
@@ -135,13 +152,15 @@ def _by(
     return {name: _part(parts[name], seed, BREAKDOWN_DRAWS) for name in sorted(parts)}
 
 
-def _silent(pairs: Sequence[Answered]) -> Json:
+def _silent(pairs: Sequence[Answered], seed: int) -> Json:
     """Return how often a prompt gets nothing: rightly where nothing answers, else wrongly."""
     found = {}
     for name, wanted in (("with_gold", True), ("without_gold", False)):
-        lines = [line for question, line in pairs if bool(question["gold"]) is wanted]
-        share = sum(line["silent"] for line in lines) / len(lines) if lines else None
-        found[name] = {"questions": len(lines), "share": share}
+        kept = [pair for pair in pairs if bool(pair[0]["gold"]) is wanted]
+        values = [value(line, SILENT) or 0.0 for _, line in kept]
+        groups = [question["group"] for question, _ in kept]
+        share = asdict(statistics.interval(values, groups, seed=seed)) if kept else None
+        found[name] = {"questions": len(kept), "share": share}
     return found
 
 
@@ -157,12 +176,16 @@ def _paired(pairs: Mapping[str, Sequence[Answered]], seed: int) -> list[Json]:
     if PRODUCT not in pairs:
         return []
     ours = reported(pairs[PRODUCT])
+    unanswerable = [pair for pair in pairs[PRODUCT] if not pair[0]["gold"]]
     found = []
     for system, theirs in pairs.items():
         others = {line["id"]: line for _, line in theirs}
         for part in ("", *SIDES):
-            chosen = [pair for pair in ours if part in {"", pair[0]["side"]}]
-            for name in COMPARED if system != PRODUCT and chosen else ():
+            for name in (*COMPARED, SILENT) if system != PRODUCT else ():
+                asked = unanswerable if name == SILENT else ours
+                chosen = [pair for pair in asked if part in {"", pair[0]["side"]}]
+                if not chosen:
+                    continue
                 first = [value(line, name) or 0.0 for _, line in chosen]
                 second = [value(others[line["id"]], name) or 0.0 for _, line in chosen]
                 groups = [question["group"] for question, _ in chosen]

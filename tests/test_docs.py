@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -16,6 +17,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from eval.__main__ import app as eval_app
+from eval.catalogue import NAMES as DATASETS
+from eval.systems.choice import check
+from eval.tables import placed
 from ingest.cli import app as ingest_app
 from ingest.formats import FORMATS
 from ingest.transcripts import Format
@@ -120,6 +124,25 @@ def test_every_command_of_the_evaluation_exists(document: str) -> None:
         known = getattr(get_command(eval_app), "commands", {})[name]
         options = {flag for parameter in known.params for flag in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
+        given = dict(pairwise(words))
+        check(given.get("--systems", "all").split(","))
+        assert given.get("--dataset", "own") in DATASETS, line
+
+
+def test_the_evaluation_says_where_its_tables_stand_and_which_command_writes_them() -> None:
+    document = ROOT / "docs" / "evaluation.md"
+    assert "\nnew\n" in placed(document, "new")
+    (line,) = re.findall(r"^python -m eval tables .*", document.read_text(), re.MULTILINE)
+    assert line.endswith("--into docs/evaluation.md")
+
+
+@pytest.mark.parametrize("name", ["evidence", "ablation"])
+def test_the_plots_of_the_readme_are_small_and_say_what_they_are_of(name: str) -> None:
+    assert f"](docs/{name}.svg)" in README
+    plot = (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8")
+    assert len(plot) < 60_000
+    assert ": locomo<" in plot
+    assert re.search(r"held back: \d+ questions, 95 % intervals", plot)
 
 
 def test_the_gate_runs_the_test_command_of_the_readme() -> None:

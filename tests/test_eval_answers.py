@@ -155,6 +155,14 @@ def test_a_line_that_was_torn_off_is_asked_again(copied: Record) -> None:
     assert len(copied.server.requests) == 2
 
 
+def test_a_record_that_was_broken_off_before_its_first_answer_is_gone_on_with(
+    copied: Record,
+) -> None:
+    (copied.folder / "out" / "answers.jsonl").unlink()
+    assert copied.answers(*OPTIONS, "--yes").exit_code == 0
+    assert [line["id"] for line in copied.lines] == ANSWERABLE
+
+
 def test_answers_to_other_prompts_are_not_mixed(copied: Record) -> None:
     result = copied.answers("--yes", "--budget", "300")
     assert result.exit_code == 1

@@ -108,13 +108,13 @@ def test_a_larger_prompt_never_holds_less_of_the_evidence(run: RunFolder) -> Non
 
 
 def test_small_talk_gets_nothing_from_the_product_alone(run: RunFolder) -> None:
-    silent = {name: one["silent"] for name, one in run.metrics["systems"].items()}
-    assert silent["product"] == {
-        "with_gold": {"questions": 5, "share": 0.0},
-        "without_gold": {"questions": 1, "share": 1.0},
+    silent = {
+        name: {kind: (part["questions"], part["share"]["mean"]) for kind, part in found.items()}
+        for name, found in ((name, one["silent"]) for name, one in run.metrics["systems"].items())
     }
-    assert silent["product-without-floor"]["without_gold"]["share"] == 0.0
-    assert silent["dense-local"]["without_gold"]["share"] == 0.0
+    assert silent["product"] == {"with_gold": (5, 0.0), "without_gold": (1, 1.0)}
+    assert silent["product-without-floor"]["without_gold"] == (1, 0.0)
+    assert silent["dense-local"]["without_gold"] == (1, 0.0)
 
 
 def test_the_product_is_compared_with_every_other_system(run: RunFolder) -> None:
@@ -136,7 +136,8 @@ def test_a_folder_with_something_in_it_is_no_place_for_a_run(
     ("arguments", "complaint"),
     [
         (["--systems", "oracle"], "there is no system 'oracle'"),
-        (["--skip-category", "fact"], "no question is 'fact'"),
+        (["--skip-category", "fact"], "--skip-category: no question is 'fact'"),
+        (["--only-category", "fact"], "--only-category: no question is 'fact'"),
         (["--dataset", "locomo"], "--dataset locomo needs --data"),
         (["--dataset", "own", "--docs", __file__], "--dataset own takes no --docs"),
         (["--dataset", "own", "--audit-gold"], "own has no corrected labels"),
@@ -155,6 +156,14 @@ def test_few_questions_are_spread_over_the_set(tmp_path: Path) -> None:
     options = [*write(tmp_path), "--systems", "bm25", "--questions", "2"]
     checked("run", *options, "--out", str(out))
     assert list(RunFolder(out).questions) == ["q0", "q3"]
+
+
+def test_the_questions_of_one_category_are_asked_alone(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = [*write(tmp_path), "--systems", "bm25", "--only-category", "facts"]
+    checked("run", *options, "--out", str(out))
+    assert list(RunFolder(out).questions) == ["q0", "q1", "q4"]
+    assert RunFolder(out).about["only_category"] == ["facts"]
 
 
 class _Tags(HTMLParser):
@@ -209,6 +218,10 @@ def test_a_plot_is_well_formed_and_the_same_every_time(run: RunFolder) -> None:
 def test_the_two_plots_of_the_readme_are_files(run: RunFolder, tmp_path: Path) -> None:
     checked("plots", str(run.path), "--out", str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.svg", "evidence.svg"]
+    for path in tmp_path.iterdir():
+        plot = path.read_text()
+        assert "held back: 3 questions, 95 % intervals over 3 questions" in plot
+        assert len(plot) < 60_000
 
 
 def test_the_report_is_the_runs_metrics_as_json_too(run: RunFolder, tmp_path: Path) -> None:

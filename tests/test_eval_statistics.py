@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.splits import SIDES, side
-from eval.statistics import MIN_GROUPS, _student, difference, interval
+from eval.statistics import MIN_GROUPS, _drawn, _student, _tails, difference, interval
 
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
@@ -31,6 +31,18 @@ def test_a_mean_lies_in_its_interval_and_the_interval_among_the_values(
 def test_the_same_seed_gives_the_same_interval(values: list[float], seed: int) -> None:
     first, again = (interval(values, spread(values, 6), seed=seed, draws=200) for _ in range(2))
     assert first == again
+
+
+def test_draws_that_are_remembered_are_those_that_are_made_anew() -> None:
+    for units, seed in ((7, 1), (300, 2)):
+        values = np.linspace(0, 1, units).tolist()
+        groups = [f"{number:03}" for number in range(units)]
+        first, again = (interval(values, groups, seed=seed, draws=1_500) for _ in range(2))
+        times = np.concatenate(list(_drawn(units, seed, 1_500)))
+        means = times @ np.array(values) / units
+        assert first == again
+        low, high = np.quantile(means, _tails(units))
+        assert (first.low, first.high) == pytest.approx((low, high))
 
 
 def test_what_belongs_together_is_drawn_together() -> None:

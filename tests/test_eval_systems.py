@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import evidence
+from eval import asking, evidence
 from eval.catalogue import Source
 from eval.datasets import Dataset, DatasetError, Question, Turn, jsonl, locomo, own
 from eval.systems import Found, best_first, whole
@@ -23,10 +23,17 @@ from eval.systems.recency import LAST_TURNS, FullHistory, LastTurns
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.prompt import recalled_block
 from memory_service.settings import Settings
+from memory_service.tokens import TokenCounter
 from memory_service.vocabularies import open_offline_counter
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 TEXTS = st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=30)
+
+
+@pytest.fixture(scope="module")
+def counter() -> TokenCounter:
+    """Return what counts a prompt; opening it takes longer than a test."""
+    return open_offline_counter()
 
 
 def turn(number: int, text: str, conversation: str = "a") -> Turn:
@@ -100,21 +107,31 @@ def test_a_long_turn_counts_by_its_best_passage() -> None:
 
 @given(TEXTS, st.integers(60, 600))
 def test_no_prompt_exceeds_its_budget_and_none_is_quoted_twice(
-    texts: list[str], budget: int
+    counter: TokenCounter, texts: list[str], budget: int
 ) -> None:
-    counter = open_offline_counter()
     found = [whole(one, 1.0) for one in talk(texts)]
-    filled = evidence.fill(asked("What was it?"), found, budget, counter)
+    filled = evidence.fill(asked("What was it?"), evidence.as_hits(found), budget, counter)
     assert filled.tokens <= budget
     assert len(set(filled.turn_ids)) == len(filled.turn_ids)
     assert set(filled.turn_ids) <= {one.turn.id for one in found}
 
 
-def test_the_best_turns_fill_the_prompt_first() -> None:
+def test_the_best_turns_fill_the_prompt_first(counter: TokenCounter) -> None:
     found = [whole(one, 1.0) for one in talk([f"This is turn number {n}." for n in range(50)])]
-    filled = evidence.fill(asked("Which?"), found, 250, open_offline_counter())
+    filled = evidence.fill(asked("Which?"), evidence.as_hits(found), 250, counter)
     assert 0 < len(filled.turn_ids) < 50
     assert list(filled.turn_ids) == [f"a/{n}" for n in range(len(filled.turn_ids))]
+
+
+def test_a_question_that_fills_the_prompt_leaves_room_for_neither_gold_nor_answer(
+    counter: TokenCounter,
+) -> None:
+    dataset = Dataset("small", {"a": talk(["My locker is 8314."])}, ())
+    long = asked("Which locker? " * 200, "a/0", answer="8314")
+    system = BM25(Places(dataset, Settings()))
+    line, _ = asking.answer(dataset, system, long, counter)
+    assert line["evidence"]["250"] == {"gold": 0.0, "answer": 0.0}
+    assert line["evidence"]["4000"]["answer"] == 1.0
 
 
 def test_evidence_is_the_share_of_gold_turns_that_are_quoted() -> None:

@@ -27,9 +27,9 @@ class BM25(Baseline):
     name = "bm25"
 
     def __init__(self, places: Places) -> None:
-        # The library logs every index at the level of debugging, and asks for that level itself.
-        logging.getLogger("bm25s").setLevel(logging.WARNING)
         self._library = extra("bm25s")
+        # The library logs every index at the level of debugging, which it asks for when imported.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         self._places = places
         self._index = lru_cache(maxsize=8)(self._built)
 
