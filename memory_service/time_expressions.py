@@ -11,17 +11,17 @@ language means no time, and is ranked by its words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import chain, starmap
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dateutil.easter import EASTER_ORTHODOX, easter  # type: ignore[import-untyped]
 from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
 from memory_service import time_words
+from memory_service.holidays import HOLIDAYS, Period
 from memory_service.time_words import Rendered
 
 _DAY = timedelta(days=1)
@@ -37,18 +37,6 @@ _MAX_CHARACTERS = 2_000
 
 Span = tuple[int, int]
 """A stretch of a text: its first character, and the one after its last."""
-
-
-class Period(NamedTuple):
-    """Days from the first to the last, both included.
-
-    `otherwise` is what may be meant where nothing was said then: nobody counts 81 days exactly, and
-    the last Saturday may be the last on which there was talk.
-    """
-
-    first: date
-    last: date
-    otherwise: Period | None = None
 
 
 class Sessions(NamedTuple):
@@ -126,75 +114,6 @@ _ORDINALS |= {
 } | {"thirtieth": 30, "fortieth": 40}
 
 
-def _day(day: date) -> Period:
-    return Period(day, day)
-
-
-def _thanksgiving(year: int) -> Period:
-    """Return the days around it in the United States, where it is the fourth Thursday."""
-    first = date(year, 11, 1)
-    thursday = first + timedelta(days=(3 - first.weekday()) % 7 + 21)
-    return Period(thursday - 2 * _DAY, thursday + 3 * _DAY)
-
-
-def _on(month: int, first: int, last: int | None = None) -> Callable[[int], Period]:
-    return lambda year: Period(date(year, month, first), date(year, month, last or first))
-
-
-def _of_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
-    """Return the days so far from Easter Sunday."""
-    until = first if last is None else last
-    return lambda year: Period(easter(year) + first * _DAY, easter(year) + until * _DAY)
-
-
-def _of_orthodox_easter(first: int, last: int | None = None) -> Callable[[int], Period]:
-    until = first if last is None else last
-
-    def of_year(year: int) -> Period:
-        sunday = easter(year, EASTER_ORTHODOX)
-        return Period(sunday + first * _DAY, sunday + until * _DAY)
-
-    return of_year
-
-
-_HOLIDAYS: dict[str, Callable[[int], Period]] = {
-    r"christmas eve": _on(12, 24),
-    r"christmas day": _on(12, 25),
-    r"christmas": _on(12, 24, 26),
-    r"boxing day": _on(12, 26),
-    r"new year'?s eve": _on(12, 31),
-    r"new year(?:'?s(?: day)?)?": _on(1, 1),
-    r"valentine'?s(?: day)?": _on(2, 14),
-    r"st\.? patrick'?s day": _on(3, 17),
-    r"(?:the )?(?:fourth|4th) of july|independence day": _on(7, 4),
-    r"hallowe'?en": _on(10, 31),
-    r"thanksgiving(?: day)?": _thanksgiving,
-    r"orthodox holy week": _of_orthodox_easter(-6, -1),
-    r"orthodox easter week": _of_orthodox_easter(0, 7),
-    r"orthodox easter": _of_orthodox_easter(0),
-    r"orthodox pentecost": _of_orthodox_easter(49),
-    r"maslenitsa": _of_orthodox_easter(-55, -49),
-    r"carnival|mardi gras": _of_easter(-52, -47),
-    r"ash wednesday": _of_easter(-46),
-    r"palm sunday": _of_easter(-7),
-    r"holy week": _of_easter(-7, 0),
-    r"good friday": _of_easter(-2),
-    r"easter monday": _of_easter(1),
-    r"easter(?: sunday)?": _of_easter(0),
-    r"ascension day": _of_easter(39),
-    r"pentecost|whitsun": _of_easter(49),
-    r"corpus christi": _of_easter(60),
-    # 4 or 5 April, by the sun.
-    r"qingming": _on(4, 4, 6),
-    r"may day holidays": _on(5, 1, 5),
-    r"national day of china": _on(10, 1, 7),
-    r"spring": lambda year: Period(date(year, 3, 1), date(year, 5, 31)),
-    r"summer": lambda year: Period(date(year, 6, 1), date(year, 8, 31)),
-    r"autumn|fall": lambda year: Period(date(year, 9, 1), date(year, 11, 30)),
-    r"winter": lambda year: Period(date(year - 1, 12, 1), date(year, 3, 1) - _DAY),
-}
-
-
 def _any(words: Iterable[str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
@@ -252,7 +171,7 @@ _OTHER_DAY = _compiled(r"(?:just )?the other (?:day|night|evening|morning|week)\
 _DAY_OF_WEEK = _compiled(rf"(?:(?P<last>last|this past|past|this|on|on the) )(?P<day>{_WEEKDAY})\b")
 _HOLIDAY = _compiled(
     r"(?:last |this |the )?(?:"
-    + "|".join(f"(?P<h{at}>{name})" for at, name in enumerate(_HOLIDAYS))
+    + "|".join(f"(?P<h{at}>{name})" for at, name in enumerate(HOLIDAYS))
     + r")\b(?: holidays?)?(?:(?: of| in)?,? (?P<y>\d{4})\b)?"
 )
 _PART = _compiled(
@@ -293,7 +212,7 @@ _EVENT = _compiled(
     r"(?P<what>(?!the\b|that\b|this\b|it\b|which\b|when\b|week\b|one\b)[^?.!;,]{0,79}[^?.!;,\s])"
 )
 _SEASON = r"(?:spring|summer|autumn|fall|winter)"
-_FEASTS = "|".join(name for name in _HOLIDAYS if name.split("|")[0] not in _SEASON)
+_FEASTS = "|".join(name for name in HOLIDAYS if name.split("|")[0] not in _SEASON)
 # "The summer concert" is no season.
 _DATED = _compiled(
     rf"(?:{_NUMBER} {_UNIT}|{_ORDINAL}|\d+|last|this|early|late|mid|beginning|start|middle|end"
@@ -713,8 +632,8 @@ class _Reader:
         return Period(found, found, Period(before, before))
 
     def _holiday(self, match: re.Match[str]) -> Period:
-        at = next(at for at in range(len(_HOLIDAYS)) if match[f"h{at}"])
-        of_year = tuple(_HOLIDAYS.values())[at]
+        at = next(at for at in range(len(HOLIDAYS)) if match[f"h{at}"])
+        of_year = tuple(HOLIDAYS.values())[at]
         if match["y"]:
             return of_year(int(match["y"]))
         found = of_year(self._today.year)
@@ -760,6 +679,10 @@ class _Reader:
         far = edge + sign * _length(1, unit)
         near = edge + sign * _DAY
         return Period(min(near, far), max(near, far)), end
+
+
+def _day(day: date) -> Period:
+    return Period(day, day)
 
 
 def _part(part: str, of: str | None, first: date, last: date) -> Period:

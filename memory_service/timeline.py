@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from memory_service import clock
 from memory_service.analyser import terms
+from memory_service.holidays import Period
 from memory_service.records import MICROSECONDS, Turn
-from memory_service.time_expressions import Period, Sessions, TimeReference, nearest_dates, read
+from memory_service.time_expressions import Sessions, TimeReference, nearest_dates, read
 
 SESSION_PAUSE_SECONDS = 30 * 60
 """As web analytics count visits. Of the turns of six recorded conversations none that belong

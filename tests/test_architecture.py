@@ -43,6 +43,7 @@ LAYERS = (
                 "matching",
                 "reading",
                 "selection",
+                "holidays",
                 "time_expressions",
                 "time_words",
                 "timeline",

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_service.holidays import Period
 from memory_service.records import MICROSECONDS
-from memory_service.time_expressions import Period, Sessions, events, nearest_dates, read
+from memory_service.time_expressions import Sessions, events, nearest_dates, read
 from memory_service.time_words import LANGUAGES, in_english
 from memory_service.timeline import SESSION_PAUSE_SECONDS, is_only_time, meant
 
