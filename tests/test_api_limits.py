@@ -162,7 +162,7 @@ FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (ITEMS, {"gap_before": "yes"}, "gap_before"),
     (ITEMS, {"parent": 7}, "parent"),
     *((CREATE, {"id": wrong}, "id") for wrong in any_of(["", "x" * 129, "a b", "../c", 7, []])),
-    *((CREATE, {"user": wrong}, "user") for wrong in any_of(["", "x" * 129, "a b", 7, {}])),
+    *((CREATE, {"user": wrong}, "user") for wrong in any_of(["", "x" * 129, " a", "a\n", 7, {}])),
     *((CREATE, {"title": wrong}, "title") for wrong in any_of(["x" * 1_001, 7, []])),
     *((CREATE, {"metadata": wrong}, "metadata") for wrong in any_of(["x", 7, []])),
     *(

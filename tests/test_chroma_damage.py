@@ -192,3 +192,10 @@ def test_a_successor_waits_until_an_orphan_has_left_the_folder(
     opening.join(60)
     assert opened[0].keys(1) == {1}
     opened[0].close()
+
+
+def test_a_damaged_file_cannot_take_all_memory(hasty: ChromaProcess) -> None:
+    limits = Path(f"/proc/{hasty.child_pid}/limits").read_text("ascii")
+    (allowed,) = [line.split()[3] for line in limits.splitlines() if line.startswith("Max data")]
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < int(allowed) <= machine / 2

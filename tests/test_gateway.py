@@ -605,7 +605,7 @@ def test_what_the_upstream_counts_corrects_the_next_prompt(
     chat: Gateway, upstream: Upstream
 ) -> None:
     one, model = new_id(), new_id()
-    said = [part for n in range(60) for part in user(f"box {n} " * 9) + assistant("ok")]
+    said = [part for n in range(60) for part in user(f"box {n} " * 60) + assistant("ok")]
     budget = in_conversation(one, **{"x-memory-token-budget": "2000"})
     upstream.then(but(echo, usage={"prompt_tokens": 9_000}))
     chat.send([*said, *user("first")], headers=budget, model=model).raise_for_status()

@@ -140,6 +140,13 @@ def test_the_answer_to_a_question_gains_by_what_the_question_says() -> None:
     assert features(candidates)["reply"].tolist() == [0.0] * 9
 
 
+def test_an_assistants_reply_gains_by_what_the_user_asked_for() -> None:
+    candidates = [
+        make_candidate(key, words=9.0 * (key == 5), by_user=key % 2 == 1) for key in range(1, 10)
+    ]
+    assert keys(candidates).index(6) < keys(candidates).index(4)
+
+
 @given(CANDIDATES)
 def test_no_answer_crosses_from_one_stretch_to_another(candidates: list[Candidate]) -> None:
     whole = channel("reply", candidates)
