@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import resource
@@ -16,6 +17,8 @@ import pytest
 from factories import message
 
 import memory_service
+from memory_service.server import running
+from memory_service.service import Service
 from memory_service.settings import Settings
 
 DEADLINE_SECONDS = 60
@@ -72,6 +75,18 @@ def test_the_page_of_documentation_loads_nothing_from_elsewhere(address: str) ->
     assert len(loaded) >= 2
     assert all(str(url).startswith(address) for url in loaded)
     assert [url for url in loaded if httpx2.get(url).status_code != 200] == []
+
+
+def test_a_service_that_was_stopped_is_kept_by_nothing(settings: Settings) -> None:
+    def services() -> int:
+        gc.collect()
+        return sum(type(one) is Service for one in gc.get_objects())
+
+    before = services()
+    with running(settings, "tests") as address:
+        httpx2.get(f"{address}/docs").raise_for_status()
+        assert services() == before + 1
+    assert services() == before
 
 
 @contextmanager

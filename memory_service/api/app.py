@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from memory_service import __version__
 from memory_service.api import (
     chat,
     conversations,
+    documentation,
     errors,
     health,
     items,
@@ -57,15 +57,16 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
             if opened is None:
                 await anyio.to_thread.run_sync(service.close)
 
-    # FastAPI's own page loads its script from another host: blank on a machine that is offline.
-    app = FastAPIOffline(
-        redoc_url=None,
+    app = FastAPI(
         title="memory_service",
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     errors.install(app)
+    documentation.install(app)
     for room in (conversations, items, summaries, recall, chat, users, health):
         app.include_router(room.router)
     app.add_middleware(RequestContext)
