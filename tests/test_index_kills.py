@@ -29,11 +29,16 @@ def post(server: Server, conversation: str, texts: Sequence[str]) -> None:
     httpx2.post(f"{server.address}/v1/conversations", json=body, timeout=60).raise_for_status()
 
 
+def said(conversation: str, turn: int) -> str:
+    """Return a turn by which it is told from all others: the 0 of "r2-0" is no word of its own."""
+    return f"{conversation} says {1_000 + turn}"
+
+
 def keep_busy(server: Server, round_number: int, chance: random.Random) -> None:
     """Store, delete what the last round stored for that, and wait for a random moment."""
     for number in range(chance.randint(1, 6)):
         name = f"r{round_number}-{number}"
-        post(server, name, [f"{name} says {turn}" for turn in range(AT_ONCE)])
+        post(server, name, [said(name, turn) for turn in range(AT_ONCE)])
     post(server, f"doomed-{round_number}", [f"quokkaberries {turn}" for turn in range(AT_ONCE)])
     if round_number:
         url = f"{server.address}/v1/conversations/doomed-{round_number - 1}"
@@ -56,7 +61,7 @@ def test_every_turn_is_found_by_its_vector_after_kills_at_random_moments(tmp_pat
         assert findings(service, with_index=True) == []
         for round_number in range(ROUNDS):
             name = f"r{round_number}-0"
-            turn = f"{name} says {chance.randrange(AT_ONCE)}"
+            turn = said(name, chance.randrange(AT_ONCE))
             found = service.recaller.in_conversation(project, name, Query(turn, top_k=1))
             assert found.degraded is None
             assert [hit.turn.text for hit in found.hits] == [turn]
