@@ -30,6 +30,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from eval.datasets import DatasetError, Turn
+from memory_service.analyser import folded
 
 VERSION = 1
 """Rises when other turns come of the same seed: stores of before are then of no more use."""
@@ -138,11 +139,6 @@ class _Words:
             parts += [text[end : place.start()], rng.choice(self._groups[self._kind[place[0]]])]
             end = place.end()
         return "".join((*parts, text[end:]))
-
-
-def folded(text: str) -> str:
-    """Return a text as it is compared: case and white space do not matter."""
-    return " ".join(text.casefold().split())
 
 
 def _different(

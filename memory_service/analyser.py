@@ -329,6 +329,11 @@ def terms(text: str, language: str | None) -> list[str]:
     return found
 
 
+def folded(text: str) -> str:
+    """Return a text as texts are compared: case and white space do not matter."""
+    return " ".join(text.casefold().split())
+
+
 def chunk_words(chunk: str, language: str | None) -> Iterator[tuple[str, str]]:
     """Yield the same terms as `terms` of text without spaces, each with the word it was made from.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from memory_service.analyser import folded
 from memory_service.chunking import Window, windows
 from memory_service.items import MAX_METADATA_VALUE_CHARS
 from memory_service.prompt import BLOCK
@@ -30,11 +31,11 @@ _STRETCHES = re.compile(r"\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*")
 def echoes(text: str, recalled: Iterable[str]) -> list[Window]:
     """Return the stretches of a text that repeat a recalled block or what was quoted in one."""
     found = [Window(*match.span()) for match in BLOCK.finditer(text)]
-    plain = " ".join(text.split()).casefold()
+    plain = folded(text)
     for quoted in recalled:
         words = quoted.split()
         # Most answers quote nothing, and a pattern takes a millisecond to compile.
-        if len(words) >= MIN_WORDS and " ".join(words).casefold() in plain:
+        if len(words) >= MIN_WORDS and folded(quoted) in plain:
             again = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
             found += [Window(*match.span()) for match in again.finditer(text)]
     return _merged(found)

@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from memory_service.analyser import folded
 from memory_service.clock import to_datetime
 from memory_service.errors import ContextLengthExceeded
 from memory_service.messages import Block, Message
@@ -166,7 +167,7 @@ def choose_recalled(
     seen: set[str] = set()
     used = counter.count(recalled_block([])) + _PART_TOKENS
     for hit in hits:
-        said = " ".join(hit.turn.text.casefold().split())
+        said = folded(hit.turn.text)
         if said in seen:
             dropped.append(Dropped(hit.turn.id, "duplicate"))
             continue

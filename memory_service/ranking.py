@@ -248,19 +248,13 @@ def _replies(candidates: Sequence[Candidate], own: Column, asks: Column) -> Colu
     What a user says to an assistant calls for a reply, be it a question or not: "Biscuit." is
     nothing without "Give me a name for a cat".
     """
-    by_user = np.array([one.by_user for one in candidates], dtype=np.float64)
-    after_a_question = _shifted(candidates, own * asks, -1)
-    after_the_user = _shifted(candidates, own * np.maximum(asks, by_user), -1)
-    return np.where(by_user > 0, after_a_question, after_the_user)
-
-
-def _shifted(candidates: Sequence[Candidate], values: Column, step: int) -> Column:
-    """Return for each candidate the value of the turn `step` away in its stretch, else 0."""
     places = {(one.path, one.position): at for at, one in enumerate(candidates)}
-    found = np.array(
-        [places.get((one.path, one.position + step), -1) for one in candidates], dtype=np.intp
+    before = np.array(
+        [places.get((one.path, one.position - 1), -1) for one in candidates], dtype=np.intp
     )
-    return np.where(found >= 0, values[found], 0.0)
+    by_user = np.array([one.by_user for one in candidates], dtype=np.bool_)
+    calls_for_one = (asks[before] > 0) | (by_user[before] & ~by_user)
+    return np.where((before >= 0) & calls_for_one, own[before], 0.0)
 
 
 def _stretch_means(candidates: Sequence[Candidate], values: Column) -> list[float | None]:

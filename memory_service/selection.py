@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from memory_service.analyser import folded
 from memory_service.ranking import Ranked
 from memory_service.records import Considered, Outcome, Turn
 
@@ -98,4 +99,4 @@ def outstanding(ranked: Sequence[Ranked]) -> float:
 
 
 def _words(turn: Turn) -> tuple[str, str]:
-    return turn.speaker, " ".join(turn.text.casefold().split())
+    return turn.speaker, folded(turn.text)

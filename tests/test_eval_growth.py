@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from eval.__main__ import app
 from eval.datasets import DatasetError, own
-from eval.distractors import STRETCH, Distractors, folded
+from eval.distractors import STRETCH, Distractors
+from memory_service.analyser import folded
 
 
 def measured(folder: Path, *options: str) -> list[dict[str, Any]]:

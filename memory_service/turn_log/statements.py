@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -26,6 +26,9 @@ _ROWS_AT_ONCE = 100
 With one row at a time the driver lets go of Python's lock and takes it again for each: 93 µs for
 the postings of a turn, instead of 51.
 """
+
+_KNOWN_STATEMENTS = 512
+"""Each data folder that a process opens has a dialect of its own; one of them needs some 200."""
 
 _KEYS_STEP = 30
 """Lists of keys are filled up to a multiple of this, so that few statements do for all lengths."""
@@ -137,7 +140,7 @@ def _plain_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     return list(result.cursor.fetchall())
 
 
-@cache
+@lru_cache(maxsize=_KNOWN_STATEMENTS)
 def _of_keys(
     statement: sa.Select[Any], column: sa.Column[int], size: int, dialect: sa.Dialect
 ) -> tuple[str, tuple[str, ...]]:
@@ -149,7 +152,7 @@ def _of_keys(
     return str(compiled), () if compiled.positional else tuple(compiled.params)
 
 
-@cache
+@lru_cache(maxsize=_KNOWN_STATEMENTS)
 def _plain_insert(
     table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect, rows: int
 ) -> tuple[str, bool]:
