@@ -28,8 +28,6 @@ from memory_service.items import ItemLimits, parse_item
 from memory_service.settings import Settings, load_settings
 from memory_service.strict_json import loads
 from memory_service.terminal import stderr, stdout
-from memory_service.tokens import encoding_name_for_model
-from memory_service.vocabularies import open_counter
 
 CONVERSATION_TURNS = 500
 _INDEX_SECONDS = 3_600.0
@@ -116,12 +114,7 @@ def _ingested(folder: Path, export: Path) -> Json:
             options=Options(),
             selection=Selection(),
             user="me",
-            limits=ItemLimits(settings.max_text_chars, settings.max_nesting),
-            counter=open_counter(
-                encoding_name_for_model(None),
-                allow_download=False,
-                cache_dir=settings.tiktoken_cache_dir,
-            ),
+            settings=settings,
             on_progress=lambda *_: True,
         )
         began = time.perf_counter()

@@ -24,13 +24,11 @@ from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
 from memory_service import logs
 from memory_service.errors import ServiceError, StartupError
-from memory_service.items import ItemLimits, check_user_id
+from memory_service.items import check_user_id
 from memory_service.records import MICROSECONDS
 from memory_service.service import LOCAL_PROJECT
 from memory_service.settings import Settings, load_settings
 from memory_service.terminal import harmless, stderr, stdout
-from memory_service.tokens import TokenCounter, encoding_name_for_model
-from memory_service.vocabularies import open_counter
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells count."""
@@ -156,8 +154,7 @@ def run(
             options=options,
             selection=selection,
             user=user,
-            limits=ItemLimits(settings.max_text_chars, settings.max_nesting),
-            counter=_counter(settings),
+            settings=settings,
             on_progress=on_progress,
         )
         problem: ServiceError | None = None
@@ -219,14 +216,6 @@ def _ctrl_c() -> Iterator[Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _counter(settings: Settings) -> TokenCounter:
-    return open_counter(
-        encoding_name_for_model(None),
-        allow_download=settings.tiktoken_download,
-        cache_dir=settings.tiktoken_cache_dir,
-    )
 
 
 def _zone(name: str) -> tzinfo:

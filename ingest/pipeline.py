@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest.formats import FORMATS, recognise
+from ingest.preparing import WORTH_A_PROCESS_BYTES, Preparation, Prepared, Task
 from ingest.records import LEFT_OUT
 from ingest.report import Report
 from ingest.runs import Ready
@@ -22,12 +24,15 @@ from ingest.transcripts import Format, Item, Options, Place, Transcript
 from memory_service.clock import parse_time
 from memory_service.errors import InvalidRequest, StartupError
 from memory_service.items import ItemLimits, check_id, parse_item
+from memory_service.settings import Settings
 from memory_service.strict_json import loads
-from memory_service.tokens import TokenCounter
 
 BATCH_TURNS = 500
 BATCH_CHARS = 2_000_000
 """What is stored at once: enough to hide the cost of a flush, little enough to lose at a kill."""
+
+_AHEAD = 2
+"""While a batch is stored, one is prepared and one is read."""
 
 _LEFT_OUT = re.compile(f"{LEFT_OUT}(\\d+)")
 
@@ -52,6 +57,12 @@ class _Checked(NamedTuple):
     items: list[Ready]
 
 
+class _Batch(NamedTuple):
+    transcripts: list[_Checked]
+    tasks: list[Task]
+    prepared: Future[Prepared]
+
+
 class Ingestion:
     """One run: its report grows while it runs, and holds what happened however it ends.
 
@@ -65,17 +76,16 @@ class Ingestion:
         options: Options,
         selection: Selection,
         user: str | None,
-        limits: ItemLimits,
-        counter: TokenCounter,
+        settings: Settings,
         on_progress: Callable[[int, int, int], bool],
     ) -> None:
-        self.report = Report(counter=counter.name)
+        self.report = Report()
         self._sink = sink
         self._options = options
         self._selection = selection
         self._user = user
-        self._limits = limits
-        self._counter = counter
+        self._settings = settings
+        self._limits = ItemLimits(settings.max_text_chars, settings.max_nesting)
         self._on_progress = on_progress
         self._selected = 0
 
@@ -85,17 +95,26 @@ class Ingestion:
             sources = [stack.enter_context(open_source(path)) for path in paths]
             formats = [find_format(source, format_name) for source in sources]
             transcripts = self._transcripts(sources, formats)
+            size = sum(member.size for source in sources for member in source.members)
+            preparation = Preparation(self._settings, beside=size >= WORTH_A_PROCESS_BYTES)
+            stack.callback(preparation.close)
             # While a batch is stored the next one is read: much of storing is not Python's time.
             reader = stack.enter_context(ThreadPoolExecutor(1))
-            batch = self._next_batch(transcripts)
-            while batch:
-                goes_on = self._go_on(sources)
-                ahead = reader.submit(self._next_batch, transcripts) if goes_on else None
-                self._store(batch)
-                batch = [] if ahead is None else ahead.result()
+
+            def read() -> Future[_Batch | None]:
+                return reader.submit(self._next_batch, transcripts, preparation)
+
+            ahead = deque(read() for _ in range(_AHEAD))
+            # What was read before somebody said stop is stored still.
+            while ahead and (batch := ahead.popleft().result()) is not None:
+                if self._go_on(sources):
+                    ahead.append(read())
+                self._store(batch, preparation.result(batch.tasks, batch.prepared))
             self._go_on(sources)
 
-    def _next_batch(self, transcripts: Iterator[Transcript]) -> list[_Checked]:
+    def _next_batch(
+        self, transcripts: Iterator[Transcript], preparation: Preparation
+    ) -> _Batch | None:
         batch: list[_Checked] = []
         turns = chars = 0
         for transcript in transcripts:
@@ -105,10 +124,13 @@ class Ingestion:
             chars += sum(len(item.raw) for item in checked.items)
             if turns >= BATCH_TURNS or chars >= BATCH_CHARS:
                 break
-        self.report.tokens += sum(
-            self._counter.count(item.turn.text) for _, items in batch for item in items
-        )
-        return batch
+        if not batch:
+            return None
+        tasks = [
+            Task([item.turn for item in items], self._sink.wants_plan(transcript))
+            for transcript, items in batch
+        ]
+        return _Batch(batch, tasks, preparation.submit(tasks))
 
     def _transcripts(
         self, sources: Sequence[Source], formats: Sequence[Format]
@@ -186,27 +208,28 @@ class Ingestion:
         turn = parse_item(value, item.raw, stored_as, self._limits, "item")
         return Ready(item.id, parent, item.gap_before, item.raw, turn, stored_as)
 
-    def _store(self, batch: Sequence[_Checked]) -> None:
+    def _store(self, batch: _Batch, prepared: Prepared) -> None:
         outcomes: list[Outcome | None] = []
         problems: list[tuple[Place, str]] = []
-        for transcript, items in batch:
-            self._sink.prepare(transcript, items)
         with self._sink.together():
-            for transcript, items in batch:
+            for (transcript, items), plan in zip(batch.transcripts, prepared.plans, strict=True):
                 try:
                     check_id(transcript.id, "id")
-                    outcomes.append(store(transcript, items, self._sink) if items else Outcome())
+                    outcomes.append(
+                        store(transcript, items, self._sink, plan) if items else Outcome()
+                    )
                 except REFUSED as error:
                     problems.append((transcript.place, error.message))
                     outcomes.append(None)
         # Only now is it sure: what the block stored is durable.
         for place, message in problems:
             self.report.warn(place, message)
-        for (transcript, items), outcome in zip(batch, outcomes, strict=True):
+        for (transcript, items), outcome in zip(batch.transcripts, outcomes, strict=True):
             if outcome is None:
                 self.report.skip("refused", len(items))
                 continue
             self.report.add(transcript.place, items, outcome)
+        self.report.add_tokens(prepared.tokens, prepared.counter)
 
     def _go_on(self, sources: Sequence[Source]) -> bool:
         done = sum(source.bytes_read for source in sources)

@@ -76,6 +76,11 @@ class Report:
                 self.first = time if self.first is None else min(self.first, time)
                 self.last = time if self.last is None else max(self.last, time)
 
+    def add_tokens(self, tokens: int, counter: str) -> None:
+        """Count the tokens of turns that were not skipped, as somebody counted them."""
+        self.tokens += tokens
+        self.counter = counter
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `--json` prints."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
@@ -17,11 +17,12 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from ingest.runs import Ready, Run
+from ingest.runs import Run
 from ingest.sinks import check_user
 from ingest.transcripts import BadRecord, Transcript
 from memory_service.errors import Conflict, NotFound, ServiceError, StartupError
 from memory_service.openai_client import retry_after
+from memory_service.planning import Plan
 from memory_service.strict_json import dumps
 
 _TRIES = 6
@@ -52,14 +53,15 @@ class ServerSink:
         """Close the connections."""
         self._client.close()
 
-    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
-        """Do nothing: the server does that."""
+    def wants_plan(self, transcript: Transcript) -> bool:  # noqa: ARG002 - of none
+        """Return no: the server makes them."""
+        return False
 
     def together(self) -> AbstractContextManager[None]:
         """Do nothing more than the block does: each request is durable when it is answered."""
         return nullcontext()
 
-    def begin(self, transcript: Transcript) -> bool:
+    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:  # noqa: ARG002 - none
         """Make the conversation if it is not there; return whether it was made."""
         fields = {
             "id": transcript.id,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, Self
 
-from ingest.runs import Ready, Run, runs
+from ingest.runs import Run
 from ingest.transcripts import BadRecord, Transcript
 from memory_service import clock
-from memory_service.analyser import load_detector
 from memory_service.items import check_id, check_metadata, check_user_id
-from memory_service.records import NewTurn
-from memory_service.remember import Attempt, Below, NewConversation, Plan
+from memory_service.planning import Plan
+from memory_service.remember import Attempt, Below, NewConversation
 from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 from memory_service.turn_log.log import FILE_NAME
@@ -25,16 +24,17 @@ _POLL_SECONDS = 0.05
 class Sink(Protocol):
     """Stores conversations; what is stored already is found again by its ids."""
 
-    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
-        """Work out ahead of `together` what needs no transaction."""
+    def wants_plan(self, transcript: Transcript) -> bool:
+        """Return whether `begin` has use for a plan of this conversation; other threads may ask."""
 
     def together(self) -> AbstractContextManager[None]:
         """Make what is stored in the block durable at its end, all of it at once if that helps."""
 
-    def begin(self, transcript: Transcript) -> bool:
+    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:
         """Return whether a conversation is new; if so it is there after the first `append`.
 
-        Raises BadRecord if it is there and another user's.
+        `plan` is what was worked out of its items before. Raises BadRecord if it is there and
+        another user's.
         """
 
     def append(self, conversation_id: str, run: Run) -> int:
@@ -59,12 +59,10 @@ class LocalSink:
         self._project = project
         self._stack = ExitStack()
         self._new: NewConversation | None = None
-        self._plans: dict[str, tuple[Sequence[NewTurn], Plan]] = {}
+        self._plan: Plan | None = None
 
     def __enter__(self) -> Self:
         """Open the folder; raises StartupError if a server holds it."""
-        # First, so that its peak is not on top of everything else.
-        load_detector()
         self._service = self._stack.enter_context(
             Service.open(self._settings, purpose="memory-ingest")
         )
@@ -76,17 +74,13 @@ class LocalSink:
         """Close the folder."""
         self._stack.close()
 
-    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
-        """Cut, embed and analyse the first turns of a conversation that is not there yet.
+    def wants_plan(self, transcript: Transcript) -> bool:
+        """Return whether the conversation is not there yet.
 
-        In the transaction the indexer would wait for that, and have all its work to do at the end.
+        Planned in the transaction, it would keep the indexer waiting for nothing.
         """
         with self._service.log.read() as log:
-            found = log.conversation(self._key, transcript.id)
-        first = next(runs(items), None)
-        if found is None and first is not None:
-            turns = [item.turn for item in first.items]
-            self._plans[transcript.id] = turns, self._service.remember.plan(turns)
+            return log.conversation(self._key, transcript.id) is None
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,12 +90,11 @@ class LocalSink:
         """
         with self._service.log.together():
             yield
-        self._plans.clear()
         self._service.indexer.wake()
 
-    def begin(self, transcript: Transcript) -> bool:
+    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:
         """Return whether the conversation is new; it is then made with its first turns."""
-        self._new = None
+        self._new, self._plan = None, plan
         with self._service.log.read() as log:
             found = log.conversation(self._key, transcript.id)
         if found is not None:
@@ -125,9 +118,8 @@ class LocalSink:
         if self._new is not None:
             # A transaction for the conversation and one for its turns take half as long again.
             first = [] if run.gap_before else turns
-            planned, plan = self._plans.pop(conversation_id, ((), None))
             self._service.remember.create_conversation(
-                self._key, self._new, first, _NO_RETRY, plan if planned == first else None
+                self._key, self._new, first, _NO_RETRY, self._plan
             )
             self._new = None
             if first:
@@ -139,6 +131,7 @@ class LocalSink:
             _NO_RETRY,
             below=Below.ROOT if run.parent is None else run.parent,
             gap_before=run.gap_before,
+            plan=self._plan,
         )
         return stored.new
 
@@ -186,14 +179,15 @@ class DrySink:
         """Close the log."""
         self._stack.close()
 
-    def prepare(self, transcript: Transcript, items: Sequence[Ready]) -> None:
-        """Do nothing."""
+    def wants_plan(self, transcript: Transcript) -> bool:  # noqa: ARG002 - of none
+        """Return no: nothing is stored."""
+        return False
 
     def together(self) -> AbstractContextManager[None]:
         """Do nothing more than the block does."""
         return nullcontext()
 
-    def begin(self, transcript: Transcript) -> bool:
+    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:  # noqa: ARG002 - none
         """Return whether the conversation would be made."""
         if self._log is None or self._key is None:
             return True

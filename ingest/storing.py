@@ -14,6 +14,7 @@ from ingest.runs import Ready, runs
 from ingest.sinks import Sink
 from ingest.transcripts import BadRecord, Transcript, derived_id
 from memory_service.errors import Conflict, InvalidRequest, NotFound
+from memory_service.planning import Plan
 
 REFUSED = (BadRecord, InvalidRequest, NotFound, Conflict)
 """What is wrong with one item or one conversation; anything else ends the ingestion."""
@@ -29,9 +30,9 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
 
 
-def store(transcript: Transcript, items: Sequence[Ready], sink: Sink) -> Outcome:
+def store(transcript: Transcript, items: Sequence[Ready], sink: Sink, plan: Plan | None) -> Outcome:
     """Store a conversation; raises one of REFUSED if not even the conversation can be made."""
-    outcome = Outcome(made=sink.begin(transcript))
+    outcome = Outcome(made=sink.begin(transcript, plan))
     placing = _Placing(transcript.id, sink, outcome)
     for run in runs(items):
         placing.append(run.items)

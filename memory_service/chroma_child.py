@@ -22,8 +22,9 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from memory_service.chroma_index import ChromaIndex
-from memory_service.chroma_wire import WRITES, receive, send
+from memory_service.chroma_process import WRITES
 from memory_service.errors import ServiceError, VectorIndexDown
+from memory_service.wire import own_stdout, receive, send
 
 _QUERY_THREADS = 2
 _NICENESS = 5
@@ -44,7 +45,7 @@ def main() -> None:
     os.nice(_NICENESS)
     _fill_new_memory()
     _bound_memory()
-    requests, answers = sys.stdin.buffer, _own_stdout()
+    requests, answers = sys.stdin.buffer, own_stdout()
     folder, embedder, dimension = receive(requests)
     try:
         lock = _own(Path(folder))
@@ -96,13 +97,6 @@ def _own(folder: Path) -> FileLock:
     except Timeout as error:
         raise VectorIndexDown("Another process still writes the vector index's folder.") from error
     return lock
-
-
-def _own_stdout() -> IO[bytes]:
-    """Keep standard output for answers: whatever a library prints goes to standard error."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
 
 
 def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
-from memory_service.chroma_wire import WRITES, receive, send
+from memory_service.child_process import ChildEnded, ChildProcess
 from memory_service.errors import VectorIndexDown
 from memory_service.records import Matrix, Vector
 
@@ -30,118 +25,15 @@ WRITE_SECONDS = 120.0
 COMPACT_SECONDS = 1_800.0
 """Rewriting Chroma's database takes about ten seconds a gigabyte on a slow disk."""
 
-_END_SECONDS = 30.0
-_STOPPED = "The vector index has stopped."
-# The child finds this package where the parent has it, installed or not.
-_ROOT = str(Path(__file__).parents[1])
-_PROGRAM = (
-    f"import sys; sys.path.insert(0, {_ROOT!r}); "
-    "from memory_service.chroma_child import main; main()"
-)
+WRITES = frozenset({"upsert", "delete", "drop", "compact"})
+"""After one of these failed, the child is replaced."""
+
+# Not imported: chromadb takes 29 MB, and only the child needs it.
+_CHILD = "memory_service.chroma_child"
 
 
 class _TimedOutError(VectorIndexDown):
     """No answer came in time: the child may hang."""
-
-
-class _Child:
-    """One running child, and the requests it has not answered."""
-
-    def __init__(self, folder: Path, embedder: str, dimension: int) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
-            [sys.executable, "-c", _PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self._guard = threading.Lock()
-        self._has_ended = False
-        self._numbers = itertools.count(1)
-        self._ready: Future[Any] = Future()
-        self._waiting: dict[int, Future[Any]] = {0: self._ready}
-        # A child that hangs reads nothing, and writing to a full pipe has no time limit: whoever
-        # waits for an answer must not do it.
-        self._outbox: SimpleQueue[Any] = SimpleQueue()
-        self._outbox.put((str(folder), embedder, dimension))
-        self._threads = [
-            threading.Thread(target=self._write, name="chroma-requests", daemon=True),
-            threading.Thread(target=self._read, name="chroma-answers", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it can still answer."""
-        return self._process.poll() is None and not self._has_ended
-
-    def wait_until_ready(self) -> None:
-        """Return once Chroma is open; raises VectorIndexDown if it cannot be."""
-        self._result(self._ready, START_SECONDS)
-
-    def call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
-        """Return what the child's index returns; raises VectorIndexDown."""
-        future: Future[Any] = Future()
-        with self._guard:
-            if self._has_ended:
-                raise VectorIndexDown(_STOPPED)
-            number = next(self._numbers)
-            self._waiting[number] = future
-        self._outbox.put((number, name, arguments))
-        return self._result(future, seconds)
-
-    def end(self) -> None:
-        """Let it finish what it does and end; kill it if it does not."""
-        self._outbox.put(None)
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._release()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._release()
-
-    def _release(self) -> None:
-        self._process.wait()
-        self._outbox.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _write(self) -> None:
-        """Send requests until there are no more; what a dead child did not read is lost."""
-        stdin: Any = self._process.stdin
-        with suppress(OSError), stdin:
-            while (request := self._outbox.get()) is not None:
-                send(stdin, request)
-
-    def _read(self) -> None:
-        """Hand answers to those who wait for them, until the child has ended."""
-        stdout: Any = self._process.stdout
-        with suppress(EOFError), stdout:
-            while True:
-                number, result = receive(stdout)
-                future = self._waiting.pop(number)
-                if isinstance(result, VectorIndexDown):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
-        with self._guard:
-            self._has_ended = True
-        for future in self._waiting.values():
-            future.set_exception(VectorIndexDown(_STOPPED))
-
-    def _result(self, future: Future[Any], seconds: float) -> Any:
-        try:
-            return future.result(seconds)
-        except FutureTimeoutError as error:
-            raise _TimedOutError(f"The vector index did not answer in {seconds:g} s.") from error
 
 
 class ChromaProcess:
@@ -161,12 +53,12 @@ class ChromaProcess:
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._folder = folder
-        self._arguments = folder, embedder, dimension
+        self._hello = str(folder), embedder, dimension
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._replacing = threading.Lock()
         self._closed = False
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
         try:
             self._alive()
         except VectorIndexDown as error:
@@ -258,7 +150,7 @@ class ChromaProcess:
     def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
         child = self._alive()
         try:
-            return child.call(name, arguments, seconds)
+            return _result(child.submit(name, arguments), seconds)
         except VectorIndexDown as error:
             # After an error of the disk the next write hangs for ever: better a new child at once.
             if name in WRITES or (isinstance(error, _TimedOutError) and not self._answers(child)):
@@ -266,14 +158,14 @@ class ChromaProcess:
                 child.kill()
             raise
 
-    def _answers(self, child: _Child) -> bool:
+    def _answers(self, child: ChildProcess) -> bool:
         try:
-            child.call("ping", (), self._read_seconds)
+            _result(child.submit("ping", ()), self._read_seconds)
         except VectorIndexDown:
             return False
         return True
 
-    def _alive(self) -> _Child:
+    def _alive(self) -> ChildProcess:
         """Return a running child, starting another if the last one died."""
         with self._replacing:
             if self._closed:
@@ -283,11 +175,20 @@ class ChromaProcess:
             if self._child is not None:
                 log_line.warning("the vector index had stopped and is started again")
                 self._child.kill()
-            self._child = _Child(*self._arguments)
+            self._child = ChildProcess(_CHILD, self._hello)
             try:
-                self._child.wait_until_ready()
+                _result(self._child.ready, START_SECONDS)
             except VectorIndexDown:
                 self._child.kill()
                 self._child = None
                 raise
             return self._child
+
+
+def _result(future: Future[Any], seconds: float) -> Any:
+    try:
+        return future.result(seconds)
+    except FutureTimeoutError as error:
+        raise _TimedOutError(f"The vector index did not answer in {seconds:g} s.") from error
+    except ChildEnded as error:
+        raise VectorIndexDown("The vector index has stopped.") from error

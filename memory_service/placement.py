@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from memory_service.interfaces import TurnLog
 from memory_service.records import Collection
+from memory_service.turn_log.index_state import Home
 from memory_service.turn_log.log import Writer
 
 
@@ -22,35 +23,36 @@ class Placement:
         A conversation that was deleted meanwhile has none. All are placed in one transaction: a
         batch of an import is of a dozen new conversations, and each flush waits for the disk.
         """
+        keys = list(conversation_keys)
         with self._log.read() as log:
-            found = {key: log.placement(key) for key in conversation_keys}
-        homeless = [key for key, placed in found.items() if not self._has_room(placed)]
+            found = log.placements(keys)
+        homeless = [key for key in keys if not self._has_room(found.get(key))]
         if homeless:
             with self._log.write() as log:
-                found.update((key, self._place(log, key)) for key in homeless)
-        return {key: placed for key, placed in found.items() if placed is not None}
+                homes, found_now = log.homes(homeless), log.placements(homeless)
+                for key, home in homes.items():
+                    found[key] = self._place(log, key, home, found_now.get(key))
+                for deleted in homeless:
+                    if deleted not in homes:
+                        found.pop(deleted, None)
+        return found
 
     def _has_room(self, placed: Collection | None) -> bool:
         return placed is not None and (
             placed.conversation_key is not None or placed.vectors <= self._capacity
         )
 
-    def _place(self, log: Writer, conversation_key: int) -> Collection | None:
-        owner = log.project_of_conversation(conversation_key)
-        if owner is None:
-            return None
-        project_key, user_key = owner
-        placed = log.placement(conversation_key)
-        own_share, needed = self._capacity // 2, log.passage_count(conversation_key)
+    def _place(self, log: Writer, key: int, home: Home, placed: Collection | None) -> Collection:
+        own_share, needed = self._capacity // 2, home.passages
         if needed > own_share:
-            chosen = log.create_collection(project_key, conversation_key)
+            chosen = log.create_collection(home.project_key, key)
         else:
             # Room for all of it: where only its first batch fits, it would have to move again.
             chosen = log.collection_with_room(
-                project_key, user_key, below=self._capacity - needed + 1
-            ) or log.create_collection(project_key, None)
+                home.project_key, home.user_key, below=self._capacity - needed + 1
+            ) or log.create_collection(home.project_key, None)
         if placed is None:
-            log.place(conversation_key, chosen.key)
+            log.place(key, chosen, needed)
         elif placed.key != chosen.key:
-            log.move(conversation_key, placed, chosen)
+            log.move(key, placed, chosen, needed)
         return chosen

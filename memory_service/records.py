@@ -125,12 +125,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is embedded: a turn, or a window of a long one; `start` and `end` count characters."""
+    """What is embedded: a turn, or a window of a long one; `start` and `end` count characters.
+
+    `tf` are its terms, each with how often it occurs; `length` is the sum of that.
+    """
 
     ordinal: int
     start: int
     end: int
-    terms: tuple[str, ...]
+    tf: Mapping[str, int]
+    length: int
     vector: Vector | None
 
 

@@ -7,37 +7,29 @@ clients that retry without either, a retry header with content that equals the n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from typing import Any
 
 from memory_service import clock
-from memory_service.analyser import detect_language, terms
+from memory_service.analyser import terms
 from memory_service.chunking import Window, passage_text
-from memory_service.echo import indexed_windows
 from memory_service.errors import Conflict, InvalidRequest, NotFound
-from memory_service.interfaces import Embedder, TurnLog
+from memory_service.interfaces import TurnLog
 from memory_service.items import new_id
+from memory_service.planning import SAMPLE_TURNS, Plan, Planner
 from memory_service.records import (
     MICROSECONDS,
     Conversation,
     Metadata,
     NewTurn,
-    Passage,
     Turn,
-    Vector,
 )
 from memory_service.turn_log.log import Reader, Writer
 
-UNDETERMINED = "und"
-"""The language of a conversation whose first texts told nothing; its words are kept as they are."""
-
 _FIRST_SEQ = 1
 """The `seq` of a conversation's first turn."""
-
-_SAMPLE_CHARS = 2_000
-_SAMPLE_TURNS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +79,20 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How texts are cut, and how long requests are remembered."""
+    """How long requests are remembered."""
 
-    passage_words: int
-    passage_overlap_words: int
     retry_window_seconds: int
     idempotency_hours: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The work done before the transaction: the language, and the passages of each new turn."""
-
-    language: str | None
-    passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict)
 
 
 class Remember:
     """The use cases that write what was said."""
 
     def __init__(
-        self, log: TurnLog, embedder: Embedder, limits: Limits, on_stored: Callable[[], None]
+        self, log: TurnLog, planner: Planner, limits: Limits, on_stored: Callable[[], None]
     ) -> None:
         self._log = log
-        self._embedder = embedder
+        self._planner = planner
         self._limits = limits
         self._on_stored = on_stored
 
@@ -124,10 +106,11 @@ class Remember:
     ) -> Stored:
         """Make a conversation with its first turns; raises Conflict when its id is taken.
 
-        `plan` is that of these turns, if it was made before.
+        `plan` is one made before, of no use unless it is of these turns, or of more.
         """
         _check_ids(turns)
-        plan = plan or self.plan(turns)
+        if plan is None or not plan.is_for(None, turns):
+            plan = self._planner.plan(turns)
         with self._log.write() as log:
             done = self._done_before(log, project_key, attempt)
             if done is None and new.id is not None:
@@ -143,13 +126,6 @@ class Remember:
         self._on_stored()
         return Stored(conversation, stored, len(stored))
 
-    def plan(self, turns: Sequence[NewTurn]) -> Plan:
-        """Return what `create_conversation` works out of its turns before it writes.
-
-        For callers that join several transactions: what is worked out in them keeps others waiting.
-        """
-        return self._plan(None, turns, sample="")
-
     def append(
         self,
         project_key: int,
@@ -159,17 +135,17 @@ class Remember:
         *,
         below: str | Below = Below.HEAD,
         gap_before: bool = False,
+        plan: Plan | None = None,
     ) -> Stored:
         """Append turns below the head, or below a named item or the root: a branch that is live.
 
-        Items whose id is known with the same content are returned as they are stored. Raises
-        NotFound for an unknown conversation or parent, Conflict for an id used for other content.
+        Items whose id is known with the same content are returned as they are stored. `plan` is
+        one made before, of these turns or more. Raises NotFound for an unknown conversation or
+        parent, Conflict for an id used for other content.
         """
         _check_ids(turns)
-        with self._log.read() as log:
-            conversation = _found(log, project_key, conversation_id)
-            sample = _sample(log, conversation)
-        plan = self._plan(conversation.language, turns, sample)
+        if plan is None or not plan.is_for(None, turns):
+            plan = self._plan(project_key, conversation_id, turns)
         with self._log.write() as log:
             done = self._done_before(log, project_key, attempt)
             if done is not None:
@@ -204,10 +180,7 @@ class Remember:
         None is live if the conversation has gone on elsewhere meanwhile. Raises NotFound if it, or
         the question, was forgotten.
         """
-        with self._log.read() as log:
-            conversation = _found(log, project_key, conversation_id)
-            sample = _sample(log, conversation)
-        plan = self._plan(conversation.language, answers, sample)
+        plan = self._plan(project_key, conversation_id, answers)
         with self._log.write() as log:
             conversation = _locked(log, project_key, conversation_id)
             question = _parent(log, project_key, conversation, question_id)
@@ -287,9 +260,9 @@ class Remember:
         if not turns:
             return conversation, []
         now = clock.now()
-        if conversation.language is not None and conversation.language != plan.language:
+        if not plan.is_for(conversation.language, turns):
             # Another append fixed the language since the plan was made.
-            plan = self._plan(conversation.language, turns, sample="")
+            plan = self._planner.plan(turns, conversation.language)
         stored = log.append(
             project_key,
             conversation,
@@ -303,9 +276,7 @@ class Remember:
             log.set_language(conversation.key, plan.language)
             if conversation.next_seq > _FIRST_SEQ:
                 self._analyse_again(log, conversation, plan.language)
-        log.add_passages(
-            conversation.key, {turn.key: plan.passages.get(turn.id, ()) for turn in stored}
-        )
+        log.add_passages(conversation.key, {turn.key: plan.passages[turn.id] for turn in stored})
         if conversation.user_key is not None:
             log.mark_seen(conversation.user_key, now)
         grown = replace(
@@ -316,31 +287,12 @@ class Remember:
         )
         return grown, stored
 
-    def _plan(self, language: str | None, turns: Sequence[NewTurn], sample: str) -> Plan:
-        if language is None:
-            language = _language_of(sample, turns)
-        cut = [
-            (turn, number, window)
-            for turn in turns
-            for number, window in enumerate(
-                indexed_windows(
-                    turn.text,
-                    turn.metadata,
-                    words=self._limits.passage_words,
-                    overlap=self._limits.passage_overlap_words,
-                )
-            )
-        ]
-        texts = [passage_text(turn.name or turn.role, turn.text, window) for turn, _, window in cut]
-        vectors: Sequence[Vector | None] = [None] * len(texts)
-        if self._embedder.embeds_with_write:
-            vectors = self._embedder.embed_documents(texts)
-        passages: dict[str, list[Passage]] = {}
-        for (turn, number, window), text, vector in zip(cut, texts, vectors, strict=True):
-            passages.setdefault(turn.id, []).append(
-                Passage(number, window.start, window.end, tuple(terms(text, language)), vector)
-            )
-        return Plan(language, passages)
+    def _plan(self, project_key: int, conversation_id: str, turns: Sequence[NewTurn]) -> Plan:
+        """Return the plan of turns to append; raises NotFound for an unknown conversation."""
+        with self._log.read() as log:
+            conversation = _found(log, project_key, conversation_id)
+            sample = _sample(log, conversation)
+        return self._planner.plan(turns, conversation.language, sample)
 
     def _analyse_again(self, log: Writer, conversation: Conversation, language: str) -> None:
         """Make the terms of the few turns stored before the language was known anew."""
@@ -466,16 +418,10 @@ def _stored_by(log: Reader, project_key: int, result: Mapping[str, Any]) -> Stor
     return Stored(conversation, [turns[key] for key in result["turns"] if key in turns])
 
 
-def _language_of(sample: str, turns: Sequence[NewTurn]) -> str | None:
-    text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARS] for turn in turns[:_SAMPLE_TURNS])])
-    found = detect_language(text[:_SAMPLE_CHARS])
-    return found or (UNDETERMINED if len(text) >= _SAMPLE_CHARS else None)
-
-
 def _sample(log: Reader, conversation: Conversation) -> str:
     if conversation.language is not None or conversation.next_seq == _FIRST_SEQ:
         return ""
-    return "\n".join(turn.text for turn in islice(log.all_turns(conversation.key), _SAMPLE_TURNS))
+    return "\n".join(turn.text for turn in islice(log.all_turns(conversation.key), SAMPLE_TURNS))
 
 
 def _check_ids(turns: Sequence[NewTurn]) -> None:

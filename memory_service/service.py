@@ -32,6 +32,7 @@ from memory_service.interfaces import ChatModel, Embedder, VectorIndex
 from memory_service.items import ItemLimits
 from memory_service.later import LaterWriter
 from memory_service.openai_client import is_nearby
+from memory_service.planning import Planner
 from memory_service.prompt_states import PromptStates
 from memory_service.prompt_summaries import SummaryChooser
 from memory_service.ranking import ALL_PARTS, Part, Ranking
@@ -151,10 +152,12 @@ class Service:
         )
         self.remember = Remember(
             log,
-            embedder,
-            Limits(
+            Planner(
+                embedder,
                 passage_words=settings.passage_words,
                 passage_overlap_words=settings.passage_overlap_words,
+            ),
+            Limits(
                 retry_window_seconds=settings.retry_window_seconds,
                 idempotency_hours=settings.idempotency_hours,
             ),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pytest
-from factories import Words
 from typer.testing import CliRunner
 
 from ingest.cli import app
@@ -18,7 +17,6 @@ from ingest.pipeline import Ingestion, Selection
 from ingest.sinks import LocalSink
 from ingest.transcripts import Options
 from memory_service.cli import app as service_app
-from memory_service.items import ItemLimits
 from memory_service.settings import Settings
 
 Json = dict[str, Any]
@@ -44,8 +42,7 @@ def ingest(settings: Settings) -> Iterator[Run]:
                 options=Options(branches=branches),
                 selection=Selection(),
                 user=user,
-                limits=ItemLimits(settings.max_text_chars, settings.max_nesting),
-                counter=Words(),
+                settings=settings,
                 on_progress=lambda *_: True,
             )
             ingestion.run([path], None)

@@ -27,6 +27,13 @@ _BY_ID = _SELECT.where(
     conversations.c.project_id == sa.bindparam("project_key"),
     conversations.c.external_id == sa.bindparam("conversation_id"),
 )
+_BY_KEY = _SELECT.where(conversations.c.id == sa.bindparam("conversation_key"))
+_INSERT = sa.insert(conversations)
+_SET_LANGUAGE = (
+    sa.update(conversations)
+    .where(conversations.c.id == sa.bindparam("conversation_key"))
+    .values(language=sa.bindparam("found"))
+)
 
 
 def _record(row: Any) -> Conversation:
@@ -74,9 +81,7 @@ class ConversationReads(Statements):
 
     def conversation_of_key(self, conversation_key: int) -> Conversation | None:
         """Return a conversation by its key; for work in no project."""
-        row = self._connection.execute(
-            _SELECT.where(conversations.c.id == conversation_key)
-        ).first()
+        row = self._connection.execute(_BY_KEY, {"conversation_key": conversation_key}).first()
         return None if row is None else _record(row)
 
     def conversations(
@@ -159,22 +164,23 @@ class ConversationWrites(ConversationReads):
         """Add an empty conversation; its id must be new in the project."""
         key = allocate_keys(self._connection, "conversations", 1)[0]
         self._connection.execute(
-            sa.insert(conversations).values(
-                id=key,
-                project_id=project_key,
-                external_id=conversation_id,
-                user_id=user_key,
-                title=title,
-                metadata=metadata_to_text(metadata),
-                created_at=created_at,
-                stored_at=now,
-                head_id=None,
-                next_seq=1,
-                language=None,
-                summaries=summaries,
-            )
+            _INSERT,
+            {
+                "id": key,
+                "project_id": project_key,
+                "external_id": conversation_id,
+                "user_id": user_key,
+                "title": title,
+                "metadata": metadata_to_text(metadata),
+                "created_at": created_at,
+                "stored_at": now,
+                "head_id": None,
+                "next_seq": 1,
+                "language": None,
+                "summaries": summaries,
+            },
         )
-        made = self._connection.execute(_SELECT.where(conversations.c.id == key)).one()
+        made = self._connection.execute(_BY_KEY, {"conversation_key": key}).one()
         return _record(made)
 
     def lock_conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
@@ -213,7 +219,9 @@ class ConversationWrites(ConversationReads):
 
     def set_language(self, conversation_key: int, language: str) -> None:
         """Fix the language under which the conversation's terms are made."""
-        self._update(conversation_key, {"language": language})
+        self._connection.execute(
+            _SET_LANGUAGE, {"conversation_key": conversation_key, "found": language}
+        )
 
     def _update(self, conversation_key: int, values: dict[str, Any]) -> None:
         self._connection.execute(

@@ -18,6 +18,35 @@ from memory_service.turn_log.schema import (
 )
 from memory_service.turn_log.statements import allocate_keys, batches
 
+_OF_USER = (
+    sa.select(sa.literal(1))
+    .select_from(placements)
+    .join(conversations, conversations.c.id == placements.c.conversation_id)
+    .where(
+        placements.c.collection_id == collections.c.id,
+        conversations.c.user_id.is_not_distinct_from(sa.bindparam("user_key")),
+    )
+    .exists()
+)
+_WITH_ROOM = (
+    sa.select(collections)
+    .where(
+        collections.c.project_id == sa.bindparam("project_key"),
+        collections.c.conversation_id.is_(None),
+        collections.c.vectors < sa.bindparam("below"),
+    )
+    .order_by(_OF_USER.desc(), collections.c.vectors.desc())
+    .limit(1)
+)
+
+
+class Home(NamedTuple):
+    """Whose a conversation is, and how many passages it has."""
+
+    project_key: int
+    user_key: int | None
+    passages: int
+
 
 class Indexed(NamedTuple):
     """What a collection should hold: how many passages, and the keys of some, rising."""
@@ -99,12 +128,20 @@ class IndexReads(ResidueReads):
 
     def placement(self, conversation_key: int) -> Collection | None:
         """Return the collection that a conversation's vectors are in."""
-        row = self._connection.execute(
-            sa.select(collections)
-            .join(placements, placements.c.collection_id == collections.c.id)
-            .where(placements.c.conversation_id == conversation_key)
-        ).first()
-        return None if row is None else Collection(*row)
+        return self.placements([conversation_key]).get(conversation_key)
+
+    def placements(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
+        """Return the collections that the vectors of conversations are in, of those that have."""
+        placed = sa.select(placements.c.conversation_id, collections).join(
+            collections, placements.c.collection_id == collections.c.id
+        )
+        return {
+            row[0]: Collection(*row[1:])
+            for some in batches(conversation_keys)
+            for row in self._connection.execute(
+                placed.where(placements.c.conversation_id.in_(some))
+            )
+        }
 
     def indexed_keys(self, collection_key: int) -> set[int]:
         """Return the passages that a collection should hold now."""
@@ -260,25 +297,19 @@ class IndexReads(ResidueReads):
         found = {said: self._connection.scalar(count) for said, count in counts.items()}
         return [f"{count} {said}" for said, count in found.items() if count]
 
-    def passage_count(self, conversation_key: int) -> int:
-        """Return how many passages a conversation has."""
-        return (
-            self._connection.scalar(
-                sa.select(sa.func.count())
-                .select_from(passages)
-                .where(passages.c.conversation_id == conversation_key)
-            )
-            or 0
+    def homes(self, conversation_keys: Iterable[int]) -> dict[int, Home]:
+        """Return what a conversation's place depends on; those that were deleted are left out."""
+        of = (
+            conversations.c.id,
+            conversations.c.project_id,
+            conversations.c.user_id,
+            conversations.c.passages,
         )
-
-    def project_of_conversation(self, conversation_key: int) -> tuple[int, int | None] | None:
-        """Return (project, user) of a conversation, or None if it was deleted."""
-        row = self._connection.execute(
-            sa.select(conversations.c.project_id, conversations.c.user_id).where(
-                conversations.c.id == conversation_key
-            )
-        ).first()
-        return None if row is None else (row.project_id, row.user_id)
+        return {
+            row[0]: Home(*row[1:])
+            for some in batches(conversation_keys)
+            for row in self._connection.execute(sa.select(*of).where(conversations.c.id.in_(some)))
+        }
 
     def collection_with_room(
         self, project_key: int, user_key: int | None, below: int
@@ -288,24 +319,8 @@ class IndexReads(ResidueReads):
         One that holds the user's other conversations comes first, so that a recall over a user
         asks few collections; then the fullest, so that half-empty ones do not pile up.
         """
-        of_user = (
-            sa.select(sa.literal(1))
-            .select_from(placements)
-            .join(conversations, conversations.c.id == placements.c.conversation_id)
-            .where(
-                placements.c.collection_id == collections.c.id, conversations.c.user_id == user_key
-            )
-            .exists()
-        )
         row = self._connection.execute(
-            sa.select(collections)
-            .where(
-                collections.c.project_id == project_key,
-                collections.c.conversation_id.is_(None),
-                collections.c.vectors < below,
-            )
-            .order_by(of_user.desc(), collections.c.vectors.desc())
-            .limit(1)
+            _WITH_ROOM, {"project_key": project_key, "user_key": user_key, "below": below}
         ).first()
         return None if row is None else Collection(*row)
 
@@ -323,21 +338,17 @@ class IndexWrites(IndexReads, ResidueWrites):
         )
         return Collection(key, project_key, conversation_key, 0)
 
-    def place(self, conversation_key: int, collection_key: int) -> None:
-        """Say that a conversation's vectors are in the collection from now on."""
-        count = self.passage_count(conversation_key)
-        self.count_vectors(conversation_key, -count)
+    def place(self, conversation_key: int, collection: Collection, passage_count: int) -> None:
+        """Say that the vectors of a conversation without a place are in a collection from now."""
         self._connection.execute(
-            sa.delete(placements).where(placements.c.conversation_id == conversation_key)
+            sa.insert(placements),
+            {"conversation_id": conversation_key, "collection_id": collection.key},
         )
-        self._connection.execute(
-            sa.insert(placements).values(
-                conversation_id=conversation_key, collection_id=collection_key
-            )
-        )
-        self.count_vectors(conversation_key, count)
+        self.count_vectors(conversation_key, passage_count)
 
-    def move(self, conversation_key: int, old: Collection, new: Collection) -> None:
+    def move(
+        self, conversation_key: int, old: Collection, new: Collection, passage_count: int
+    ) -> None:
         """Place a conversation elsewhere: its vectors are queued out of `old` and into `new`."""
         waiting = sa.select(index_queue.c.passage_id).where(
             index_queue.c.conversation_id == conversation_key, index_queue.c.action == "upsert"
@@ -347,7 +358,11 @@ class IndexWrites(IndexReads, ResidueWrites):
                 passages.c.conversation_id == conversation_key, passages.c.id.not_in(waiting)
             )
         ).all()
-        self.place(conversation_key, new.key)
+        self.count_vectors(conversation_key, -passage_count)
+        self._connection.execute(
+            sa.delete(placements).where(placements.c.conversation_id == conversation_key)
+        )
+        self.place(conversation_key, new, passage_count)
         self.queue_deletion(old.key, moved)
         self.queue_upserts((key, conversation_key) for key in moved)
         self.add_residue("collection", old.key, conversation_key, erased=False)

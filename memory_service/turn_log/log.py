@@ -16,6 +16,7 @@ from memory_service.errors import Unavailable
 from memory_service.turn_log import sqlite
 from memory_service.turn_log.conversations import ConversationReads, ConversationWrites
 from memory_service.turn_log.erasure import ErasureWrites
+from memory_service.turn_log.fair_lock import FairLock
 from memory_service.turn_log.index_state import IndexReads
 from memory_service.turn_log.migrate import migrate
 from memory_service.turn_log.observations import ObservationReads, ObservationWrites
@@ -64,7 +65,7 @@ class TurnLog:
         self._engine = engine
         # SQLite lets one connection write. Waiting here is fair and free; waiting in its busy
         # handler is a lottery that some thread loses.
-        self._writing = threading.Lock()
+        self._writing = FairLock()
         self._joined = threading.local()
 
     @classmethod

@@ -35,6 +35,7 @@ _PRAGMAS = {
     "secure_delete": "ON",
     # Sorting a page of results must not leave turns in a temporary file.
     "temp_store": "MEMORY",
+    "wal_autocheckpoint": "16000",
 }
 
 

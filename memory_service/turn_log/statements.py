@@ -20,13 +20,6 @@ T = TypeVar("T")
 MAX_PARAMETERS = 900
 """Keys in one IN list; SQLite's oldest limit on parameters is 999."""
 
-_ROWS_AT_ONCE = 100
-"""Rows of a plain insertion, of at most nine columns (see MAX_PARAMETERS).
-
-With one row at a time the driver lets go of Python's lock and takes it again for each: 93 µs for
-the postings of a turn, instead of 51.
-"""
-
 _KNOWN_STATEMENTS = 512
 """Each data folder that a process opens has a dialect of its own; one of them needs some 200."""
 
@@ -34,14 +27,28 @@ _KEYS_STEP = 30
 """Lists of keys are filled up to a multiple of this, so that few statements do for all lengths."""
 
 
+# What every append does is made once: to make a statement anew takes as long as to execute it.
+_ALLOCATE = (
+    sa.update(key_blocks)
+    .where(key_blocks.c.name == sa.bindparam("block"))
+    .values(next_key=key_blocks.c.next_key + sa.bindparam("count", type_=sa.BigInteger))
+    .returning(key_blocks.c.next_key)
+)
+_COUNT_VECTORS = (
+    sa.update(collections)
+    .where(
+        collections.c.id
+        == sa.select(placements.c.collection_id)
+        .where(placements.c.conversation_id == sa.bindparam("conversation_key"))
+        .scalar_subquery()
+    )
+    .values(vectors=collections.c.vectors + sa.bindparam("change", type_=sa.BigInteger))
+)
+
+
 def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
     """Reserve `count` keys that were never used before; runs inside the caller's transaction."""
-    end = connection.scalar(
-        sa.update(key_blocks)
-        .where(key_blocks.c.name == name)
-        .values(next_key=key_blocks.c.next_key + count)
-        .returning(key_blocks.c.next_key)
-    )
+    end = connection.scalar(_ALLOCATE, {"block": name, "count": count})
     if end is None:
         raise LookupError(f"the turn log has no key block {name!r}")
     return range(end - count, end)
@@ -72,13 +79,8 @@ class Statements:
 
         So a collection counts what it holds and what it is still to take in.
         """
-        place = sa.select(placements.c.collection_id).where(
-            placements.c.conversation_id == conversation_key
-        )
         self._connection.execute(
-            sa.update(collections)
-            .where(collections.c.id == place.scalar_subquery())
-            .values(vectors=collections.c.vectors + change)
+            _COUNT_VECTORS, {"conversation_key": conversation_key, "change": change}
         )
 
     def _insert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -115,7 +117,9 @@ class Statements:
     ) -> None:
         """Insert many rows of integers and strings; `columns` are in the table's order.
 
-        SQLAlchemy looks at each parameter of each row, which takes longer than the insertion.
+        SQLAlchemy looks at each parameter of each row, which takes longer than the insertion. And
+        with one row at a time the driver lets go of Python's lock and takes it again for each: 93
+        µs for the postings of a turn, instead of 51.
         """
         if not rows:
             return
@@ -125,10 +129,11 @@ class Statements:
             named = [dict(zip(columns, row, strict=True)) for row in rows]
             self._connection.exec_driver_sql(one, named)
             return
-        many, _ = _plain_insert(table, columns, dialect, _ROWS_AT_ONCE)
-        whole = len(rows) - len(rows) % _ROWS_AT_ONCE
-        for start in range(0, whole, _ROWS_AT_ONCE):
-            some = chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])
+        at_once = MAX_PARAMETERS // len(columns)
+        many, _ = _plain_insert(table, columns, dialect, at_once)
+        whole = len(rows) - len(rows) % at_once
+        for start in range(0, whole, at_once):
+            some = chain.from_iterable(rows[start : start + at_once])
             self._connection.exec_driver_sql(many, tuple(some))
         if whole < len(rows):
             self._connection.exec_driver_sql(one, list(rows[whole:]))

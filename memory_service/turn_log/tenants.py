@@ -14,6 +14,16 @@ from memory_service.turn_log.statements import Statements, beyond, inserted_key,
 KEY_PREFIX = "msk_"
 _HINT_CHARS = 4
 
+_USER_KEY = sa.select(users.c.id).where(
+    users.c.project_id == sa.bindparam("project_key"),
+    users.c.external_id == sa.bindparam("user_id"),
+)
+_MARK_SEEN = (
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("key"))
+    .values(last_seen_at=sa.bindparam("now"))
+)
+
 
 def hash_key(key: str) -> str:
     """Return the SHA-256 of a key in hex; keys hold 256 random bits, so no salt is needed."""
@@ -55,11 +65,7 @@ class TenantReads(Statements):
 
     def user_key(self, project_key: int, user_id: str) -> int | None:
         """Return a user's key by the id that clients use."""
-        return self._connection.scalar(
-            sa.select(users.c.id).where(
-                users.c.project_id == project_key, users.c.external_id == user_id
-            )
-        )
+        return self._connection.scalar(_USER_KEY, {"project_key": project_key, "user_id": user_id})
 
     def user(self, project_key: int, user_id: str) -> User | None:
         """Return a user of the project."""
@@ -155,6 +161,4 @@ class TenantWrites(TenantReads):
 
     def mark_seen(self, user_key: int, now: int) -> None:
         """Note that the user said something."""
-        self._connection.execute(
-            sa.update(users).where(users.c.id == user_key).values(last_seen_at=now)
-        )
+        self._connection.execute(_MARK_SEEN, {"key": user_key, "now": now})

@@ -43,6 +43,15 @@ _PLACES = sa.select(
 )
 """In the order of a PassagePlace's fields."""
 
+_GROW = (
+    sa.update(conversations)
+    .where(conversations.c.id == sa.bindparam("conversation_key"))
+    .values(
+        passages=conversations.c.passages + sa.bindparam("more_passages", type_=sa.Integer),
+        terms=conversations.c.terms + sa.bindparam("more_terms", type_=sa.Integer),
+    )
+)
+
 _TERMS_COUNTED_AT_ONCE = 16
 
 
@@ -230,7 +239,7 @@ class TermWrites(TermReads):
                     passage.ordinal,
                     passage.start,
                     passage.end,
-                    len(passage.terms),
+                    passage.length,
                     vector_to_blob(passage.vector),
                 )
                 for key, (turn_key, passage) in zip(keys, flat, strict=True)
@@ -238,15 +247,18 @@ class TermWrites(TermReads):
         )
         self._add_postings(
             conversation_key,
-            {key: passage.terms for key, (_, passage) in zip(keys, flat, strict=True)},
+            (
+                (key, passage.tf, passage.length)
+                for key, (_, passage) in zip(keys, flat, strict=True)
+            ),
         )
         self._connection.execute(
-            sa.update(conversations)
-            .where(conversations.c.id == conversation_key)
-            .values(
-                passages=conversations.c.passages + len(flat),
-                terms=conversations.c.terms + sum(len(passage.terms) for _, passage in flat),
-            )
+            _GROW,
+            {
+                "conversation_key": conversation_key,
+                "more_passages": len(flat),
+                "more_terms": sum(passage.length for _, passage in flat),
+            },
         )
         self.count_vectors(conversation_key, len(flat))
         self._insert_plain(
@@ -274,18 +286,23 @@ class TermWrites(TermReads):
             self._connection.execute(
                 sa.update(passages).where(passages.c.id == key).values(length=len(found))
             )
-        self._add_postings(conversation_key, terms)
+        self._add_postings(
+            conversation_key, ((key, Counter(found), len(found)) for key, found in terms.items())
+        )
         self._connection.execute(
             sa.update(conversations)
             .where(conversations.c.id == conversation_key)
             .values(passages=len(terms), terms=sum(map(len, terms.values())))
         )
 
-    def _add_postings(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
+    def _add_postings(
+        self, conversation_key: int, counted: Iterable[tuple[int, Mapping[str, int], int]]
+    ) -> None:
+        """Store postings: of each passage its key, its terms with their counts, its length."""
         rows = [
-            (conversation_key, term, key, tf, len(found))
-            for key, found in terms.items()
-            for term, tf in Counter(found).items()
+            (conversation_key, term, key, tf, length)
+            for key, terms, length in counted
+            for term, tf in terms.items()
         ]
         # In the order of the clustered key a batch touches each page once.
         rows.sort()

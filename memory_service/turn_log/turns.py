@@ -47,6 +47,17 @@ _LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
 
 _OWNED_TURN = sa.select(*_TURN, turns.c.project_id)
 
+_BY_IDS = sa.select(*_TURN).where(
+    turns.c.project_id == sa.bindparam("project_key"),
+    turns.c.external_id.in_(sa.bindparam("ids", expanding=True)),
+)
+
+_GROW = (
+    sa.update(conversations)
+    .where(conversations.c.id == sa.bindparam("conversation_key"))
+    .values(head_id=sa.bindparam("head"), next_seq=sa.bindparam("next"))
+)
+
 _SAID = sa.select(
     turns.c.id,
     turns.c.role,
@@ -131,11 +142,7 @@ class TurnReads(Statements):
         """Return those of the ids that the project has, in whatever conversation."""
         found: dict[str, Turn] = {}
         for some in batches(ids):
-            rows = self._connection.execute(
-                sa.select(*_TURN).where(
-                    turns.c.project_id == project_key, turns.c.external_id.in_(some)
-                )
-            )
+            rows = self._connection.execute(_BY_IDS, {"project_key": project_key, "ids": some})
             found.update((row.external_id, _record(row)) for row in rows)
         return found
 
@@ -372,11 +379,11 @@ class TurnWrites(TurnReads):
         keys = allocate_keys(self._connection, "turns", len(new))
         state = self._append_state(conversation.key, parent, new)
         rows = [
-            {**self._row(project_key, conversation, turn, key, number, state, now), "live": live}
+            self._row(project_key, conversation, turn, key, number, state, now) | {"live": live}
             for number, (key, turn) in enumerate(zip(keys, new, strict=True))
         ]
         rows[0]["gap_before"] = gap_before
-        self._insert(turns, rows)
+        self._insert_plain(turns, tuple(rows[0]), [tuple(row.values()) for row in rows])
         self._insert(
             tool_calls,
             [
@@ -386,12 +393,12 @@ class TurnWrites(TurnReads):
             ],
         )
         self._connection.execute(
-            sa.update(conversations)
-            .where(conversations.c.id == conversation.key)
-            .values(
-                head_id=keys[-1] if live else conversation.head_key,
-                next_seq=conversation.next_seq + len(new),
-            )
+            _GROW,
+            {
+                "conversation_key": conversation.key,
+                "head": keys[-1] if live else conversation.head_key,
+                "next": conversation.next_seq + len(new),
+            },
         )
         return [_from_row(row) for row in rows]
 

@@ -1,16 +1,12 @@
-"""What Chroma's process and its parent say to each other: pickles with their length in front.
-
-Apart from both, because the parent need not import chromadb: that takes 29 MB.
-"""
+"""What a parent and its child process say to each other: pickles with their length in front."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
+import sys
 from typing import IO, Any
-
-WRITES = frozenset({"upsert", "delete", "drop", "compact"})
-"""What one thread of the child does in the order it comes; all else may overtake it."""
 
 _LENGTH = struct.Struct(">Q")
 
@@ -33,3 +29,10 @@ def receive(stream: IO[bytes]) -> Any:
         raise EOFError
     # The other end is this program: the parent that started the child, or the child it started.
     return pickle.loads(content)  # noqa: S301
+
+
+def own_stdout() -> IO[bytes]:
+    """Keep standard output for answers: whatever a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers

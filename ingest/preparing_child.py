@@ -1,0 +1,27 @@
+"""The process beside an ingestion: prepares batches in the order they come."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from ingest.preparing import Preparer
+from memory_service import logs
+from memory_service.wire import own_stdout, receive, send
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    # Ctrl-C reaches the whole group of processes; the parent says when it is time to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers = sys.stdin.buffer, own_stdout()
+    settings = receive(requests)
+    logs.configure(settings.log_format, settings.log_level)
+    preparer = Preparer.of(settings)
+    send(answers, (0, None))
+    while True:
+        try:
+            number, _, (tasks,) = receive(requests)
+        except EOFError:
+            return
+        send(answers, (number, preparer.prepare(tasks)))
