@@ -24,6 +24,7 @@ from ingest.pipeline import Ingestion, Selection
 from ingest.sinks import LocalSink
 from ingest.sources import open_source
 from ingest.transcripts import Options
+from memory_service.garbage import spare_what_is_there
 from memory_service.items import ItemLimits, parse_item
 from memory_service.settings import Settings, load_settings
 from memory_service.strict_json import loads
@@ -117,6 +118,8 @@ def _ingested(folder: Path, export: Path) -> Json:
             settings=settings,
             on_progress=lambda *_: True,
         )
+        # As the command does.
+        spare_what_is_there()
         began = time.perf_counter()
         ingestion.run([export], None)
         stored = time.perf_counter() - began

@@ -24,6 +24,7 @@ from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
 from memory_service import logs
 from memory_service.errors import ServiceError, StartupError
+from memory_service.garbage import spare_what_is_there
 from memory_service.items import check_user_id
 from memory_service.records import MICROSECONDS
 from memory_service.service import LOCAL_PROJECT
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; a known problem is one message on stderr and exit code 2."""
+    spare_what_is_there()
     try:
         app()
     except ServiceError as error:

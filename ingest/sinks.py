@@ -226,8 +226,15 @@ def _lean(settings: Settings) -> Settings:
     """Return settings for a process that writes much and reads little, unless they say otherwise.
 
     What a server keeps of the log in memory (64 MiB for each of two connections, and what is
-    mapped of the file) is most of what ingesting a large export would take.
+    mapped of the file) is most of what ingesting a large export would take; and Chroma would keep
+    every vector: 90 MB for 50,000. Of a batch of 2,000 vectors each costs it 160 µs, of one of the
+    256 that others need not wait long for, 250.
     """
-    lean = {"log_cache_mib": 4, "log_mmap_mib": 0}
+    lean = {
+        "log_cache_mib": 4,
+        "log_mmap_mib": 0,
+        "index_batch": 2_000,
+        "index_restart_vectors": 50_000,
+    }
     given = settings.model_fields_set
     return settings.model_copy(update={k: v for k, v in lean.items() if k not in given})

@@ -24,10 +24,10 @@ from filelock import FileLock, Timeout
 from memory_service.chroma_index import ChromaIndex
 from memory_service.chroma_process import WRITES
 from memory_service.errors import ServiceError, VectorIndexDown
-from memory_service.wire import own_stdout, receive, send
+from memory_service.garbage import spare_what_is_there
+from memory_service.wire import NICENESS, own_stdout, receive, send
 
 _QUERY_THREADS = 2
-_NICENESS = 5
 # A parent that was killed leaves a child that finishes its batch; its successor waits for it.
 _LOCK_SECONDS = 50.0
 # glibc's mallopt: fill memory with this byte when it is handed out, and with its complement before.
@@ -42,7 +42,7 @@ def main() -> None:
     # Ctrl-C reaches the whole group of processes; the parent says when it is time to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Who waits for an answer comes first; what is not indexed yet is found all the same.
-    os.nice(_NICENESS)
+    os.nice(NICENESS)
     _fill_new_memory()
     _bound_memory()
     requests, answers = sys.stdin.buffer, own_stdout()
@@ -53,6 +53,7 @@ def main() -> None:
     except ServiceError as error:
         send(answers, (0, _as_error(error)))
         return
+    spare_what_is_there()
     send(answers, (0, None))
     _serve(index, requests, answers)
     index.close()

@@ -51,11 +51,14 @@ class ChromaProcess:
         dimension: int,
         read_seconds: float = READ_SECONDS,
         write_seconds: float = WRITE_SECONDS,
+        restart_vectors: int = 0,
     ) -> None:
         self._folder = folder
         self._hello = str(folder), embedder, dimension
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
+        self._restart_vectors = restart_vectors
+        self._written = 0
         self._replacing = threading.Lock()
         self._closed = False
         self._child: ChildProcess | None = None
@@ -68,6 +71,7 @@ class ChromaProcess:
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
     ) -> None:
         """Add or replace vectors; durable on return."""
+        self._start_anew(len(keys))
         self._write("upsert", collection, list(keys), list(groups), vectors)
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
@@ -140,6 +144,19 @@ class ChromaProcess:
             self._closed = True
             if self._child is not None:
                 self._child.end()
+
+    def _start_anew(self, more: int) -> None:
+        """End a child that has taken in enough; Chroma keeps each collection it ever opened.
+
+        Whoever asks it something at that moment is told that it has stopped.
+        """
+        with self._replacing:
+            self._written += more
+            if self._child is None or not 0 < self._restart_vectors < self._written:
+                return
+            self._written = more
+            self._child.end()
+            self._child = None
 
     def _read(self, name: str, *arguments: Any) -> Any:
         return self._call(name, arguments, self._read_seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import sys
 import threading
@@ -16,6 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
 from memory_service.errors import StartupError
+from memory_service.garbage import spare_what_is_there
 from memory_service.service import Service, open_log
 from memory_service.settings import Settings
 
@@ -39,10 +39,7 @@ def serve(settings: Settings) -> None:
         address = _address(listener)
         with Service.open(settings, purpose=f"memory-service serve on {address}") as service:
             log_line.info("listening", address=address, data_dir=str(settings.data_dir))
-            # The 200,000 objects that the imports made stay for ever: looking through them again
-            # and again would stop all threads for 0.1 s each time.
-            gc.collect()
-            gc.freeze()
+            spare_what_is_there()
             sys.setswitchinterval(_SWITCH_SECONDS)
             # With more threads, those of OpenBLAS wait for the next product in a loop: of a search
             # in 100,000 turns that took as much of a second core as the search of the first.

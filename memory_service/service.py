@@ -242,7 +242,10 @@ class Service:
             stack.callback(chosen.close)
             _check_made_with(log, chosen)
             index = ChromaProcess(
-                folder / "chroma", embedder=chosen.name, dimension=chosen.dimension
+                folder / "chroma",
+                embedder=chosen.name,
+                dimension=chosen.dimension,
+                restart_vectors=settings.index_restart_vectors,
             )
             stack.callback(index.close)
             model = chat_model or chat_model_of(settings)

@@ -174,6 +174,12 @@ class Settings(BaseSettings):
     index_batch: int = Field(
         default=256, ge=1, le=5_000, description="Vectors written to Chroma at once."
     )
+    index_restart_vectors: int = Field(
+        default=0,
+        ge=0,
+        description="Vectors written after which Chroma's process is started anew, which gives "
+        "back the memory of full collections; 0 never does.",
+    )
 
     token_budget: int | None = Field(
         default=None,

@@ -8,6 +8,9 @@ import struct
 import sys
 from typing import IO, Any
 
+NICENESS = 5
+"""Of a child: whoever waits for an answer comes first."""
+
 _LENGTH = struct.Struct(">Q")
 
 

@@ -55,8 +55,9 @@ LAYERS = (
     Layer("turn log", ("turn_log",), may_import_each_other=True),
     Layer(
         "checks and files of vendors",
-        ("embedders.checks", "openai_client", "chroma_files", "chroma_wire"),
+        ("embedders.checks", "openai_client", "chroma_files"),
     ),
+    Layer("processes", ("wire", "child_process", "garbage"), may_import_each_other=True),
     Layer(
         "adapters",
         (
@@ -65,11 +66,13 @@ LAYERS = (
         ),
     ),
     Layer("interfaces", ("interfaces",)),
-    Layer("process of an adapter", ("chroma_child", "chroma_process")),
+    Layer("process of an adapter", ("chroma_process",)),
+    Layer("in that process", ("chroma_child",)),
     Layer("cache", ("conversation_cache",)),
     Layer("behind the use cases", ("vector_cache", "path_cache", "later")),
     Layer("states and traces", ("prompt_states", "traces")),
     Layer("choice of an adapter", ("embedders",)),
+    Layer("before the use cases", ("planning",)),
     Layer(
         "use cases",
         (

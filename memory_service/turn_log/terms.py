@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -304,8 +305,9 @@ class TermWrites(TermReads):
             for key, terms, length in counted
             for term, tf in terms.items()
         ]
-        # In the order of the clustered key a batch touches each page once.
-        rows.sort()
+        # In the order of the clustered key a batch touches each page once. Passages come by rising
+        # keys and stay so; to compare whole rows takes three times as long.
+        rows.sort(key=itemgetter(1))
         self._insert_plain(
             postings, ("conversation_id", "term", "passage_id", "tf", "length"), rows
         )
