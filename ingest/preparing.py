@@ -101,6 +101,11 @@ class Preparation:
         except ChildEnded:
             return self._in_this_thread(tasks)
 
+    @property
+    def child_pid(self) -> int | None:
+        """The process beside, if there is one."""
+        return None if self._child is None else self._child.pid
+
     def close(self) -> None:
         """End the process; what it still works on is not wanted."""
         if self._child is not None:

@@ -227,14 +227,14 @@ def _lean(settings: Settings) -> Settings:
 
     What a server keeps of the log in memory (64 MiB for each of two connections, and what is
     mapped of the file) is most of what ingesting a large export would take; and Chroma would keep
-    every vector: 90 MB for 50,000. Of a batch of 2,000 vectors each costs it 160 µs, of one of the
+    every vector: 70 MB for 40,000. Of a batch of 2,000 vectors each costs it 160 µs, of one of the
     256 that others need not wait long for, 250.
     """
     lean = {
         "log_cache_mib": 4,
         "log_mmap_mib": 0,
         "index_batch": 2_000,
-        "index_restart_vectors": 50_000,
+        "index_restart_vectors": 40_000,
     }
     given = settings.model_fields_set
     return settings.model_copy(update={k: v for k, v in lean.items() if k not in given})

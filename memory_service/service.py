@@ -18,9 +18,9 @@ from memory_service.analyser import ANALYSER_VERSION, load_detector
 from memory_service.build_prompt import PromptBuilder, PromptDefaults
 from memory_service.chat_model import OpenAIChatModel
 from memory_service.chroma_process import ChromaProcess
-from memory_service.embedders import open_embedder
 from memory_service.embedders.checks import Limits as EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
+from memory_service.embedders.opening import open_embedder
 from memory_service.errors import StartupError
 from memory_service.forget import Forget
 from memory_service.gateway.converse import Gateway, GatewayOptions
@@ -275,6 +275,7 @@ class Service:
     def warm_up(self) -> None:
         """Load what the first request would wait for: a second for the language detector."""
         load_detector()
+        self.embedder.word_vectors(["word"])
         self.counter(None)
 
     def new_recaller(

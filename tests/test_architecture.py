@@ -71,7 +71,7 @@ LAYERS = (
     Layer("cache", ("conversation_cache",)),
     Layer("behind the use cases", ("vector_cache", "path_cache", "later")),
     Layer("states and traces", ("prompt_states", "traces")),
-    Layer("choice of an adapter", ("embedders",)),
+    Layer("choice of an adapter", ("embedders", "embedders.opening"), may_import_each_other=True),
     Layer("before the use cases", ("planning",)),
     Layer(
         "use cases",

@@ -26,11 +26,11 @@ from hypothesis import strategies as st
 from standin_embeddings import Behaviour, Standin
 from storing import eventually
 
-from memory_service.embedders import open_embedder
 from memory_service.embedders.checks import Limits, batches, unit_vectors
 from memory_service.embedders.chroma_registry import ChromaFunctionEmbedder
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.embedders.openai import OpenAIEmbedder
+from memory_service.embedders.opening import open_embedder
 from memory_service.errors import EmbedderDown, EmbedderRefused, ServiceError, StartupError
 from memory_service.interfaces import Embedder
 from memory_service.settings import Settings, load_settings

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ from memory_service.turn_log.log import FILE_NAME
 
 MEGABYTES = 200 if LONG else 20
 MAX_RSS_MB = 300
-SMALL_MEGABYTES = 20 if LONG else 5
-DEADLINE_SECONDS = 280.0
+"""Of each process: the one that stores, the one that prepares, and Chroma's."""
+DEADLINE_SECONDS = 2_400.0 if LONG else 280.0
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -65,10 +65,10 @@ def kill_when(process: subprocess.Popen[str], folder: Path, turns: int) -> None:
     process.communicate()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_what_was_killed_twice_and_resumed_is_what_was_never_interrupted(tmp_path: Path) -> None:
     export = tmp_path / "conversations.json"
-    turns = write_export(export, SMALL_MEGABYTES, seed=1)
+    turns = write_export(export, MEGABYTES, seed=1)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert finish(start(export, "--user", "me", "--data-dir", whole))["turns"]["stored"] == turns
     for part in (0, turns // 4):
@@ -87,11 +87,29 @@ def test_a_large_zip_is_ingested_within_300_megabytes(tmp_path: Path) -> None:
     export = tmp_path / "export.zip"
     write_export(export, MEGABYTES)
     process = start(export, "--user", "me", "--data-dir", tmp_path / "data")
-    peak = 0
+    peaks: dict[int, int] = {}
     while process.poll() is None:
-        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-        found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-        peak = max([peak, *found])
+        for pid in (process.pid, *children(process.pid)):
+            peaks[pid] = max(peaks.get(pid, 0), peak_kilobytes(pid))
         signal.sigtimedwait([], 0.05)
     finish(process)
-    assert 0 < peak / 1000 < MAX_RSS_MB
+    assert len(peaks) > 2
+    assert 0 < max(peaks.values()) / 1000 < MAX_RSS_MB
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that the first thread of a process or any other has started."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, listed.read_text(encoding="ascii").split())
+    return found
+
+
+def peak_kilobytes(pid: int) -> int:
+    """Return the most memory that a process had so far; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1])
+    return 0

@@ -48,3 +48,18 @@ def test_a_child_that_was_killed_is_replaced_and_nothing_is_lost(settings: Setti
         )
         assert found.degraded is None
         assert found.hits[0].turn.text == SAID[0]
+
+
+def test_a_child_that_has_taken_in_enough_is_replaced_and_nothing_is_lost(
+    settings: Settings,
+) -> None:
+    resting = settings.model_copy(update={"index_restart_vectors": 5, "index_batch": 2})
+    children: set[int | None] = set()
+    with Service.open(resting, purpose="tests") as service:
+        assert isinstance(service.index, ChromaProcess)
+        for number in range(4):
+            create(service, f"c{number}", *SAID)
+            eventually(lambda: service.index_status().lag == 0)
+            children.add(service.index.child_pid)
+        assert vectors(service) == 4 * len(SAID)
+    assert len(children) > 1

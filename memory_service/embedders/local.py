@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,30 @@ def package_file(name: str) -> Path:
     return path
 
 
+class _Model:
+    """The tokenizer and the token vectors, shape (tokens, dimension): 60 MB."""
+
+    def __init__(self, tokenizer_file: Path, weights_file: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        # The file asks for padding and for cutting at a length: either would change a mean.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        # It would remember whole texts, up to 100 MB of them, and not be faster for it.
+        self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
+        self.pieces = WordPieces(lambda text: self.encode([text])[0].ids)
+        (weights,) = load_file(weights_file).values()
+        self.weights: npt.NDArray[np.float32] = weights.astype(np.float32)
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return the tokens of texts, without special ones around them."""
+        # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        if len(clean) == 1:
+            # Not in a batch, which goes to threads of the tokenizer's and is waited for.
+            return [self._tokenizer.encode(clean[0], add_special_tokens=False)]
+        return self._tokenizer.encode_batch(clean, add_special_tokens=False)
+
+
 class LocalEmbedder:
     """Mean of static token vectors; about 40,000 short turns a second on two cores."""
 
@@ -44,22 +69,29 @@ class LocalEmbedder:
     embeds_with_write = True
 
     def __init__(self) -> None:
-        self._tokenizer = Tokenizer.from_file(str(package_file(_TOKENIZER)))
-        # The file asks for padding and for cutting at a length: either would change a mean.
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        # It would remember whole texts, up to 100 MB of them, and not be faster for it.
-        self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
-        self._pieces = WordPieces(lambda text: self._encode([text])[0].ids)
-        (weights,) = load_file(package_file(_WEIGHTS)).values()
-        self._weights: npt.NDArray[np.float32] = weights.astype(np.float32)
+        """Find the files; they are read at the first use, since not every process comes to one.
+
+        Raises StartupError if they are missing.
+        """
+        self._tokenizer_file = package_file(_TOKENIZER)
+        self._weights_file = package_file(_WEIGHTS)
+        self._loading = Lock()
+        self._loaded: _Model | None = None
+
+    @property
+    def _model(self) -> _Model:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = _Model(self._tokenizer_file, self._weights_file)
+            return self._loaded
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the mean vector of each text's tokens, or None where there are none."""
+        model = self._model
         # One text at a time stays in the processor's cache: 17 times as fast as all at once.
         sums = [
-            self._weights.take(ids, axis=0).sum(axis=0) if ids else None
-            for ids in map(self._pieces.ids, texts)
+            model.weights.take(ids, axis=0).sum(axis=0) if ids else None
+            for ids in map(model.pieces.ids, texts)
         ]
         filled = [one for one in sums if one is not None]
         unit = iter(_unit(np.stack(filled)) if filled else ())
@@ -69,10 +101,11 @@ class LocalEmbedder:
         self, text: str, weights: Sequence[tuple[int, int, float]] = ()
     ) -> Vector | None:
         """Return the mean of the query's tokens, each weighted by the stretch it lies in."""
-        (encoding,) = self._encode([text])
+        model = self._model
+        (encoding,) = model.encode([text])
         if not encoding.ids:
             return None
-        vectors = self._weights[np.array(encoding.ids)]
+        vectors = model.weights[np.array(encoding.ids)]
         if weights:
             vectors = vectors * _token_weights(encoding, weights)[:, None]
         return _or_none(_unit(vectors.sum(axis=0, keepdims=True))[0])
@@ -84,22 +117,15 @@ class LocalEmbedder:
         with "pet".
         """
         result = np.zeros((len(words), self.dimension), dtype=np.float32)
-        for row, encoding in zip(result, self._encode(words), strict=True):
-            vector = self._weights[np.array(encoding.ids, dtype=np.intp)].sum(axis=0)
+        model = self._model
+        for row, encoding in zip(result, model.encode(words), strict=True):
+            vector = model.weights[np.array(encoding.ids, dtype=np.intp)].sum(axis=0)
             length = float(np.linalg.norm(vector)) * max(1, len(encoding.ids)) ** 0.5
             row[:] = vector / np.float32(length) if length else vector
         return result
 
     def close(self) -> None:
         """Do nothing: there are no connections."""
-
-    def _encode(self, texts: Sequence[str]) -> list[Encoding]:
-        # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        if len(clean) == 1:
-            # Not in a batch, which goes to threads of the tokenizer's and is waited for.
-            return [self._tokenizer.encode(clean[0], add_special_tokens=False)]
-        return self._tokenizer.encode_batch(clean, add_special_tokens=False)
 
 
 def _token_weights(

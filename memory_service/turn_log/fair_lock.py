@@ -18,6 +18,11 @@ class FairLock:
         self._taken = False
         self._queue: deque[Lock] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for it."""
+        return len(self._queue)
+
     def __enter__(self) -> None:
         with self._guard:
             if not self._taken:
