@@ -116,12 +116,11 @@ def _ingested(folder: Path, export: Path) -> Json:
             selection=Selection(),
             user="me",
             settings=settings,
-            on_progress=lambda *_: True,
         )
         # As the command does.
         spare_what_is_there()
         began = time.perf_counter()
-        ingestion.run([export], None)
+        ingestion.run([export], None, lambda *_: True)
         stored = time.perf_counter() - began
         sink.finish(lambda _lag: True)
         return _speeds(ingestion.report.turns["stored"], stored, time.perf_counter() - began)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -19,6 +19,7 @@ import typer
 from ingest.formats import FORMATS
 from ingest.pipeline import Ingestion, Selection
 from ingest.progress import progress
+from ingest.report import Report
 from ingest.server_sink import ServerSink
 from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
@@ -137,11 +138,50 @@ def run(
     if user is not None:
         check_user_id(user, "--user")
     target = _sink(settings, url, api_key, project, dry_run=dry_run, data_dir=data_dir)
-    with (
-        _ctrl_c() as stop,
-        target as sink,
-        progress(stderr(), quiet=quiet) as shown,
-    ):
+    try:
+        with _ctrl_c() as stop, target as sink:
+            ended = _ingest(
+                Ingestion(sink, options=options, selection=selection, user=user, settings=settings),
+                sink,
+                files,
+                format_name,
+                stop,
+                quiet=quiet,
+            )
+    except ServiceError:
+        if as_json:
+            _print_json(Report())
+        raise
+    if not quiet:
+        ended.report.show(dry_run=dry_run)
+    if ended.why is not None:
+        message = f"memory-ingest: {ended.why} Run the same command again to go on."
+        stderr().print(harmless(message, style="red"), soft_wrap=True)
+    if as_json:
+        _print_json(ended.report)
+    raise typer.Exit(ended.exit_code)
+
+
+class _Ended(NamedTuple):
+    """How an ingestion ended, and why before its end."""
+
+    report: Report
+    why: str | None
+    exit_code: int
+
+
+def _ingest(
+    ingestion: Ingestion,
+    sink: Sink,
+    files: list[Path],
+    format_name: str | None,
+    stop: Event,
+    *,
+    quiet: bool,
+) -> _Ended:
+    """Run it until all can be found or `stop` is set; raises ServiceError if nothing was read."""
+    report = ingestion.report
+    with progress(stderr(), quiet=quiet) as shown:
 
         def on_progress(done: int, total: int, turns: int) -> bool:
             shown.reading(done, total, turns)
@@ -151,34 +191,20 @@ def run(
             shown.indexing(lag)
             return not stop.is_set()
 
-        ingestion = Ingestion(
-            sink,
-            options=options,
-            selection=selection,
-            user=user,
-            settings=settings,
-            on_progress=on_progress,
-        )
-        problem: ServiceError | None = None
         try:
-            ingestion.run(files, format_name)
+            ingestion.run(files, format_name, on_progress)
             sink.finish(on_lag)
         except ServiceError as error:
-            if ingestion.report.conversations["read"] == 0:
+            if report.conversations["read"] == 0:
                 raise
-            problem = error
-    report = ingestion.report
-    if not quiet:
-        report.show(dry_run=dry_run)
-    if problem is not None or stop.is_set():
-        why = "Stopped." if problem is None else problem.message
-        message = f"memory-ingest: {why} Run the same command again to go on."
-        stderr().print(harmless(message, style="red"), soft_wrap=True)
-    if as_json:
-        stdout().file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
-    if problem is not None:
-        raise typer.Exit(2)
-    raise typer.Exit(INTERRUPTED if stop.is_set() else report.exit_code)
+            return _Ended(report, error.message, 2)
+    if stop.is_set():
+        return _Ended(report, "Stopped.", INTERRUPTED)
+    return _Ended(report, None, report.exit_code)
+
+
+def _print_json(report: Report) -> None:
+    stdout().file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
 
 
 def _sink(

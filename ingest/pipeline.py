@@ -34,6 +34,9 @@ BATCH_CHARS = 2_000_000
 _AHEAD = 2
 """While a batch is stored, one is prepared and one is read."""
 
+OnProgress = Callable[[int, int, int], bool]
+"""Gets bytes read, bytes in all and turns stored, and returns whether to go on."""
+
 _LEFT_OUT = re.compile(f"{LEFT_OUT}(\\d+)")
 
 
@@ -64,10 +67,7 @@ class _Batch(NamedTuple):
 
 
 class Ingestion:
-    """One run: its report grows while it runs, and holds what happened however it ends.
-
-    `on_progress` gets bytes read, bytes in all and turns stored, and returns whether to go on.
-    """
+    """One run: its report grows while it runs, and holds what happened however it ends."""
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class Ingestion:
         selection: Selection,
         user: str | None,
         settings: Settings,
-        on_progress: Callable[[int, int, int], bool],
     ) -> None:
         self.report = Report()
         self._sink = sink
@@ -86,10 +85,9 @@ class Ingestion:
         self._user = user
         self._settings = settings
         self._limits = ItemLimits(settings.max_text_chars, settings.max_nesting)
-        self._on_progress = on_progress
         self._selected = 0
 
-    def run(self, paths: Sequence[Path], format_name: str | None) -> None:
+    def run(self, paths: Sequence[Path], format_name: str | None, on_progress: OnProgress) -> None:
         """Store the conversations of files; raises StartupError before anything if one is none."""
         with ExitStack() as stack:
             sources = [stack.enter_context(open_source(path)) for path in paths]
@@ -104,13 +102,18 @@ class Ingestion:
             def read() -> Future[_Batch | None]:
                 return reader.submit(self._next_batch, transcripts, preparation)
 
+            def goes_on() -> bool:
+                done = sum(source.bytes_read for source in sources)
+                total = sum(source.bytes_total for source in sources)
+                return on_progress(done, total, self.report.turns["stored"])
+
             ahead = deque(read() for _ in range(_AHEAD))
             # What was read before somebody said stop is stored still.
             while ahead and (batch := ahead.popleft().result()) is not None:
-                if self._go_on(sources):
+                if goes_on():
                     ahead.append(read())
                 self._store(batch, preparation.result(batch.tasks, batch.prepared))
-            self._go_on(sources)
+            goes_on()
 
     def _next_batch(
         self, transcripts: Iterator[Transcript], preparation: Preparation
@@ -230,11 +233,6 @@ class Ingestion:
                 continue
             self.report.add(transcript.place, items, outcome)
         self.report.add_tokens(prepared.tokens, prepared.counter)
-
-    def _go_on(self, sources: Sequence[Source]) -> bool:
-        done = sum(source.bytes_read for source in sources)
-        total = sum(source.bytes_total for source in sources)
-        return self._on_progress(done, total, self.report.turns["stored"])
 
 
 def find_format(source: Source, name: str | None) -> Format:

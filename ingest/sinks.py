@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, Self
 
@@ -12,6 +12,7 @@ from ingest.transcripts import BadRecord, Transcript
 from memory_service import clock
 from memory_service.items import check_id, check_metadata, check_user_id
 from memory_service.planning import Plan
+from memory_service.records import Turn
 from memory_service.remember import Attempt, Below, NewConversation
 from memory_service.service import Service, open_log
 from memory_service.settings import Settings
@@ -164,6 +165,9 @@ class DrySink:
         self._project = project
         self._stack = ExitStack()
         self._key: int | None = None
+        # What would be there by now: exports hold conversations twice. Hashes take 60 bytes each.
+        self._made: set[int] = set()
+        self._added: set[int] = set()
 
     def __enter__(self) -> Self:
         """Open the log if there is one; a dry run makes no folder."""
@@ -189,24 +193,30 @@ class DrySink:
 
     def begin(self, transcript: Transcript, plan: Plan | None) -> bool:  # noqa: ARG002 - none
         """Return whether the conversation would be made."""
-        if self._log is None or self._key is None:
-            return True
-        with self._log.read() as log:
-            found = log.conversation(self._key, transcript.id)
+        key = hash(transcript.id)
+        is_new, found = key not in self._made, None
+        if self._log is not None and self._key is not None:
+            with self._log.read() as log:
+                found = log.conversation(self._key, transcript.id)
         if found is not None:
             check_user(transcript, found.user)
-        return found is None
+        self._made.add(key)
+        return is_new and found is None
 
     def append(self, conversation_id: str, run: Run) -> int:  # noqa: ARG002 - ids are the project's
         """Return how many items would be new, or stored anew because they were edited."""
-        if self._log is None or self._key is None:
-            return len(run.items)
-        with self._log.read() as log:
-            known = log.turns_by_id(self._key, [item.id for item in run.items])
-        return sum(
-            item.id not in known or known[item.id].content_hash != item.turn.content_hash
+        known: Mapping[str, Turn] = {}
+        if self._log is not None and self._key is not None:
+            with self._log.read() as log:
+                known = log.turns_by_id(self._key, [item.id for item in run.items])
+        new = {
+            hash((item.id, item.turn.content_hash))
             for item in run.items
-        )
+            if item.id not in known or known[item.id].content_hash != item.turn.content_hash
+        }
+        count = len(new - self._added)
+        self._added |= new
+        return count
 
     def set_head(self, conversation_id: str, item_id: str) -> None:
         """Do nothing."""

@@ -104,6 +104,18 @@ def test_a_bad_record_is_reported_and_the_rest_is_stored(history: Path, tmp_path
     assert report(result)["conversations"]["stored"] == 2
 
 
+def test_json_is_the_last_line_where_nothing_is_usable_too(tmp_path: Path) -> None:
+    path = tmp_path / "notes.bin"
+    path.write_bytes(b"\x00\x01 no transcript")
+    command = [sys.executable, "-m", "ingest", str(path), "--data-dir", str(tmp_path), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "none of the known formats" in result.stderr
+    assert "Traceback" not in result.stderr
+    counts = json.loads(result.stdout.splitlines()[-1])
+    assert counts["conversations"] == {"read": 0, "stored": 0, "grown": 0, "unchanged": 0}
+
+
 def test_an_invalid_message_is_counted_as_skipped(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     said = [{"role": "user", "content": "Hello"}, {"role": "wizard", "content": "Abracadabra"}]

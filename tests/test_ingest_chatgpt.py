@@ -43,9 +43,8 @@ def ingest(settings: Settings) -> Iterator[Run]:
                 selection=Selection(),
                 user=user,
                 settings=settings,
-                on_progress=lambda *_: True,
             )
-            ingestion.run([path], None)
+            ingestion.run([path], None, lambda *_: True)
             return {**ingestion.report.as_dict(), "exit_code": ingestion.report.exit_code}
 
         yield run
@@ -178,6 +177,16 @@ def test_only_what_is_asked_for_is_stored_and_a_dry_run_stores_nothing(tmp_path:
         assert report["conversations"]["stored"] == stored
         assert sum(report["turns"]["skipped"].values()) == report["turns"]["read"] - stored
     assert not folder.exists()
+
+
+def test_a_dry_run_counts_what_comes_twice_as_storing_it_would(ingest: Run, tmp_path: Path) -> None:
+    talk = chat("One?", "Two.")
+    grown = chat("One?", "Two.", "Three?")
+    path = write(tmp_path / "conversations.json", talk, talk, grown, chat("Other?", title="Other"))
+    told, done = dry_run(path, tmp_path / "nothing"), ingest(path)
+    for part in ("conversations", "turns"):
+        assert told[part] == done[part]
+    assert told["conversations"] == {"read": 4, "stored": 2, "grown": 1, "unchanged": 1}
 
 
 def test_a_conversation_of_another_user_is_refused_and_counted(ingest: Run, tmp_path: Path) -> None:
