@@ -108,8 +108,8 @@ def memory_of(pid: int) -> Json | None:
 
     `rss_bytes` counts pages once that they share; `service_rss_bytes` and `children_rss_bytes` (of
     Chroma) count them in each. `highest_rss_bytes` is the sum of what each process had at its
-    highest, which is never too little; beside it stands what of that is the service's and the
-    index's.
+    highest, which is never too little; beside it stands what of that is the service's, the
+    index's and the largest one's.
     """
     found = [_memory(one) for one in _process_tree(pid)]
     known = [one for one in found if one is not None]
@@ -122,6 +122,7 @@ def memory_of(pid: int) -> Json | None:
         "highest_rss_bytes": sum(one["VmHWM"] for one in known),
         "of_the_service_bytes": known[0]["VmHWM"],
         "of_the_index_bytes": sum(one["VmHWM"] for one in known[1:]),
+        "of_the_largest_bytes": max(one["VmHWM"] for one in known),
         "processes": len(known),
     }
 
