@@ -29,6 +29,7 @@ def main() -> None:
     while True:
         try:
             number, _, (tasks,) = receive(requests)
-        except EOFError:
+            send(answers, (number, preparer.prepare(tasks)))
+        except (EOFError, BrokenPipeError):
+            # The parent has ended, or was killed and hears no answer.
             return
-        send(answers, (number, preparer.prepare(tasks)))

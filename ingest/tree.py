@@ -187,23 +187,21 @@ class _Tree:
             below = coming[after[0]] if after else (None, 0)
             coming[key] = (below[0], below[1] + 1) if time is None else (time, 0)
         found: dict[str, tuple[int | None, str | None]] = {}
+        # When the turn was said that a node is, or answers. Nodes between that say nothing may have
+        # any time.
+        turns: dict[str | None, int | None] = {None: None}
         for key in self._order:
             node = self._nodes[key]
+            answered = turns[node.parent]
             parent = found[node.parent][0] if node.parent is not None else None
             if node.time is not None:
-                early = parent is not None and node.time < parent
+                early = answered is not None and node.time < answered
                 found[key] = node.time, "before the turn it answers" if early else None
-                continue
-            following, steps = coming[key]
-            before = parent if parent is not None else self._begun
-            if following is None or (before is not None and following < before):
-                following = before
-            if before is None:
-                before = following
-            if before is None or following is None:
-                found[key] = None, "unknown"
             else:
-                found[key] = before + (following - before) // (steps + 1), "interpolated"
+                known = [time for time in (parent, answered) if time is not None]
+                before = max(known) if known else self._begun
+                found[key] = _between(before, *coming[key])
+            turns[key] = answered if node.said is None else found[key][0]
         return found
 
     def _speaker_above(self, key: str) -> str | None:
@@ -300,3 +298,14 @@ class _Tree:
 
     def _call_id(self, key: str) -> str:
         return derived_id("call", self._id, key)
+
+
+def _between(before: int | None, after: int | None, steps: int) -> tuple[int | None, str]:
+    """Return the first of so many times spread evenly between two, and how it is marked."""
+    if after is None or (before is not None and after < before):
+        after = before
+    if before is None:
+        before = after
+    if before is None or after is None:
+        return None, "unknown"
+    return before + (after - before) // (steps + 1), "interpolated"

@@ -275,7 +275,8 @@ class Service:
     def warm_up(self) -> None:
         """Load what the first request would wait for: a second for the language detector."""
         load_detector()
-        self.embedder.word_vectors(["word"])
+        if isinstance(self.embedder, LocalEmbedder):
+            self.embedder.load()
         self.counter(None)
 
     def new_recaller(

@@ -107,6 +107,25 @@ def test_parents_come_first_and_the_live_branch_last(made: list[Node], data: st.
     assert grown.head == live.head
 
 
+def test_a_node_that_says_nothing_does_not_turn_back_the_time() -> None:
+    """The node between is earlier than what it hangs on, and what hangs on it answers that."""
+    for own in (None, START + 7):
+        made = [
+            Node("a", None, START + 10, _said("a", "user")),
+            Node("b", "a", START + 5),
+            Node("c", "b", own, _said("c", "assistant")),
+        ]
+        first, second = grown_from(made, "c", all_branches=False).items
+        assert first.created_at is not None
+        assert second.created_at is not None
+        marked = (second.metadata or {})["time"]
+        if own is None:
+            assert (second.created_at, marked) == (first.created_at, "interpolated")
+        else:
+            assert second.created_at < first.created_at
+            assert marked == "before the turn it answers"
+
+
 @given(nodes(), st.data())
 def test_times_do_not_go_back_or_are_marked(made: list[Node], data: st.DataObject) -> None:
     current = data.draw(st.sampled_from([node.id for node in made]))

@@ -85,6 +85,10 @@ class LocalEmbedder:
                 self._loaded = _Model(self._tokenizer_file, self._weights_file)
             return self._loaded
 
+    def load(self) -> None:
+        """Read the files now, where the first use should not wait for that."""
+        _ = self._model
+
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the mean vector of each text's tokens, or None where there are none."""
         model = self._model
