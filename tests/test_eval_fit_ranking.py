@@ -41,7 +41,8 @@ def mean_recall(some: Sequence[Example], weights: Sequence[float], depth: int = 
 
 @given(st.integers(0, 2**32))
 def test_what_tells_the_gold_apart_gets_the_weight(seed: int) -> None:
-    some = drawn(seed, "a")
+    # Of 30 questions one draw in 1,500 is told as well by something else.
+    some = drawn(seed, "a", questions=200)
     weights = listwise.fit([some])
     assert weights[0] > 3 * abs(weights[1:]).max()
     assert mean_recall(some, weights.tolist()) > mean_recall(some, [0.0, 0.0, 0.0])
