@@ -249,6 +249,9 @@ class _Tree:
         above = self._above[key]
         if above is None or self._only_child(above) is None:
             return False
+        if (above in self._live) != (key in self._live):
+            # The live branch ends above: what was said below it was taken back.
+            return False
         said, before = self._says(key), self._says(above)
         if said.kind != before.kind or said.role != before.role or said.name != before.name:
             return False

@@ -81,6 +81,20 @@ def test_the_live_branch_is_there_once_and_in_order(made: list[Node], data: st.D
     ][: len(grown.items)]
 
 
+def test_what_goes_on_below_the_end_of_the_live_branch_is_not_part_of_it() -> None:
+    made = [
+        Node("n1", None, START, _said("n1", "assistant")),
+        Node("n0", "n1", START + 1, _said("n0", "assistant")),
+    ]
+    for current, live in (("n1", ["n1"]), ("n0", ["n1", "n0"])):
+        grown = grown_from(made, current, all_branches=False)
+        assert len(grown.items) == 1
+        assert texts(grown) == live
+    everything = grown_from(made, "n1", all_branches=True)
+    assert texts(everything) == ["n1", "n0"]
+    assert everything.head == everything.items[0].id
+
+
 @given(nodes(), st.data())
 def test_everything_that_was_said_is_kept_or_counted(made: list[Node], data: st.DataObject) -> None:
     current = data.draw(st.none() | st.sampled_from([node.id for node in made]))
