@@ -20,21 +20,28 @@ SAMPLE_TURNS = 50
 
 _SAMPLE_CHARS = 2_000
 
+_Key = tuple[str, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The language of a conversation, None if not known yet, and the passages of each turn by id.
+    """The language of a conversation, None if not known yet, and the passages of each turn.
 
-    A turn that holds nothing to embed has an entry without passages.
+    They are found by the turn's id and content: an export may hold an id twice. A turn that holds
+    nothing to embed has an entry without passages.
     """
 
     language: str | None
-    passages: Mapping[str, Sequence[Passage]]
+    passages: Mapping[_Key, Sequence[Passage]]
 
     def is_for(self, language: str | None, turns: Iterable[NewTurn]) -> bool:
         """Return whether it was made of these turns, in a conversation of this language."""
         same = language is None or language == self.language
-        return same and all(turn.id in self.passages for turn in turns)
+        return same and all(_key(turn) in self.passages for turn in turns)
+
+    def of(self, turn: NewTurn) -> Sequence[Passage]:
+        """Return the passages of a turn that it is for."""
+        return self.passages[_key(turn)]
 
 
 class Planner:
@@ -58,21 +65,25 @@ class Planner:
         """
         if language is None:
             language = _language_of(sample, turns)
+        # Of turns that say the same under one id the first is stored, and no other.
+        wanted = {_key(turn): turn for turn in reversed(turns)}
         cut = [
-            (turn, number, window)
-            for turn in turns
+            (key, turn, number, window)
+            for key, turn in wanted.items()
             for number, window in enumerate(
                 indexed_windows(turn.text, turn.metadata, words=self._words, overlap=self._overlap)
             )
         ]
-        texts = [passage_text(turn.name or turn.role, turn.text, window) for turn, _, window in cut]
+        texts = [
+            passage_text(turn.name or turn.role, turn.text, window) for _, turn, _, window in cut
+        ]
         vectors: Sequence[Vector | None] = [None] * len(texts)
         if self._embedder is not None:
             vectors = self._embedder.embed_documents(texts)
-        passages: dict[str, list[Passage]] = {turn.id: [] for turn in turns}
-        for (turn, number, window), text, vector in zip(cut, texts, vectors, strict=True):
+        passages: dict[_Key, list[Passage]] = {key: [] for key in wanted}
+        for (key, _, number, window), text, vector in zip(cut, texts, vectors, strict=True):
             found = terms(text, language)
-            passages[turn.id].append(
+            passages[key].append(
                 Passage(number, window.start, window.end, Counter(found), len(found), vector)
             )
         return Plan(language, passages)
@@ -82,3 +93,7 @@ def _language_of(sample: str, turns: Sequence[NewTurn]) -> str | None:
     text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARS] for turn in turns[:SAMPLE_TURNS])])
     found = detect_language(text[:_SAMPLE_CHARS])
     return found or (UNDETERMINED if len(text) >= _SAMPLE_CHARS else None)
+
+
+def _key(turn: NewTurn) -> _Key:
+    return turn.id, turn.content_hash

@@ -276,7 +276,10 @@ class Remember:
             log.set_language(conversation.key, plan.language)
             if conversation.next_seq > _FIRST_SEQ:
                 self._analyse_again(log, conversation, plan.language)
-        log.add_passages(conversation.key, {turn.key: plan.passages[turn.id] for turn in stored})
+        log.add_passages(
+            conversation.key,
+            {turn.key: plan.of(new) for turn, new in zip(stored, turns, strict=True)},
+        )
         if conversation.user_key is not None:
             log.mark_seen(conversation.user_key, now)
         grown = replace(

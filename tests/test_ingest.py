@@ -221,6 +221,19 @@ def test_export_ingest_export_is_identical(
     assert ingest_elsewhere(path) == before
 
 
+def test_two_items_of_one_id_keep_their_own_words(history: Path, tmp_path: Path) -> None:
+    ingest(history, "--data-dir", tmp_path / "data")
+    talk = json.loads(export(tmp_path / "data").splitlines()[0])
+    first, _, last = talk["items"]
+    last["id"] = talk["head"] = first["id"]
+    path, folder = tmp_path / "export.jsonl", tmp_path / "other"
+    path.write_text(json.dumps(talk) + "\n")
+    result = ingest(path, "--data-dir", folder, "--json")
+    assert report(result)["turns"]["stored"] == 3
+    verified = CliRunner().invoke(service_app, ["verify", "--data-dir", str(folder)])
+    assert verified.exit_code == 0, verified.output
+
+
 def test_a_copy_under_another_id_has_new_ids_and_can_be_found(
     history: Path, tmp_path: Path
 ) -> None:
