@@ -15,8 +15,8 @@ from memory_service.embedders.local import LocalEmbedder
 from memory_service.planning import Plan, Planner
 from memory_service.records import NewTurn
 from memory_service.settings import Settings
-from memory_service.tokens import TokenCounter, encoding_name_for_model
-from memory_service.vocabularies import open_counter
+from memory_service.tokens import TokenCounter
+from memory_service.vocabularies import counter_of
 
 WORTH_A_PROCESS_BYTES = 8_000_000
 """It takes a second to start, in which a process alone stores a megabyte."""
@@ -59,12 +59,7 @@ class Preparer:
             passage_words=settings.passage_words,
             passage_overlap_words=settings.passage_overlap_words,
         )
-        counter = open_counter(
-            encoding_name_for_model(None),
-            allow_download=settings.tiktoken_download,
-            cache_dir=settings.tiktoken_cache_dir,
-        )
-        return cls(planner, counter)
+        return cls(planner, counter_of(settings, None))
 
     def prepare(self, tasks: Sequence[Task]) -> Prepared:
         """Return what is to be known of a batch."""

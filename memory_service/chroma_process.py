@@ -26,7 +26,10 @@ COMPACT_SECONDS = 1_800.0
 """Rewriting Chroma's database takes about ten seconds a gigabyte on a slow disk."""
 
 WRITES = frozenset({"upsert", "delete", "drop", "compact"})
-"""After one of these failed, the child is replaced."""
+"""What one thread of the child does in the order it comes; all else may overtake it.
+
+After one of these failed, the child is replaced.
+"""
 
 # Not imported: chromadb takes 29 MB, and only the child needs it.
 _CHILD = "memory_service.chroma_child"

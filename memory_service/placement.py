@@ -30,11 +30,11 @@ class Placement:
         if homeless:
             with self._log.write() as log:
                 homes, found_now = log.homes(homeless), log.placements(homeless)
-                for key, home in homes.items():
-                    found[key] = self._place(log, key, home, found_now.get(key))
-                for deleted in homeless:
-                    if deleted not in homes:
-                        found.pop(deleted, None)
+                for key in homeless:
+                    if key in homes:
+                        found[key] = self._place(log, key, homes[key], found_now.get(key))
+                    else:
+                        found.pop(key, None)
         return found
 
     def _has_room(self, placed: Collection | None) -> bool:

@@ -42,12 +42,12 @@ from memory_service.remember import Limits, Remember
 from memory_service.settings import Settings, context_window
 from memory_service.summarize import Summarizer, SummaryRules
 from memory_service.summary_search import SummaryFinder
-from memory_service.tokens import TokenCounter, encoding_name_for_model
+from memory_service.tokens import TokenCounter
 from memory_service.traces import Traces
 from memory_service.turn_log.log import TurnLog
 from memory_service.upstream import HttpUpstream
 from memory_service.vector_cache import VectorCache
-from memory_service.vocabularies import open_counter
+from memory_service.vocabularies import counter_of
 
 log_line = structlog.get_logger(__name__)
 
@@ -299,11 +299,7 @@ class Service:
 
     def counter(self, model: str | None) -> TokenCounter:
         """Return the token counter for a model."""
-        return open_counter(
-            encoding_name_for_model(model),
-            allow_download=self.settings.tiktoken_download,
-            cache_dir=self.settings.tiktoken_cache_dir,
-        )
+        return counter_of(self.settings, model)
 
     def local_project(self) -> int:
         """Return the project of keyless mode, making it at first use."""
@@ -340,11 +336,7 @@ def embedder_of(settings: Settings, made_with: str | None = None) -> Embedder:
     return open_embedder(
         settings.embedder,
         EmbedderLimits(
-            counter=open_counter(
-                encoding_name_for_model(settings.embedder_model),
-                allow_download=settings.tiktoken_download,
-                cache_dir=settings.tiktoken_cache_dir,
-            ),
+            counter=counter_of(settings, settings.embedder_model),
             max_input_tokens=settings.embedder_max_input_tokens,
             batch=settings.embedder_batch,
             timeout_seconds=settings.embedder_timeout_seconds,

@@ -23,11 +23,13 @@ import tiktoken
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it publishes none
 from tokenizers import Tokenizer
 
+from memory_service.settings import Settings
 from memory_service.tokens import (
     CachedCounter,
     OfflineCounter,
     TokenCounter,
     count_in_slices,
+    encoding_name_for_model,
     well_formed,
 )
 from memory_service.word_pieces import WordPieces
@@ -92,6 +94,15 @@ def open_counter(
             counter = _open(encoding, cache_dir, fetch if allow_download else None)
             _opened[key] = CachedCounter(counter)
         return _opened[key]
+
+
+def counter_of(settings: Settings, model: str | None) -> TokenCounter:
+    """Return the counter for a model, as the settings say where its vocabulary may be had."""
+    return open_counter(
+        encoding_name_for_model(model),
+        allow_download=settings.tiktoken_download,
+        cache_dir=settings.tiktoken_cache_dir,
+    )
 
 
 def open_offline_counter() -> OfflineCounter:

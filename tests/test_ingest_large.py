@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from chatgpt_export import write_export
 from conftest import LONG
 from typer.testing import CliRunner
 
+from eval.serving import memory_of
 from memory_service.cli import app as service_app
 from memory_service.turn_log.log import FILE_NAME
 
@@ -87,29 +88,12 @@ def test_a_large_zip_is_ingested_within_300_megabytes(tmp_path: Path) -> None:
     export = tmp_path / "export.zip"
     write_export(export, MEGABYTES)
     process = start(export, "--user", "me", "--data-dir", tmp_path / "data")
-    peaks: dict[int, int] = {}
+    processes = peak = 0
     while process.poll() is None:
-        for pid in (process.pid, *children(process.pid)):
-            peaks[pid] = max(peaks.get(pid, 0), peak_kilobytes(pid))
+        if (memory := memory_of(process.pid)) is not None:
+            processes = max(processes, memory["processes"])
+            peak = max(peak, memory["of_the_largest_bytes"])
         signal.sigtimedwait([], 0.05)
     finish(process)
-    assert len(peaks) > 2
-    assert 0 < max(peaks.values()) / 1000 < MAX_RSS_MB
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that the first thread of a process or any other has started."""
-    found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found += map(int, listed.read_text(encoding="ascii").split())
-    return found
-
-
-def peak_kilobytes(pid: int) -> int:
-    """Return the most memory that a process had so far; 0 if it has ended."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1])
-    return 0
+    assert processes > 2
+    assert 0 < peak / 1e6 < MAX_RSS_MB
