@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from eval import (
-    answers,
-    compare,
-    fetch,
-    fit_ranking,
-    gateway,
-    growth,
-    ingestion,
-    plots,
-    prompts,
-    recall,
-    report,
-    run,
-    speed,
-    tables,
-)
+from eval.answers import answers
+from eval.benchmarks import gateway, growth, ingest, speed
+from eval.datasets import fetch
+from eval.fitting import fit_ranking
+from eval.reports import compare, plots, report, tables
+from eval.runs import prompts, recall, run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,7 +59,7 @@ app.command(epilog="Example: python -m eval prompts --data locomo10.json --quest
     prompts.prompts
 )
 app.command(epilog="Example: python -m eval ingest export.zip --json-out ingest.json")(
-    ingestion.ingest
+    ingest.ingest
 )
 
 

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from memory_service.terminal import harmless, stderr
+from memory_service.commands.terminal import harmless, stderr
 
 
 def input_file(text: str) -> Any:

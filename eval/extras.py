@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from eval.run_folder import RunError
+from eval.runs.run_folder import RunError
 
 
 class MissingExtraError(RunError):

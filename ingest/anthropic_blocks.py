@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from memory_service.strict_json import dumps
+from memory_service.items.strict_json import dumps
 
 _THOUGHTS = ("thinking", "redacted_thinking")
 

@@ -23,14 +23,14 @@ from ingest.report import Report
 from ingest.server_sink import ServerSink
 from ingest.sinks import DrySink, LocalSink, Sink
 from ingest.transcripts import Options
-from memory_service import logs
-from memory_service.errors import ServiceError, StartupError
-from memory_service.garbage import spare_what_is_there
-from memory_service.items import check_user_id
-from memory_service.records import MICROSECONDS
+from memory_service.commands.terminal import harmless, stderr, stdout
+from memory_service.core import logs
+from memory_service.core.errors import ServiceError, StartupError
+from memory_service.core.gc_tuning import spare_what_is_there
+from memory_service.core.models import MICROSECONDS
+from memory_service.core.settings import Settings, load_settings
+from memory_service.items.conversation_items import check_user_id
 from memory_service.service import LOCAL_PROJECT
-from memory_service.settings import Settings, load_settings
-from memory_service.terminal import harmless, stderr, stdout
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells count."""

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from memory_service.clock import MAX_SECONDS, to_datetime
-from memory_service.items import (
+from memory_service.core.clock import MAX_SECONDS, to_datetime
+from memory_service.core.models import MICROSECONDS
+from memory_service.items.conversation_items import (
     MAX_METADATA_KEY_CHARS,
     MAX_METADATA_PAIRS,
     MAX_METADATA_VALUE_CHARS,
 )
-from memory_service.records import MICROSECONDS
-from memory_service.strict_json import dumps
+from memory_service.items.strict_json import dumps
 
 # The log keeps UTF-8 and no NUL; transcripts hold halves of emojis where a stream was cut.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

@@ -21,11 +21,11 @@ from ingest.sinks import Sink
 from ingest.sources import Source, open_source
 from ingest.storing import REFUSED, Outcome, store
 from ingest.transcripts import Format, Item, Options, Place, Transcript
-from memory_service.clock import parse_time
-from memory_service.errors import InvalidRequest, StartupError
-from memory_service.items import ItemLimits, check_id, parse_item
-from memory_service.settings import Settings
-from memory_service.strict_json import loads
+from memory_service.core.clock import parse_time
+from memory_service.core.errors import InvalidRequest, StartupError
+from memory_service.core.settings import Settings
+from memory_service.items.conversation_items import ItemLimits, check_id, parse_item
+from memory_service.items.strict_json import loads
 
 BATCH_TURNS = 500
 BATCH_CHARS = 2_000_000

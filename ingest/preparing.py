@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from memory_service.child_process import ChildEnded, ChildProcess
+from memory_service.conversations.preparation import Plan, Planner
+from memory_service.core.models import NewTurn
+from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.planning import Plan, Planner
-from memory_service.records import NewTurn
-from memory_service.settings import Settings
-from memory_service.tokens import TokenCounter
-from memory_service.vocabularies import counter_of
+from memory_service.subprocesses.child_process import ChildEnded, ChildProcess
+from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.encodings import counter_of
 
 WORTH_A_PROCESS_BYTES = 8_000_000
 """It takes a second to start, in which a process alone stores a megabyte."""

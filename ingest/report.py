@@ -10,8 +10,8 @@ from typing import Any
 from ingest.runs import Ready
 from ingest.storing import Outcome
 from ingest.transcripts import Place
-from memory_service.clock import to_datetime
-from memory_service.terminal import harmless, stdout
+from memory_service.commands.terminal import harmless, stdout
+from memory_service.core.clock import to_datetime
 
 MAX_WARNINGS = 10_000
 _SHOWN_WARNINGS = 20

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memory_service.records import NewTurn
+from memory_service.core.models import NewTurn
 
 MAX_RUN_ITEMS = 500
 MAX_RUN_CHARS = 4_000_000

@@ -20,10 +20,10 @@ from tenacity import (
 from ingest.runs import Run
 from ingest.sinks import check_user
 from ingest.transcripts import BadRecord, Transcript
-from memory_service.errors import Conflict, NotFound, ServiceError, StartupError
-from memory_service.openai_client import retry_after
-from memory_service.planning import Plan
-from memory_service.strict_json import dumps
+from memory_service.conversations.preparation import Plan
+from memory_service.core.errors import Conflict, NotFound, ServiceError, StartupError
+from memory_service.items.strict_json import dumps
+from memory_service.llm.openai_client import retry_after
 
 _TRIES = 6
 _LONGEST_WAIT_SECONDS = 300.0

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from memory_service.errors import ServiceError, StartupError
+from memory_service.core.errors import ServiceError, StartupError
 
 HEAD_BYTES = 65_536
 MAX_SNIFFED = 20

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from ingest.runs import Ready, runs
 from ingest.sinks import Sink
 from ingest.transcripts import BadRecord, Transcript, derived_id
-from memory_service.errors import Conflict, InvalidRequest, NotFound
-from memory_service.planning import Plan
+from memory_service.conversations.preparation import Plan
+from memory_service.core.errors import Conflict, InvalidRequest, NotFound
 
 REFUSED = (BadRecord, InvalidRequest, NotFound, Conflict)
 """What is wrong with one item or one conversation; anything else ends the ingestion."""

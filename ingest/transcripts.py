@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Literal, NamedTuple, Protocol
 
 from ingest.sources import Source
-from memory_service.errors import ServiceError
+from memory_service.core.errors import ServiceError
 
 
 class Place(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ingest import openai_items
 from ingest.transcripts import Item, derived_id
-from memory_service.strict_json import dumps
+from memory_service.items.strict_json import dumps
 
 NOT_LIVE = "not on the live branch"
 

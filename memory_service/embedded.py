@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from memory_service import clock
-from memory_service.build_prompt import PromptRequest
-from memory_service.errors import InvalidRequest, NotFound
-from memory_service.items import check_id, check_user_id, parse_item
-from memory_service.recall import Query
-from memory_service.records import Hit, Prompt, Turn
-from memory_service.remember import Attempt, NewConversation
+from memory_service.conversations.writer import Attempt, NewConversation
+from memory_service.core import clock
+from memory_service.core.errors import InvalidRequest, NotFound
+from memory_service.core.models import Hit, Prompt, Turn
+from memory_service.core.settings import load_settings
+from memory_service.items.conversation_items import check_id, check_user_id, parse_item
+from memory_service.items.strict_json import dumps
+from memory_service.prompts.builder import PromptRequest
+from memory_service.recall.recaller import Query
 from memory_service.service import LOCAL_PROJECT, Service
-from memory_service.settings import load_settings
-from memory_service.strict_json import dumps
 
 _ONCE = Attempt(key=None, request_hash=b"", is_retry=False)
 

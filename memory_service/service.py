@@ -13,41 +13,42 @@ from typing import Self
 import structlog
 from filelock import FileLock, Timeout
 
-from memory_service import clock, ranking
-from memory_service.analyser import ANALYSER_VERSION, load_detector
-from memory_service.build_prompt import PromptBuilder, PromptDefaults
-from memory_service.chat_model import OpenAIChatModel
-from memory_service.chroma_process import ChromaProcess
+from memory_service.chroma.process import ChromaProcess
+from memory_service.conversations.deletion import Forget
+from memory_service.conversations.preparation import Planner
+from memory_service.conversations.writer import Limits, Remember
+from memory_service.core import clock
+from memory_service.core.errors import StartupError
+from memory_service.core.models import IndexStatus
+from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
+from memory_service.core.settings import Settings, context_window
 from memory_service.embedders.checks import Limits as EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.embedders.opening import open_embedder
-from memory_service.errors import StartupError
-from memory_service.forget import Forget
-from memory_service.gateway.converse import Gateway, GatewayOptions
-from memory_service.gateway.corrections import Corrections
+from memory_service.gateway.chat_completions import Gateway, GatewayOptions
 from memory_service.gateway.intake import Intake
 from memory_service.gateway.prompting import Prompting
-from memory_service.indexing import Indexer
-from memory_service.interfaces import ChatModel, Embedder, VectorIndex
-from memory_service.items import ItemLimits
-from memory_service.later import LaterWriter
-from memory_service.openai_client import is_nearby
-from memory_service.planning import Planner
-from memory_service.prompt_states import PromptStates
-from memory_service.prompt_summaries import SummaryChooser
-from memory_service.ranking import ALL_PARTS, Part, Ranking
-from memory_service.recall import Recaller
-from memory_service.records import IndexStatus
-from memory_service.remember import Limits, Remember
-from memory_service.settings import Settings, context_window
-from memory_service.summarize import Summarizer, SummaryRules
-from memory_service.summary_search import SummaryFinder
-from memory_service.tokens import TokenCounter
-from memory_service.traces import Traces
+from memory_service.gateway.token_corrections import Corrections
+from memory_service.items.conversation_items import ItemLimits
+from memory_service.llm.chat_model import OpenAIChatModel
+from memory_service.llm.openai_client import is_nearby
+from memory_service.llm.upstream import HttpUpstream
+from memory_service.prompts.builder import PromptBuilder, PromptDefaults
+from memory_service.prompts.state import PromptStates
+from memory_service.prompts.summary_choice import SummaryChooser
+from memory_service.prompts.traces import Traces
+from memory_service.recall import ranking
+from memory_service.recall.ranking import ALL_PARTS, Part, Ranking
+from memory_service.recall.recaller import Recaller
+from memory_service.recall.vector_cache import VectorCache
+from memory_service.summaries.search import SummaryFinder
+from memory_service.summaries.worker import Summarizer, SummaryRules
+from memory_service.text.terms import ANALYSER_VERSION, load_detector
+from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.encodings import counter_of
+from memory_service.turn_log.deferred_writer import LaterWriter
 from memory_service.turn_log.log import TurnLog
-from memory_service.upstream import HttpUpstream
-from memory_service.vector_cache import VectorCache
-from memory_service.vocabularies import counter_of
+from memory_service.vector_index.indexer import Indexer
 
 log_line = structlog.get_logger(__name__)
 

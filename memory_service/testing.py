@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memory_service.errors import ChatModelDown, VectorIndexDown
-from memory_service.records import Answer, Matrix, Vector
+from memory_service.core.errors import ChatModelDown, VectorIndexDown
+from memory_service.core.models import Answer, Matrix, Vector
 
 _WORD = re.compile(r"\w+")
 

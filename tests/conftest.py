@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import openai
@@ -14,9 +13,10 @@ import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from memory_service.core.settings import Settings
 from memory_service.server import running
 from memory_service.service import Service
-from memory_service.settings import Settings
+from tests.support.environment import LONG
 
 # `.ci/long` asks for the full counts; the gate has twenty minutes for everything.
 hypothesis_settings.register_profile(
@@ -25,11 +25,6 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile(
     "long", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-LONG = os.environ.get("MEMORY_SERVICE_TESTS") == "long"
-BENCHMARK_DATA = Path(
-    os.environ.get("BENCHMARK_DATA", Path(__file__).parents[2] / "shared" / "data")
-)
-"""Public sets and samples; what needs them is skipped where they are not there."""
 hypothesis_settings.load_profile("long" if LONG else "gate")
 
 
@@ -84,11 +79,4 @@ def address(settings: Settings) -> Iterator[str]:
 def client(address: str) -> Iterator[openai.OpenAI]:
     """Return the official client of the running server; it never retries by itself."""
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as opened:
-        yield opened
-
-
-@contextmanager
-def connected(address: str, key: str) -> Iterator[openai.OpenAI]:
-    """Return an official client with a key."""
-    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as opened:
         yield opened

@@ -18,7 +18,7 @@ from eval.datasets import Question
 from eval.extras import extra
 from eval.systems import Baseline, Found
 from eval.systems.passages import Place, Places, grouped
-from memory_service.analyser import terms
+from memory_service.text.terms import terms
 
 
 class BM25(Baseline):

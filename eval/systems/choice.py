@@ -16,7 +16,7 @@ from eval.systems.passages import Places
 from eval.systems.product import Product, name_without
 from eval.systems.recency import FullHistory, LastTurns
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.ranking import Part
+from memory_service.recall.ranking import Part
 from memory_service.service import Service, embedder_of
 
 GROUPS = ("all", "baselines", "ablations")

@@ -11,8 +11,8 @@ import numpy as np
 from eval.datasets import Question
 from eval.systems import Baseline, Found
 from eval.systems.passages import Place, Places, grouped
-from memory_service.interfaces import Embedder
-from memory_service.records import Matrix
+from memory_service.core.models import Matrix
+from memory_service.core.protocols import Embedder
 
 _BATCH = 256
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from eval.datasets import Dataset, Question, Turn
 from eval.systems import Found, best_first
-from memory_service.analyser import detect_language
-from memory_service.chunking import passage_text, windows
-from memory_service.settings import Settings
+from memory_service.core.settings import Settings
+from memory_service.text.chunking import passage_text, windows
+from memory_service.text.terms import detect_language
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eval import stored
 from eval.datasets import Dataset, Question, Turn
-from eval.systems import PRODUCT, Found
-from memory_service.ranking import ALL_PARTS, Part
+from eval.systems import PRODUCT, Found, stored
+from memory_service.recall.ranking import ALL_PARTS, Part
 from memory_service.service import Service
 
 

@@ -36,7 +36,7 @@ from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
 from ingest.sources import Source
 from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
-from memory_service.strict_json import canonical
+from memory_service.items.strict_json import canonical
 
 NAME = "claude_code"
 EXPECTS = 'sessions of Claude Code: JSON lines with "sessionId", "uuid", "parentUuid", "message"'

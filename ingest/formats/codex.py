@@ -18,7 +18,7 @@ from ingest.openai_items import metadata
 from ingest.records import Record, json_lines
 from ingest.sources import Source
 from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
-from memory_service.strict_json import dumps
+from memory_service.items.strict_json import dumps
 
 NAME = "codex"
 EXPECTS = 'sessions of Codex CLI: JSON lines with "timestamp", "type" and "payload"'

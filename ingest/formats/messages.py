@@ -29,7 +29,7 @@ from ingest.openai_items import metadata
 from ingest.records import Record
 from ingest.sources import Source
 from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
-from memory_service.strict_json import canonical, raw_elements
+from memory_service.items.strict_json import canonical, raw_elements
 
 NAME = "messages"
 EXPECTS = 'JSON or JSON lines of {"messages": [{"role": "user", "content": "…"}, …]}'

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ingest.records import json_lines
 from ingest.sources import Source
 from ingest.transcripts import Item, Options, Transcript, Warn
-from memory_service.export import FORMAT
+from memory_service.conversations.export import FORMAT
 
 NAME = "export"
 EXPECTS = f'JSON lines, each {{"format": "{FORMAT}", "id": …, "items": […]}}'

@@ -15,8 +15,8 @@ from ingest.chains import Chain, speaker, title
 from ingest.heads import first_value, records
 from ingest.sources import Source
 from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
-from memory_service.errors import InvalidRequest
-from memory_service.strict_json import canonical, dumps, loads
+from memory_service.core.errors import InvalidRequest
+from memory_service.items.strict_json import canonical, dumps, loads
 
 NAME = "sharegpt"
 EXPECTS = 'ShareGPT: objects with "conversations": [{"from": "human", "value": "…"}, …]'

@@ -1,1 +1,5 @@
-"""HTTP only: routes, OpenAI's error envelope, authentication and limits."""
+"""HTTP only: routes, OpenAI's error envelope, authentication and limits.
+
+Imports: every package of the service but the adapters and the commands.
+Start reading: `app`.
+"""

@@ -22,8 +22,8 @@ from memory_service.api import (
     users,
 )
 from memory_service.api.middleware import RequestContext
+from memory_service.core.settings import Settings
 from memory_service.service import Service
-from memory_service.settings import Settings
 
 _DESCRIPTION = """
 Conversations without end. Shapes are OpenAI's wherever OpenAI has one, so that the official

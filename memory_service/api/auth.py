@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from memory_service.api.state import ServiceState
-from memory_service.errors import Forbidden, Unauthenticated
+from memory_service.core.errors import Forbidden, Unauthenticated
 from memory_service.service import LOCAL_PROJECT
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})

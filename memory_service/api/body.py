@@ -9,11 +9,11 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, ValidationError
 
-from memory_service import strict_json
 from memory_service.api.errors import invalid
 from memory_service.api.state import ServiceState
-from memory_service.errors import InvalidRequest, RequestTooLarge
-from memory_service.remember import Attempt
+from memory_service.conversations.writer import Attempt
+from memory_service.core.errors import InvalidRequest, RequestTooLarge
+from memory_service.items import strict_json
 
 M = TypeVar("M", bound=BaseModel)
 

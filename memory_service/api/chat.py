@@ -15,8 +15,8 @@ from memory_service.api.auth import Project
 from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
-from memory_service.errors import InvalidRequest
-from memory_service.gateway.exchange import Exchange
+from memory_service.core.errors import InvalidRequest
+from memory_service.gateway.relay import Exchange
 from memory_service.gateway.request import ChatRequest, Headers
 
 router = APIRouter(prefix="/v1", tags=["chat"])

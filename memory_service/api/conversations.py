@@ -14,11 +14,11 @@ from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ConversationCreate, ConversationUpdate
 from memory_service.api.state import ServiceState
-from memory_service.clock import parse_time
-from memory_service.errors import NotFound
-from memory_service.items import check_id, check_metadata, check_user_id
-from memory_service.records import Conversation
-from memory_service.remember import NewConversation, Switch
+from memory_service.conversations.writer import NewConversation, Switch
+from memory_service.core.clock import parse_time
+from memory_service.core.errors import NotFound
+from memory_service.core.models import Conversation
+from memory_service.items.conversation_items import check_id, check_metadata, check_user_id
 from memory_service.turn_log.log import Reader
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from memory_service.errors import Conflict, InvalidRequest, NoUpstream, ServiceError
+from memory_service.core.errors import Conflict, InvalidRequest, NoUpstream, ServiceError
 
 log_line = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from memory_service import __version__
 from memory_service.api import render
 from memory_service.api.state import ServiceState
-from memory_service.errors import Unavailable
+from memory_service.core.errors import Unavailable
 
 router = APIRouter(tags=["health"])
 

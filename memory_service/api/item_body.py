@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memory_service.api.body import Body
-from memory_service.errors import InvalidRequest
-from memory_service.items import parse_item
-from memory_service.records import NewTurn
+from memory_service.core.errors import InvalidRequest
+from memory_service.core.models import NewTurn
+from memory_service.items.conversation_items import parse_item
+from memory_service.items.strict_json import raw_elements
 from memory_service.service import Service
-from memory_service.strict_json import raw_elements
 
 _STORED_AS_FIELDS = frozenset({"id", "created_at", "name", "metadata"})
 

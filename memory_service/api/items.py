@@ -15,9 +15,9 @@ from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ItemsCreate
 from memory_service.api.state import ServiceState
-from memory_service.errors import NotFound
-from memory_service.records import Turn
-from memory_service.remember import Below
+from memory_service.conversations.writer import Below
+from memory_service.core.errors import NotFound
+from memory_service.core.models import Turn
 from memory_service.turn_log.log import Reader
 
 router = APIRouter(prefix="/v1/conversations/{conversation_id}/items", tags=["items"])

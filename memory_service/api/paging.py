@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from memory_service.records import Order
+from memory_service.core.models import Order
 
 After = Annotated[str | None, Query(description="The id after which the page begins.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="The size of the page.")]

@@ -12,14 +12,14 @@ from memory_service.api.auth import Project
 from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ContextRequest, SearchRequest, TimeValue
 from memory_service.api.state import ServiceState
-from memory_service.build_prompt import PromptRequest
-from memory_service.clock import parse_time
-from memory_service.errors import InvalidRequest
-from memory_service.items import ROLES, parse_item
-from memory_service.recall import Query
-from memory_service.records import NewTurn
+from memory_service.core.clock import parse_time
+from memory_service.core.errors import InvalidRequest
+from memory_service.core.models import NewTurn
+from memory_service.items.conversation_items import ROLES, parse_item
+from memory_service.items.strict_json import dumps
+from memory_service.prompts.builder import PromptRequest
+from memory_service.recall.recaller import Query
 from memory_service.service import Service
-from memory_service.strict_json import dumps
 
 router = APIRouter(prefix="/v1", tags=["recall"])
 

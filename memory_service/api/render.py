@@ -7,9 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from memory_service.clock import to_unix
-from memory_service.items import show_item
-from memory_service.records import (
+from memory_service.core.clock import to_unix
+from memory_service.core.models import (
     Conversation,
     Hit,
     Prompt,
@@ -20,7 +19,8 @@ from memory_service.records import (
     Turn,
     User,
 )
-from memory_service.strict_json import dumps
+from memory_service.items.conversation_items import show_item
+from memory_service.items.strict_json import dumps
 
 _MAX_STORED_NESTING = 1_000
 """What is in the log was checked when it came; a smaller limit later must not hide it."""

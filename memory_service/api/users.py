@@ -9,7 +9,7 @@ from memory_service.api import render
 from memory_service.api.auth import Project
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.state import ServiceState
-from memory_service.errors import NotFound
+from memory_service.core.errors import NotFound
 
 router = APIRouter(prefix="/v1", tags=["users"])
 

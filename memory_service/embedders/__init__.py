@@ -1,1 +1,5 @@
-"""Embedders: one file per vendor, and `opening`, which chooses among them."""
+"""Embedders: one file per vendor.
+
+Imports: `core`, `tokens`, `llm`.
+Start reading: `opening`, which chooses among them.
+"""

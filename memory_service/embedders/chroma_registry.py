@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from memory_service.core.errors import EmbedderDown, StartupError
+from memory_service.core.models import Vector
 from memory_service.embedders.checks import (
     PROBE,
     Limits,
@@ -20,8 +22,6 @@ from memory_service.embedders.checks import (
     token_counts,
     unit_vectors,
 )
-from memory_service.errors import EmbedderDown, StartupError
-from memory_service.records import Vector
 
 DEFAULT_MAX_INPUT_TOKENS = 512
 """For functions that say nothing of it. Many cut what is too long without a word."""

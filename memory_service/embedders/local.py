@@ -17,9 +17,9 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 from tokenizers import Encoding, Tokenizer
 
-from memory_service.errors import StartupError
-from memory_service.records import Matrix, Vector
-from memory_service.word_pieces import WordPieces
+from memory_service.core.errors import StartupError
+from memory_service.core.models import Matrix, Vector
+from memory_service.tokens.word_pieces import WordPieces
 
 _PACKAGE = "wordllama"
 _WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"

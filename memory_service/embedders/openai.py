@@ -26,6 +26,8 @@ from tenacity import (
     stop_before_delay,
 )
 
+from memory_service.core.errors import EmbedderDown, EmbedderRefused
+from memory_service.core.models import Vector
 from memory_service.embedders.checks import (
     PROBE,
     Limits,
@@ -34,8 +36,7 @@ from memory_service.embedders.checks import (
     token_counts,
     unit_vectors,
 )
-from memory_service.errors import EmbedderDown, EmbedderRefused
-from memory_service.openai_client import (
+from memory_service.llm.openai_client import (
     LONGEST_WAIT_SECONDS,
     address_of,
     codes,
@@ -44,7 +45,6 @@ from memory_service.openai_client import (
     retry_after,
     wait_seconds,
 )
-from memory_service.records import Vector
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 

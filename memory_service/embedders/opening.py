@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from memory_service.core.errors import EmbedderDown, EmbedderRefused, StartupError
+from memory_service.core.protocols import Embedder
 from memory_service.embedders import chroma_registry, openai
 from memory_service.embedders.checks import Limits
 from memory_service.embedders.chroma_registry import ChromaFunctionEmbedder
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.embedders.openai import OpenAIEmbedder
-from memory_service.errors import EmbedderDown, EmbedderRefused, StartupError
-from memory_service.interfaces import Embedder
 
 
 def open_embedder(

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_service.messages import Message
-from memory_service.tokens import well_formed
+from memory_service.items.chat_messages import Message
+from memory_service.tokens.counting import well_formed
 
 DONE = b"data: [DONE]"
 """How a stream says that it is complete."""

@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from memory_service import clock
-from memory_service.alignment import Alignment, Node, Sent, align, said_hash
-from memory_service.echo import as_metadata, echoes
-from memory_service.errors import NotFound
+from memory_service.conversations.echo import as_metadata, echoes
+from memory_service.conversations.writer import Attempt, Below, NewConversation, Remember
+from memory_service.core import clock
+from memory_service.core.errors import NotFound
+from memory_service.core.models import MICROSECONDS, Conversation, NewTurn, Turn
+from memory_service.gateway.history_alignment import Alignment, Node, Sent, align, said_hash
 from memory_service.gateway.request import ChatRequest
-from memory_service.interfaces import TurnLog
-from memory_service.items import SYSTEM_ROLES, ItemLimits, new_id, parse_item
-from memory_service.records import MICROSECONDS, Conversation, NewTurn, Turn
-from memory_service.remember import Attempt, Below, NewConversation, Remember
-from memory_service.turn_log.log import Reader
+from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, new_id, parse_item
+from memory_service.turn_log.log import Reader, TurnLog
 from memory_service.turn_log.turns import TreePoint
 
 NEWEST_CONVERSATIONS = 20

@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from memory_service.build_prompt import PromptBuilder, PromptRequest, UnstoredPath
-from memory_service.gateway.corrections import Corrections
+from memory_service.core.models import Prompt
 from memory_service.gateway.intake import Question
-from memory_service.gateway.prefixes import Prefixes
+from memory_service.gateway.prefix_reuse import Prefixes
 from memory_service.gateway.request import ChatRequest
-from memory_service.messages import Message, alternating, input_messages
-from memory_service.records import Prompt
-from memory_service.tokens import TokenCounter, count_messages
+from memory_service.gateway.token_corrections import Corrections
+from memory_service.items.chat_messages import Message, alternating, input_messages
+from memory_service.prompts.builder import PromptBuilder, PromptRequest, UnstoredPath
+from memory_service.tokens.counting import TokenCounter, count_messages
 
 SHRINK = 0.6
 """Of a prompt that was too long, this much is sent to an upstream that does not say its limit."""

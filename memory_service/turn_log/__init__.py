@@ -1,1 +1,5 @@
-"""All SQL of the project: the turn log, which is the truth that everything else derives from."""
+"""The turn log: all SQL of the project. Everything else derives from it.
+
+Imports: `core`, `items`.
+Start reading: `schema` for the tables and their invariants, `log` for the transactions.
+"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory_service.records import Conversation, Metadata, Order, Page, Scope, ScopeMember
+from memory_service.core.models import Conversation, Metadata, Order, Page, Scope, ScopeMember
 from memory_service.turn_log.schema import conversations, users
 from memory_service.turn_log.statements import (
     Statements,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from memory_service.records import Conversation, Turn
+from memory_service.core.models import Conversation, Turn
 from memory_service.turn_log.index_state import IndexWrites
 from memory_service.turn_log.schema import (
     conversations,

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from memory_service.records import Collection, IndexStatus, QueuedPassage, Scope
+from memory_service.core.models import Collection, IndexStatus, QueuedPassage, Scope
 from memory_service.turn_log.residues import ResidueReads, ResidueWrites
 from memory_service.turn_log.schema import (
     collections,

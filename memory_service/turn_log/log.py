@@ -12,15 +12,15 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from memory_service.errors import Unavailable
+from memory_service.core.errors import Unavailable
 from memory_service.turn_log import sqlite
 from memory_service.turn_log.conversations import ConversationReads, ConversationWrites
 from memory_service.turn_log.erasure import ErasureWrites
 from memory_service.turn_log.fair_lock import FairLock
+from memory_service.turn_log.idempotency import RetryReads, RetryWrites
 from memory_service.turn_log.index_state import IndexReads
 from memory_service.turn_log.migrate import migrate
 from memory_service.turn_log.observations import ObservationReads, ObservationWrites
-from memory_service.turn_log.retries import RetryReads, RetryWrites
 from memory_service.turn_log.summaries import SummaryReads
 from memory_service.turn_log.tenants import TenantReads, TenantWrites
 from memory_service.turn_log.terms import TermReads, TermWrites

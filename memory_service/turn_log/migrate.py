@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from memory_service.errors import StartupError
+from memory_service.core.errors import StartupError
 
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory_service.records import PromptState, RecalledStretch, StoredTrace
-from memory_service.strict_json import dumps
+from memory_service.core.models import PromptState, RecalledStretch, StoredTrace
+from memory_service.items.strict_json import dumps
 from memory_service.turn_log.schema import conversations, prompt_states, traces
 from memory_service.turn_log.statements import Statements
 

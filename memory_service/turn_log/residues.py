@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from memory_service.records import Residue, ResiduePlace
+from memory_service.core.models import Residue, ResiduePlace
 from memory_service.turn_log.schema import residues
 from memory_service.turn_log.statements import Statements
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
-from memory_service.records import Metadata, Order, Vector
-from memory_service.strict_json import dumps
+from memory_service.core.models import Metadata, Order, Vector
+from memory_service.items.strict_json import dumps
 from memory_service.turn_log.schema import collections, key_blocks, placements, properties
 
 T = TypeVar("T")

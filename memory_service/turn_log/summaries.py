@@ -7,8 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory_service.items import new_id
-from memory_service.records import (
+from memory_service.core.models import (
     NewSummary,
     Order,
     Page,
@@ -18,6 +17,7 @@ from memory_service.records import (
     SummaryPlace,
     Vector,
 )
+from memory_service.items.conversation_items import new_id
 from memory_service.turn_log.schema import conversations, summaries, summary_queue, turns
 from memory_service.turn_log.statements import (
     Statements,

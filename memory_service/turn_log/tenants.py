@@ -7,7 +7,7 @@ import secrets
 
 import sqlalchemy as sa
 
-from memory_service.records import ApiKey, Order, Page, User
+from memory_service.core.models import ApiKey, Order, Page, User
 from memory_service.turn_log.schema import api_keys, conversations, projects, turns, users
 from memory_service.turn_log.statements import Statements, beyond, inserted_key, ordered
 

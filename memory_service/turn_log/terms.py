@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from memory_service.records import Passage, PassagePlace, Posting, Scope, StoredPassage, Vector
+from memory_service.core.models import Passage, PassagePlace, Posting, Scope, StoredPassage, Vector
 from memory_service.turn_log.schema import conversations, index_queue, passages, postings
 from memory_service.turn_log.statements import (
     MAX_PARAMETERS,

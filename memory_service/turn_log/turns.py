@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
-from memory_service.items import SYSTEM_ROLES
-from memory_service.records import Conversation, NewTurn, Order, Page, Scope, Turn
+from memory_service.core.models import Conversation, NewTurn, Order, Page, Scope, Turn
+from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.turn_log.schema import conversations, passages, tool_calls, turns
 from memory_service.turn_log.statements import (
     Statements,

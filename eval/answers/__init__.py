@@ -1,0 +1,1 @@
+"""A model answers from the prompts, and a model judges its answers."""

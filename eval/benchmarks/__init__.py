@@ -1,0 +1,1 @@
+"""Benchmarks: speed over HTTP, the gateway, ingestion, growth."""

@@ -1,0 +1,1 @@
+"""Fits the weights of the ranking and the factors of the offline token counter."""

@@ -1,0 +1,1 @@
+"""The metrics of a ranking, evidence in a prompt, intervals and comparisons."""

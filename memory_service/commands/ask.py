@@ -1,0 +1,64 @@
+"""`memory-service ask`: the prompt for a question about one's own data, and how it came about."""
+
+from __future__ import annotations
+
+from memory_service.api import render
+from memory_service.commands.prompt_view import show_prompt
+from memory_service.commands.terminal import stdout
+from memory_service.core.errors import InvalidRequest, NotFound
+from memory_service.core.models import Conversation
+from memory_service.core.settings import Settings
+from memory_service.prompts.builder import PromptRequest, ScopeName
+from memory_service.service import Service
+
+
+def ask(
+    settings: Settings,
+    question: str,
+    *,
+    project: str,
+    conversation: str | None,
+    user: str | None,
+    token_budget: int,
+) -> None:
+    """Build and show a prompt; raises InvalidRequest unless exactly one scope is given.
+
+    Of a user the newest conversation is continued, and all of them are searched.
+    """
+    if (conversation is None) == (user is None):
+        raise InvalidRequest("Give exactly one of --conversation and --user.")
+    with Service.open(settings, purpose="memory-service ask") as service:
+        project_key = _project(service, project)
+        scope: ScopeName = "conversation" if user is None else "user"
+        target = conversation or _newest(service, project_key, str(user)).id
+        built = service.prompts.build(
+            project_key,
+            target,
+            PromptRequest(
+                input=[{"role": "user", "content": question}],
+                token_budget=token_budget,
+                scope=scope,
+            ),
+        )
+        trace = service.traces.get(project_key, built.trace_id)
+    show_prompt(stdout(), render.prompt(built), trace)
+
+
+def _project(service: Service, name: str) -> int:
+    with service.log.read() as log:
+        found = log.project(name)
+    if found is None:
+        raise NotFound(f"There is no project {name!r} in this folder.", param="project")
+    return found
+
+
+def _newest(service: Service, project_key: int, user: str) -> Conversation:
+    with service.log.read() as log:
+        user_key = log.user_key(project_key, user)
+        if user_key is None:
+            raise NotFound(f"No user {user!r}.", param="user")
+        page = log.conversations(project_key, user_key, None, 1, "desc")
+    if not page.data:
+        raise NotFound(f"User {user!r} has no conversation.", param="user")
+    newest: Conversation = page.data[0]
+    return newest

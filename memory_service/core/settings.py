@@ -1,0 +1,312 @@
+"""The only reader of the environment. Units are in the names; impossible values stop the start."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import AliasChoices, Field, Json, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memory_service.core.errors import StartupError
+
+DEFAULT_CONTEXT_WINDOW = 128_000
+"""Tokens, for models that `CONTEXT_WINDOWS` does not know."""
+
+CONTEXT_WINDOWS: dict[str, int] = {
+    "gpt-3.5-turbo": 16_385,
+    "gpt-4": 8_192,
+    "gpt-4-turbo": 128_000,
+    "gpt-4o": 128_000,
+    "gpt-4.1": 1_047_576,
+    "gpt-5": 400_000,
+    "o1": 200_000,
+    "o3": 200_000,
+    "o4-mini": 200_000,
+}
+"""Context windows in tokens by model name; a name matches its longest prefix in this table."""
+
+
+def context_window(model: str | None) -> int:
+    """Return the context window of a model in tokens, by its longest known prefix."""
+    name = (model or "").rpartition("/")[2]
+    known = [prefix for prefix in CONTEXT_WINDOWS if name.startswith(prefix)]
+    return CONTEXT_WINDOWS[max(known, key=len)] if known else DEFAULT_CONTEXT_WINDOW
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the environment variable MEMORY_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMORY_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".memory_service",
+        description="Folder of the turn log and the vector index (created with mode 0700).",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port; 0 takes a free one.")
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="How log lines look: console or json."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe log line that is written."
+    )
+
+    max_body_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, description="Largest request body, in bytes."
+    )
+    max_nesting: int = Field(
+        default=64, ge=4, le=500, description="Deepest nesting of a JSON body, in levels."
+    )
+    max_text_chars: int = Field(
+        default=1_000_000, ge=100, description="Longest text of one item, in characters."
+    )
+    max_items_per_call: int = Field(
+        default=1_000, ge=1, le=10_000, description="Most items in one call."
+    )
+    max_query_chars: int = Field(
+        default=100_000, ge=100, description="Longest search query, in characters."
+    )
+
+    retry_window_seconds: int = Field(
+        default=600,
+        ge=0,
+        description="How long a client's retry without a key is recognised, in seconds.",
+    )
+    idempotency_hours: int = Field(
+        default=24, ge=1, description="How long an Idempotency-Key is remembered, in hours."
+    )
+
+    embedder: str = Field(
+        default="local",
+        pattern=r"^(local|openai|chroma:.+)$",
+        description="What makes the vectors: local, openai (any server that speaks OpenAI's"
+        " /v1/embeddings), or chroma:NAME (a function of Chroma's registry).",
+    )
+    embedder_model: str | None = Field(
+        default=None, min_length=1, description="Model of the openai embedder."
+    )
+    embedder_base_url: str | None = Field(
+        default=None,
+        description="Where the openai embedder asks, up to and with /v1; else OpenAI.",
+    )
+    embedder_api_key: SecretStr | None = Field(
+        default=None, description="Key of the openai embedder; servers without keys need none."
+    )
+    embedder_dimension: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Numbers in a vector, asked of the openai embedder in each request (models of"
+        " several sizes shorten theirs, others refuse); else the model's own.",
+    )
+    embedder_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the vectors of one batch of passages, in seconds.",
+    )
+    embedder_query_timeout_seconds: float = Field(
+        default=3.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the vector of a query, in seconds; recall then goes on"
+        " without it.",
+    )
+    embedder_batch: int = Field(
+        default=32, ge=1, le=2_048, description="Most passages in one request to an embedder."
+    )
+    embedder_max_input_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Longest text the embedder takes, in tokens; else 8,191 for OpenAI's models,"
+        " what a function of Chroma's registry says of itself, and 512 for others.",
+    )
+    embedder_config: Json[dict[str, Any]] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description="Configuration of a function of Chroma's registry, as a JSON object.",
+    )
+
+    passage_words: int = Field(
+        default=120, ge=20, le=1_000, description="Longest passage that is embedded, in words."
+    )
+    passage_overlap_words: int = Field(
+        default=20, ge=0, le=200, description="Words that neighbouring passages share."
+    )
+    neighbour_pause_hours: float = Field(
+        default=6.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A longer pause between two turns ends their neighbourhood, in hours.",
+    )
+    exact_scan_max: int = Field(
+        # Where the two took equally long: 60,000 vectors are compared in 2 ms, Chroma takes 3 ms
+        # and the vectors of the candidates 3 ms more.
+        default=150_000,
+        ge=0,
+        description="Passages of the largest scope that is compared in memory, vector by vector;"
+        " a larger one asks Chroma. 0 asks Chroma always.",
+    )
+    log_cache_mib: int = Field(
+        default=64,
+        ge=1,
+        description="Memory for pages of the turn log, in MiB for each connection in use.",
+    )
+    log_mmap_mib: int = Field(
+        default=256,
+        ge=0,
+        description="How much of the turn log may be mapped into memory, in MiB; 0 maps nothing.",
+    )
+    vector_cache_mib: int = Field(
+        default=256, ge=1, description="Memory for vectors that are compared there, in MiB."
+    )
+    traces_kept: int = Field(default=10_000, ge=0, description="Most traces kept of a project.")
+    trace_days: float = Field(
+        default=7.0, gt=0, allow_inf_nan=False, description="How long a trace is kept, in days."
+    )
+    collection_vectors: int = Field(
+        default=10_000,
+        ge=10,
+        description="Vectors of small conversations that share one Chroma collection.",
+    )
+    index_batch: int = Field(
+        default=256, ge=1, le=5_000, description="Vectors written to Chroma at once."
+    )
+    index_restart_vectors: int = Field(
+        default=0,
+        ge=0,
+        description="Vectors written after which Chroma's process is started anew, which gives "
+        "back the memory of full collections; 0 never does.",
+    )
+
+    token_budget: int | None = Field(
+        default=None,
+        ge=64,
+        description="Tokens of a prompt if the request names no budget; else the model's window.",
+    )
+    context_window: int | None = Field(
+        default=None, ge=64, description="Tokens of every model's context window; else a table."
+    )
+    reserved_output_tokens: int = Field(
+        default=1_024,
+        ge=0,
+        description="Tokens kept free for the answer if the request names none (at most a quarter"
+        " of the budget).",
+    )
+    recent_turns: int = Field(
+        default=20, ge=0, le=1_000, description="Most recent turns in a prompt."
+    )
+    top_k: int = Field(default=10, ge=0, le=100, description="Most recalled turns in a prompt.")
+    upstream_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="Server of the model, up to and with /v1: OpenAI, or any that speaks its chat"
+        " completions. Without one, only prompts are built.",
+    )
+    upstream_api_key: SecretStr | None = Field(
+        default=None, description="Key of that server; servers without keys need none."
+    )
+    upstream_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for that server's next byte, in seconds.",
+    )
+    summaries: bool = Field(
+        default=True,
+        description="Let that server's model summarise the turns that leave the recent window;"
+        " a conversation may say otherwise. Left alone, a server on the internet without"
+        " MEMORY_UPSTREAM_API_KEY is not asked.",
+    )
+    summary_model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Model that writes summaries; else the one that a conversation's prompts are"
+        " for.",
+    )
+    summary_tokens: int = Field(
+        default=300, ge=32, le=2_000, description="Longest summary, in tokens."
+    )
+    summary_token_share: float = Field(
+        default=0.15,
+        ge=0,
+        le=0.5,
+        description="Share of a prompt's tokens that summaries may have, the reserve for the answer"
+        " apart; what they do not use, recent and recalled turns may.",
+    )
+    summary_threads: int = Field(
+        default=2, ge=1, le=32, description="Summaries that are written at the same time."
+    )
+    upstream_authorization_header: bool = Field(
+        default=False,
+        description="Let callers bring the key of that server, in x-upstream-authorization; the"
+        " server's own is then never used.",
+    )
+    recall_timeout_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for the prompt of a chat completion, in seconds; then what the"
+        " client sent is forwarded as it is.",
+    )
+    strict_recall: bool = Field(
+        default=False,
+        description="Refuse a chat completion whose prompt cannot be built (503), instead of"
+        " forwarding it as it is.",
+    )
+    tiktoken_cache_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
+        validation_alias=AliasChoices(
+            "tiktoken_cache_dir",
+            "MEMORY_TIKTOKEN_CACHE_DIR",
+            "TIKTOKEN_CACHE_DIR",
+            "DATA_GYM_CACHE_DIR",
+        ),
+        description="Folder of tiktoken's vocabularies; tiktoken's own variables work too.",
+    )
+    tiktoken_download: bool = Field(
+        default=False, description="Let tiktoken fetch a vocabulary that is not in its cache."
+    )
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Self:
+        if self.passage_overlap_words >= self.passage_words:
+            raise ValueError(
+                "MEMORY_PASSAGE_OVERLAP_WORDS must be smaller than MEMORY_PASSAGE_WORDS"
+            )
+        return self
+
+
+_SHOWN_DEFAULTS = {
+    "data_dir": "`~/.memory_service`",
+    "tiktoken_cache_dir": "`data-gym-cache` in the folder for temporary files",
+}
+"""Defaults that differ from machine to machine, as the README shows them."""
+
+
+def settings_table() -> str:
+    """Return the README's table of all settings, a row each: variable, default, description."""
+    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        default = _SHOWN_DEFAULTS.get(name, "none" if value is None else f"`{value}`")
+        rows.append(f"| `MEMORY_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of this process; raises StartupError naming each variable at fault."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # validated by the model itself
+    except ValidationError as error:
+        lines = [
+            f"  MEMORY_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else f"  {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise StartupError("These settings are not usable:\n" + "\n".join(lines)) from error

@@ -1,0 +1,5 @@
+"""OpenAI's conversation items and chat messages, and the JSON that they arrive in.
+
+Imports: `core`.
+Start reading: `conversation_items` for what is accepted, `chat_messages` for what a model is sent.
+"""

@@ -1,0 +1,5 @@
+"""Model servers: the official OpenAI client, one answer for a summary, and the gateway's upstream.
+
+Imports: `core`.
+Start reading: `upstream` for the gateway, `chat_model` for summaries.
+"""

@@ -1,0 +1,172 @@
+"""The upstream's model, asked for one answer: any server that speaks OpenAI's chat completions.
+
+Used in the background only; what streams to a caller goes another way. No message of the server is
+passed on: some repeat what they were sent, and errors are logged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError
+from pydantic import BaseModel, Field, ValidationError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+)
+
+from memory_service.core.errors import ChatModelDown, ChatModelRefused
+from memory_service.core.models import Answer
+from memory_service.llm.openai_client import (
+    LONGEST_WAIT_SECONDS,
+    address_of,
+    codes,
+    passes,
+    plain_client,
+    retry_after,
+    wait_seconds,
+)
+
+THINKING_TOKENS = 4_000
+"""What models that think first get beside the tokens of their answer: their limit covers both."""
+
+_TRIES = 3
+_HINTS = {
+    401: " Check MEMORY_UPSTREAM_API_KEY.",
+    403: " Check MEMORY_UPSTREAM_API_KEY.",
+    404: " Check MEMORY_SUMMARY_MODEL and MEMORY_UPSTREAM_BASE_URL.",
+}
+
+Pause = Callable[[float], None]
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+
+
+class OpenAIChatModel:
+    """The models behind one base URL; safe for several threads."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str | None,
+        timeout_seconds: float,
+        pause: Pause | None = None,
+    ) -> None:
+        """Open no connection yet; raises StartupError if the URL is none.
+
+        `timeout_seconds` is for one try; `pause` waits between two.
+        """
+        self._where = address_of(base_url, "MEMORY_UPSTREAM_BASE_URL")
+        self._client = plain_client(base_url, api_key)
+        self._timeout_seconds = timeout_seconds
+        self._closing = threading.Event()
+        self._pause: Pause = pause or sleep_using_event(self._closing)
+        # Models that know their limit by its newer name only, as they said themselves.
+        self._thinking: set[str] = set()
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
+    ) -> Answer:
+        """Return what the model says, trying again a few times while its server is down."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(ChatModelDown),
+            wait=wait_seconds,
+            stop=self._gives_up,
+            sleep=self._pause,
+            reraise=True,
+        )
+        return _read(retrying(self._ask, messages, model, max_tokens))
+
+    def close(self) -> None:
+        """End waits between tries with ChatModelDown and release connections."""
+        self._closing.set()
+        self._client.close()
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        """Return whether to give up, asked after each failed try."""
+        return (
+            self._closing.is_set()
+            or state.upcoming_sleep > LONGEST_WAIT_SECONDS
+            or stop_after_attempt(_TRIES)(state)
+        )
+
+    def _ask(
+        self, messages: Sequence[Mapping[str, str]], model: str, max_tokens: int
+    ) -> _Completion:
+        try:
+            return self._send(messages, model, max_tokens)
+        except APIStatusError as error:
+            if model not in self._thinking and _wants_the_newer_name(error):
+                self._thinking.add(model)
+                return self._ask(messages, model, max_tokens)
+            raise self._failure(error) from error
+        except APITimeoutError as error:
+            raise ChatModelDown(
+                f"{self._where} did not answer within {self._timeout_seconds:.3g} s."
+            ) from error
+        except APIConnectionError as error:
+            raise ChatModelDown(f"{self._where} cannot be reached.") from error
+        except RuntimeError as error:
+            # The HTTP client's word for having been closed, here by another thread.
+            raise ChatModelDown("The model is closed.") from error
+        except ValidationError as error:
+            raise ChatModelDown(f"{self._where} sent something else than an answer.") from error
+
+    def _send(
+        self, messages: Sequence[Mapping[str, str]], model: str, max_tokens: int
+    ) -> _Completion:
+        limit = (
+            {"max_completion_tokens": max_tokens + THINKING_TOKENS}
+            if model in self._thinking
+            else {"max_tokens": max_tokens}
+        )
+        sent: Any = [dict(message) for message in messages]
+        answer = self._client.chat.completions.with_raw_response.create(
+            messages=sent, model=model, timeout=self._timeout_seconds, extra_body=limit
+        )
+        return _Completion.model_validate_json(answer.content)
+
+    def _failure(self, error: APIStatusError) -> ChatModelDown | ChatModelRefused:
+        """Return what an error status means: something that passes, or something that does not."""
+        said = f"{self._where} answered {error.status_code}{codes(error)}."
+        if passes(error):
+            return ChatModelDown(said, retry_after_seconds=retry_after(error.response.headers))
+        return ChatModelRefused(said + _HINTS.get(error.status_code, ""))
+
+
+def _wants_the_newer_name(error: APIStatusError) -> bool:
+    """Return whether a model refuses `max_tokens`, as those do that think before they answer."""
+    return error.status_code == 400 and error.param == "max_tokens"
+
+
+def _read(completion: _Completion) -> Answer:
+    choice = completion.choices[0]
+    text = (choice.message.content or "").strip()
+    if not text:
+        raise ChatModelRefused(f"The model gave no answer ({_reason(choice)}).")
+    return Answer(text, is_whole=choice.finish_reason != "length")
+
+
+def _reason(choice: _Choice) -> str:
+    """Return why an answer is empty, in our own words."""
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        return "it refused"
+    return "it reached its limit" if choice.finish_reason == "length" else "it is empty"

@@ -1,0 +1,70 @@
+"""Writes that nobody waits for: what may be lost in a crash must not cost a request a disk flush.
+
+Traces and prompt states are such: without them a prompt is built all the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from memory_service.core.errors import ServiceError
+from memory_service.turn_log.log import TurnLog, Writer
+
+log_line = structlog.get_logger(__name__)
+
+MAX_WAITING = 10_000
+"""Writes that may wait; the oldest are dropped beyond that."""
+
+_BATCH = 500
+_PAUSE_SECONDS = 0.25
+
+Task = Callable[[Writer], None]
+
+
+class LaterWriter:
+    """One thread that writes small things in batches."""
+
+    def __init__(self, log: TurnLog) -> None:
+        self._log = log
+        self._tasks: deque[Task] = deque(maxlen=MAX_WAITING)
+        self._stopping = threading.Event()
+        self._flushing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="later-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits and end the thread."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush()
+
+    def submit(self, task: Task) -> None:
+        """Write soon; tasks run in the order they came."""
+        self._tasks.append(task)
+
+    def flush(self) -> None:
+        """Write all that waits now."""
+        with self._flushing:
+            while self._tasks:
+                tasks = [self._tasks.popleft() for _ in range(min(_BATCH, len(self._tasks)))]
+                self._write(tasks)
+
+    def _write(self, tasks: list[Task]) -> None:
+        try:
+            with self._log.write() as log:
+                for task in tasks:
+                    task(log)
+        except ServiceError as error:
+            log_line.warning("traces were not written", error=error.message, count=len(tasks))
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_PAUSE_SECONDS):
+            self.flush()

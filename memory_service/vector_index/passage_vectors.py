@@ -1,0 +1,78 @@
+"""The vectors of queued passages: checked where they are stored, made where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memory_service.core.errors import EmbedderDown
+from memory_service.core.models import StoredPassage, Vector
+from memory_service.core.protocols import Embedder
+from memory_service.text.chunking import Window, passage_text
+from memory_service.turn_log.log import Reader, TurnLog
+
+
+class PassageVectors:
+    """Asks the embedder for what the log has no usable vector of."""
+
+    def __init__(self, log: TurnLog, embedder: Embedder) -> None:
+        self._log = log
+        self._embedder = embedder
+        self.dimension = embedder.dimension
+
+    def is_usable(self, vector: Vector | None) -> bool:
+        """Return whether a vector is finite and of the embedder's dimension."""
+        return (
+            vector is not None
+            and vector.shape == (self.dimension,)
+            and bool(np.isfinite(vector).all())
+        )
+
+    def embed(self, passages: Sequence[StoredPassage]) -> dict[int, Vector]:
+        """Return the vectors of passages that have no usable one; texts without words have none.
+
+        Raises EmbedderDown for vectors that are not finite, of another length or too few.
+        """
+        if self._embedder.embeds_with_write:
+            passages = [passage for passage in passages if passage.vector is not None]
+        if not passages:
+            return {}
+        with self._log.read() as log:
+            texts = self._texts(log, passages)
+        known = [passage for passage in passages if passage.key in texts]
+        fresh = self._embedder.embed_documents([texts[passage.key] for passage in known])
+        if len(fresh) != len(known):
+            raise EmbedderDown(f"{len(fresh)} vectors came for {len(known)} texts.")
+        bad = [
+            passages.index(passage)
+            for passage, vector in zip(known, fresh, strict=True)
+            if vector is not None and not self.is_usable(vector)
+        ]
+        if bad:
+            raise EmbedderDown(
+                f"{len(bad)} of {len(known)} vectors are not finite or not of the dimension "
+                f"{self.dimension}.",
+                positions=bad,
+            )
+        return {
+            passage.key: vector
+            for passage, vector in zip(known, fresh, strict=True)
+            if vector is not None
+        }
+
+    def _texts(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, str]:
+        """Return what each passage says, without those that were deleted meanwhile."""
+        by_conversation: dict[int, list[int]] = {}
+        for passage in passages:
+            by_conversation.setdefault(passage.conversation_key, []).append(passage.turn_key)
+        turns = {
+            turn.key: turn
+            for conversation_key, keys in by_conversation.items()
+            for turn in log.turns_of_keys(conversation_key, keys)
+        }
+        return {
+            passage.key: passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))
+            for passage in passages
+            if (turn := turns.get(passage.turn_key)) is not None
+        }

@@ -1,0 +1,88 @@
+"""`rebuild-index`: the vector index made anew from the log's own vectors, without an embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import structlog
+
+from memory_service.core.errors import VectorIndexDown
+from memory_service.core.models import Rebuilt
+from memory_service.core.protocols import VectorIndex
+from memory_service.turn_log.log import TurnLog
+
+log_line = structlog.get_logger(__name__)
+
+PROPERTY = "index_rebuild"
+"""Where the log notes that a rebuild was begun: after a kill the next one goes on with it."""
+
+_REMOVING, _FILLING, _DONE = "removing", "filling", "done"
+
+
+class Rebuild:
+    """One rebuild, from the beginning or from where a kill has left it."""
+
+    def __init__(self, log: TurnLog, index: VectorIndex, *, batch: int) -> None:
+        self._log = log
+        self._index = index
+        self._batch = batch
+
+    def run(self, on_progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rebuilt:
+        """Fill every collection of the log; `on_progress` hears (vectors done, of how many).
+
+        Raises VectorIndexDown when the folder cannot be written.
+        """
+        with self._log.read() as log:
+            resumes = log.property(PROPERTY) == _FILLING
+        try:
+            missing = self._missing() if resumes else None
+        except VectorIndexDown as error:
+            log_line.warning("the unfinished index is unreadable", error=error.message)
+            missing = None
+        if missing is None:
+            resumes = False
+            self._note(_REMOVING)
+            self._index.reset()
+            self._note(_FILLING)
+            missing = self._missing()
+        with self._log.read() as log:
+            total = sum(len(log.indexed_keys(key)) for key in missing)
+        done = total - sum(map(len, missing.values()))
+        on_progress(done, total)
+        for collection_key, keys in missing.items():
+            for start in range(0, len(keys), self._batch):
+                some = keys[start : start + self._batch]
+                self._fill(collection_key, some)
+                done += len(some)
+                on_progress(done, total)
+        self._note(_DONE)
+        with self._log.read() as log:
+            return Rebuilt(total, len(missing), resumed=resumes, waiting=log.lag())
+
+    def _missing(self) -> dict[int, list[int]]:
+        """Return the passages that are not in the index yet, by collection."""
+        with self._log.read() as log:
+            expected = {one.key: log.indexed_keys(one.key) for one in log.all_collections()}
+        return {key: sorted(keys - self._index.keys(key)) for key, keys in expected.items() if keys}
+
+    def _fill(self, collection_key: int, keys: list[int]) -> None:
+        with self._log.read() as log:
+            passages = [one for one in log.passages_by_key(keys).values() if one.vector is not None]
+        self._index.upsert(
+            collection_key,
+            [passage.key for passage in passages],
+            [passage.conversation_key for passage in passages],
+            np.stack([passage.vector for passage in passages if passage.vector is not None]),
+        )
+
+    def _note(self, state: str) -> None:
+        with self._log.write() as log:
+            log.set_property(PROPERTY, state)
+
+
+def forget_rebuild(log: TurnLog) -> None:
+    """Note that a service has taken over: what a rebuild left unfinished, it finishes itself."""
+    with log.write() as writer:
+        if writer.property(PROPERTY) is not None:
+            writer.set_property(PROPERTY, _DONE)

@@ -1,0 +1,156 @@
+"""Repair of the vector index: what cannot be read is made again from the log.
+
+A kill can leave a collection unreadable for ever, and a damaged file gives silence, an error or a
+crash, depending on the file. So a collection is probed: does it open, does it hold as many vectors
+as the log says, and are some of them the log's? What fails is dropped and queued again; if even
+that fails, the whole folder is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import structlog
+
+from memory_service.core.errors import VectorIndexDown
+from memory_service.core.models import Vector
+from memory_service.core.protocols import VectorIndex
+from memory_service.turn_log.log import TurnLog
+
+log_line = structlog.get_logger(__name__)
+
+SAMPLE = 16
+"""Vectors of a collection that a probe compares: the oldest, the newest, and some in between."""
+VECTOR_TOLERANCE = 5e-3
+"""The log's half floats differ by 1e-3 from what was indexed before they were rounded."""
+
+_CANARY_COLLECTION = 0
+"""The log's collections begin at 1."""
+
+
+class IndexRepair:
+    """Probes and repairs; used by one thread, the one that writes to the index."""
+
+    def __init__(self, log: TurnLog, index: VectorIndex, dimension: int) -> None:
+        self._log = log
+        self._index = index
+        self._canary: Vector = np.full(dimension, dimension**-0.5, dtype=np.float32)
+
+    def restore(self) -> list[int]:
+        """Queue again what the index has lost, drop what the log does not know.
+
+        Returns the collections that are there and worth a probe.
+        """
+        with self._log.read() as log:
+            known = {one.key for one in log.all_collections()} - log.queued_drops()
+        try:
+            held = self._collections()
+        except VectorIndexDown as error:
+            log_line.warning("the vector index is unreadable", error=error.message)
+            self._index.reset()
+            held = set()
+        lost = known - held
+        with self._log.write() as log:
+            vectors = sum(log.requeue(key) for key in lost)
+            # A collection that was to replace another, and was not finished.
+            for key in held - known - log.queued_drops():
+                log.queue_drop(key)
+        if vectors:
+            log_line.warning(
+                "vectors were lost and are built again from the turn log",
+                collections=len(lost),
+                vectors=vectors,
+            )
+        return sorted(known & held)
+
+    def mend(self, collection_key: int) -> bool:
+        """Repair a collection if it needs that; return whether it did."""
+        try:
+            held = self._collections()
+        except VectorIndexDown:
+            self.restore()
+            return True
+        if collection_key not in held:
+            with self._log.read() as log:
+                is_lost = log.indexed(collection_key, SAMPLE).passages > 0
+            if is_lost:
+                self.restore()
+            return is_lost
+        # The first failure may be the end of a child that was about to go anyway.
+        if self._is_sound(collection_key) or self._is_sound(collection_key):
+            return False
+        self._recreate(collection_key)
+        return True
+
+    def takes_writes(self) -> bool:
+        """Return whether the index can write at all: else no change that fails is to blame."""
+        try:
+            self._index.upsert(_CANARY_COLLECTION, [1], [1], self._canary[None])
+            self._index.drop(_CANARY_COLLECTION)
+        except VectorIndexDown:
+            return False
+        return True
+
+    def _collections(self) -> set[int]:
+        try:
+            return self._index.collections()
+        except VectorIndexDown:
+            # A child that had stopped is replaced by the next call.
+            return self._index.collections()
+
+    def _is_sound(self, collection_key: int) -> bool:
+        """Return whether a collection opens and holds the log's vectors; what differs is queued."""
+        with self._log.read() as log:
+            expected = log.indexed(collection_key, SAMPLE)
+            waiting = log.queued_changes(collection_key)
+            passages = log.passages_by_key(expected.sample)
+        vectors = {key: one.vector for key, one in passages.items() if one.vector is not None}
+        try:
+            # The first use of a large collection takes long, and is no sign of damage.
+            self._index.load(collection_key)
+            count = self._index.count(collection_key)
+            stored = self._index.vectors(collection_key, list(vectors))
+            for vector in list(vectors.values())[:1]:
+                self._index.query(collection_key, vector, None, 1)
+        except VectorIndexDown as error:
+            log_line.warning("a collection is unreadable", error=error.message)
+            return False
+        if not expected.passages <= count <= expected.passages + waiting:
+            return self._level(collection_key)
+        return all(_agrees(vector, stored.get(key)) for key, vector in vectors.items())
+
+    def _level(self, collection_key: int) -> bool:
+        """Queue what a collection has too few or too many; return whether it can be read at all."""
+        with self._log.read() as log:
+            expected = log.indexed_keys(collection_key)
+            waiting = log.queued_upserts(collection_key) | log.queued_deletions(collection_key)
+        try:
+            held = self._index.keys(collection_key)
+        except VectorIndexDown as error:
+            log_line.warning("a collection is unreadable", error=error.message)
+            return False
+        missing, extra = expected - held, held - expected - waiting
+        with self._log.write() as log:
+            log.requeue(collection_key, missing)
+            log.queue_deletion(collection_key, sorted(extra))
+        log_line.warning(
+            "a collection differs from the turn log and is made level",
+            missing=len(missing),
+            extra=len(extra),
+        )
+        return True
+
+    def _recreate(self, collection_key: int) -> None:
+        try:
+            self._index.drop(collection_key)
+        except VectorIndexDown as error:
+            log_line.warning("the vector index is removed", error=error.message)
+            self._index.reset()
+        self.restore()
+
+
+def _agrees(vector: Vector, stored: Vector | None) -> bool:
+    return (
+        stored is not None
+        and stored.shape == vector.shape
+        and bool(np.allclose(stored, vector, atol=VECTOR_TOLERANCE))
+    )

@@ -1,0 +1,253 @@
+"""Who is let in: this machine while there are no keys, valid keys ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import httpx2
+import openai
+import pytest
+
+from memory_service.api.app import create_app
+from memory_service.core import clock
+from memory_service.core.settings import Settings
+from memory_service.server import running
+from memory_service.service import Service, open_log
+from tests.support.environment import connected
+from tests.support.factories import message
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
+
+
+def make_key(settings: Settings, project: str = "acme") -> str:
+    """Make a key beside the server, as the command does."""
+    with closing(open_log(settings.data_dir)) as log, log.write() as writer:
+        return writer.create_api_key(writer.ensure_project(project, clock.now()), clock.now())
+
+
+def revoke_key(settings: Settings, number: int) -> None:
+    """Revoke a key beside the server, as the command does."""
+    with closing(open_log(settings.data_dir)) as log, log.write() as writer:
+        assert writer.revoke_api_key(number, clock.now())
+
+
+def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `memory-service …` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "memory_service", *arguments, "--data-dir", settings.data_dir],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def listing(address: str, **headers: str) -> httpx2.Response:
+    return httpx2.get(f"{address}/v1/conversations", headers=headers)
+
+
+def code(answer: httpx2.Response) -> tuple[int, str, str]:
+    error = answer.json()["error"]
+    return answer.status_code, error["type"], error["code"]
+
+
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server that never gets a key."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("keyless"), port=0, log_level="warning")
+    with running(settings, "tests") as base:
+        yield base
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.1:8000", "[::1]:80", "[::1]"])
+def test_without_keys_hosts_of_this_machine_are_served(keyless: str, host: str) -> None:
+    assert listing(keyless, host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.org",
+        "127.0.0.1.example.org",
+        "localhost.example.org",
+        "example.org:127",
+        "127.0.0.1@example.org",
+        EVERYWHERE,
+        "192.168.1.7",
+        "[::2]",
+        "[::1",
+        "",
+    ],
+)
+def test_without_keys_other_hosts_are_refused(keyless: str, host: str) -> None:
+    assert code(listing(keyless, host=host)) == (403, "permission_error", "forbidden")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:1"])
+def test_without_keys_pages_of_this_machine_are_served(keyless: str, origin: str) -> None:
+    assert listing(keyless, origin=origin).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://example.org", "http://localhost.example.org", "null", "", "localhost", "file://"],
+)
+def test_without_keys_pages_of_other_origins_are_refused(keyless: str, origin: str) -> None:
+    assert code(listing(keyless, origin=origin)) == (403, "permission_error", "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.8.8.8", 200),
+        ("::1", 200),
+        ("203.0.113.9", 403),
+        ("10.0.0.1", 403),
+        ("::ffff:203.0.113.9", 403),
+        ("2001:db8::1", 403),
+        ("", 403),
+    ],
+)
+def test_without_keys_only_clients_on_this_machine_are_served(
+    settings: Settings, client: str, status: int
+) -> None:
+    async def call() -> httpx2.Response:
+        served = create_app(settings)
+        transport = httpx2.ASGITransport(app=served, client=(client, 4711))
+        async with (
+            served.router.lifespan_context(served),
+            httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser,
+        ):
+            return await browser.get("/v1/conversations")
+
+    assert asyncio.run(call()).status_code == status
+
+
+@pytest.mark.parametrize("authorization", ["Bearer msk_none", "Basic eDp5", "Bearer", "nonsense"])
+def test_without_keys_authorization_is_ignored(keyless: str, authorization: str) -> None:
+    assert listing(keyless, authorization=authorization).status_code == 200
+
+
+def test_a_key_made_while_the_server_runs_ends_keyless_mode(
+    settings: Settings, address: str
+) -> None:
+    assert listing(address).status_code == 200
+    key = make_key(settings)
+    assert code(listing(address)) == (401, "authentication_error", "invalid_api_key")
+    assert listing(address, authorization=f"Bearer {key}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer msk_wrong", "Basic {key}", "{key}", "Bearer {key}x", "Bearer x{key}"],
+)
+def test_with_keys_everything_but_a_valid_key_is_refused(
+    settings: Settings, address: str, authorization: str
+) -> None:
+    wrong = authorization.format(key=make_key(settings))
+    answer = listing(address, authorization=wrong)
+    assert code(answer) == (401, "authentication_error", "invalid_api_key")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_with_keys_the_official_client_gets_in_and_a_wrong_key_does_not(
+    settings: Settings, address: str
+) -> None:
+    with connected(address, make_key(settings)) as client:
+        assert client.conversations.create().object == "conversation"
+    with connected(address, "msk_wrong") as client, pytest.raises(openai.AuthenticationError):
+        client.conversations.create()
+
+
+def test_with_keys_any_host_and_origin_are_served(settings: Settings, address: str) -> None:
+    bearer = f"Bearer {make_key(settings)}"
+    answer = listing(
+        address, authorization=bearer, host="memory.example.org", origin="https://example.org"
+    )
+    assert answer.status_code == 200
+
+
+def test_a_revoked_key_is_refused_at_once_and_others_are_not(
+    settings: Settings, address: str
+) -> None:
+    revoked, valid = make_key(settings), make_key(settings)
+    assert listing(address, authorization=f"Bearer {revoked}").status_code == 200
+    revoke_key(settings, 1)
+    assert listing(address, authorization=f"Bearer {revoked}").status_code == 401
+    assert listing(address, authorization=f"Bearer {valid}").status_code == 200
+
+
+def test_revoking_the_last_key_does_not_open_the_door_again(
+    settings: Settings, address: str
+) -> None:
+    key = make_key(settings)
+    revoke_key(settings, 1)
+    assert listing(address).status_code == 401
+    assert listing(address, authorization=f"Bearer {key}").status_code == 401
+
+
+def test_a_key_for_the_local_project_opens_what_was_stored_without_one(
+    settings: Settings, address: str
+) -> None:
+    with connected(address, "none") as client:
+        client.conversations.create(extra_body={"id": "c", "items": [message()]})
+    with connected(address, make_key(settings, "local")) as client:
+        assert client.conversations.retrieve("c").id == "c"
+
+
+def test_the_commands_make_show_and_revoke_keys_beside_the_server(
+    settings: Settings, address: str
+) -> None:
+    key = command(settings, "keys", "create", "--project", "acme").stdout.splitlines()[-1]
+    assert listing(address, authorization=f"Bearer {key}").status_code == 200
+    shown = command(settings, "keys", "list").stdout
+    assert key not in shown
+    assert key[-4:] in shown
+    assert command(settings, "keys", "revoke", "1").returncode == 0
+    assert listing(address, authorization=f"Bearer {key}").status_code == 401
+
+
+def test_no_file_holds_the_key(settings: Settings) -> None:
+    key = make_key(settings)
+    files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
+    assert files
+    assert not any(key.encode() in path.read_bytes() for path in files)
+
+
+def test_health_and_documentation_need_no_key(settings: Settings, address: str) -> None:
+    make_key(settings)
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert httpx2.get(f"{address}{path}").status_code == 200
+
+
+@pytest.mark.parametrize("host", [EVERYWHERE, "::"])
+def test_serve_refuses_to_listen_beyond_this_machine_without_keys(
+    settings: Settings, host: str
+) -> None:
+    done = command(settings, "serve", "--host", host, "--port", "0")
+    assert done.returncode == 2
+    assert "keys create" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("existing", [None, 0o755, 0o777])
+def test_the_data_folder_is_its_owners_alone(settings: Settings, existing: int | None) -> None:
+    if existing is not None:
+        settings.data_dir.mkdir()
+        settings.data_dir.chmod(existing)
+    with Service.open(settings, purpose="tests"):
+        assert stat.S_IMODE(settings.data_dir.stat().st_mode) == 0o700
+
+
+def test_a_key_survives_a_restart(settings: Settings) -> None:
+    key = make_key(settings)
+    for _ in range(2):
+        with running(settings, "tests") as address:
+            assert listing(address).status_code == 401
+            assert listing(address, authorization=f"Bearer {key}").status_code == 200

@@ -1,0 +1,182 @@
+"""Conversations through the official client: making, reading, changing, listing, deleting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai.types.conversations import Conversation, ConversationDeletedResource
+
+from tests.support.factories import message
+
+
+def create(client: openai.OpenAI, **extensions: Any) -> Conversation:
+    return client.conversations.create(extra_body=extensions)
+
+
+def listed(address: str, **query: Any) -> list[str]:
+    page = httpx2.get(f"{address}/v1/conversations", params=query).json()
+    return [one["id"] for one in page["data"]]
+
+
+def items_of(client: openai.OpenAI, conversation_id: str) -> list[str | None]:
+    return [item.id for item in client.conversations.items.list(conversation_id, order="asc")]
+
+
+def test_a_conversation_is_made_with_items_and_metadata(client: openai.OpenAI) -> None:
+    items: Any = [message("one", id="a"), message("two", "assistant", id="b")]
+    made = client.conversations.create(items=items, metadata={"topic": "demo"})
+    assert isinstance(made, Conversation)
+    assert made.metadata == {"topic": "demo"}
+    assert items_of(client, made.id) == ["a", "b"]
+
+
+def test_a_conversation_is_made_of_nothing_at_all(address: str) -> None:
+    answer = httpx2.post(f"{address}/v1/conversations")
+    assert answer.status_code == 200
+    assert Conversation.model_validate_json(answer.content).metadata == {}
+
+
+def test_ids_that_the_service_gives_are_all_different(client: openai.OpenAI) -> None:
+    assert len({create(client).id for _ in range(5)}) == 5
+
+
+def test_every_answer_is_valid_for_the_types_of_the_client(client: openai.OpenAI) -> None:
+    raw = client.conversations.with_raw_response
+    made = Conversation.model_validate_json(raw.create(metadata={"a": "b"}).text)
+    for answer in (raw.retrieve(made.id), raw.update(made.id, metadata={"a": "b"})):
+        assert Conversation.model_validate_json(answer.text).model_dump() == made.model_dump()
+    deleted = ConversationDeletedResource.model_validate_json(raw.delete(made.id).text)
+    assert (deleted.id, deleted.deleted) == (made.id, True)
+
+
+@pytest.mark.parametrize("metadata", [{"new": "2"}, {}, None])
+def test_an_update_replaces_all_metadata(
+    client: openai.OpenAI, metadata: dict[str, str] | None
+) -> None:
+    made = client.conversations.create(metadata={"old": "1"})
+    client.conversations.update(made.id, metadata=metadata)
+    assert client.conversations.retrieve(made.id).metadata == (metadata or {})
+
+
+def test_an_update_of_the_title_leaves_the_metadata(client: openai.OpenAI, address: str) -> None:
+    made = client.conversations.create(metadata={"old": "1"}, extra_body={"title": "before"})
+    answer = httpx2.post(f"{address}/v1/conversations/{made.id}", json={"title": "after"}).json()
+    assert (answer["title"], answer["metadata"]) == ("after", {"old": "1"})
+
+
+def test_an_update_of_the_metadata_leaves_the_title(client: openai.OpenAI) -> None:
+    made = create(client, title="before")
+    assert client.conversations.update(made.id, metadata={}).to_dict()["title"] == "before"
+
+
+@pytest.mark.parametrize("method", ["retrieve", "delete"])
+def test_a_deleted_conversation_is_not_found(client: openai.OpenAI, method: str) -> None:
+    made = create(client)
+    client.conversations.delete(made.id)
+    with pytest.raises(openai.NotFoundError) as raised:
+        getattr(client.conversations, method)(made.id)
+    assert raised.value.param == "conversation_id"
+
+
+def test_deleting_gives_a_receipt_with_counts_and_no_text(
+    client: openai.OpenAI, address: str
+) -> None:
+    items: Any = [message("a secret of gold"), message("another")]
+    made = client.conversations.create(items=items)
+    receipt = client.conversations.delete(made.id).to_dict()["receipt"]
+    answer = httpx2.get(f"{address}/v1/receipts/{receipt}")
+    assert answer.json()["kind"] == "conversation"
+    assert answer.json()["counts"]["turns"] == 2
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("created_at", "shown"),
+    [
+        (1_700_000_000, 1_700_000_000),
+        (1_700_000_000.75, 1_700_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000),
+        ("2023-11-14T22:13:20Z", 1_700_000_000),
+        (0, 0),
+    ],
+)
+def test_extensions_are_kept_and_shown(
+    client: openai.OpenAI, created_at: float | str, shown: int
+) -> None:
+    create(client, id="mine-1", user="ann", title="Öl & Brot", created_at=created_at)
+    found = client.conversations.retrieve("mine-1").to_dict()
+    assert found == {
+        "id": "mine-1",
+        "object": "conversation",
+        "created_at": shown,
+        "metadata": {},
+        "user": "ann",
+        "title": "Öl & Brot",
+        "summaries": None,
+    }
+
+
+def test_a_users_conversations_are_listed_newest_first(client: openai.OpenAI, address: str) -> None:
+    for number, user in enumerate(["ann", "bob", "ann", "ann"]):
+        create(client, id=f"c{number}", user=user)
+    assert listed(address, user="ann") == ["c3", "c2", "c0"]
+    assert listed(address, user="ann", order="asc") == ["c0", "c2", "c3"]
+    assert listed(address) == ["c3", "c2", "c1", "c0"]
+
+
+def test_an_id_that_is_taken_is_a_conflict_that_no_client_retries(address: str) -> None:
+    body = {"id": "taken", "title": "first"}
+    httpx2.post(f"{address}/v1/conversations", json=body).raise_for_status()
+    again = httpx2.post(f"{address}/v1/conversations", json={"id": "taken"})
+    assert again.status_code == 409
+    assert again.headers["x-should-retry"] == "false"
+    assert (again.json()["error"]["param"], again.json()["error"]["code"]) == ("id", "id_exists")
+
+
+def test_the_client_gives_up_at_once_on_a_conflict(address: str) -> None:
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=5) as retrying:
+        create(retrying, id="taken", title="first")
+        with pytest.raises(openai.ConflictError) as raised:
+            create(retrying, id="taken")
+    assert raised.value.response.request.headers["x-stainless-retry-count"] == "0"
+
+
+def test_the_id_of_a_deleted_conversation_is_free_again(client: openai.OpenAI) -> None:
+    create(client, id="again", title="first")
+    client.conversations.delete("again")
+    assert create(client, id="again", title="second").to_dict()["title"] == "second"
+
+
+def test_fields_that_the_service_does_not_know_are_ignored_as_openai_does(
+    client: openai.OpenAI,
+) -> None:
+    made = create(client, colour="red", store=True)
+    client.conversations.update(made.id, metadata={"a": "b"}, extra_body={"colour": "blue"})
+    items: Any = [message(id="a", colour="green")]
+    client.conversations.items.create(made.id, items=items, extra_body={"colour": "green"})
+    assert "colour" not in client.conversations.retrieve(made.id).to_dict()
+    assert items_of(client, made.id) == ["a"]
+
+
+def test_deleting_a_user_deletes_all_conversations_of_that_user(
+    client: openai.OpenAI, address: str
+) -> None:
+    for number, user in enumerate(["ann", "bob", "ann"]):
+        create(client, id=f"c{number}", user=user)
+    answer = httpx2.delete(f"{address}/v1/users/ann")
+    assert (answer.json()["id"], answer.json()["object"]) == ("ann", "user.deleted")
+    assert listed(address) == ["c1"]
+    users = httpx2.get(f"{address}/v1/users").json()["data"]
+    assert [(user["id"], user["conversations"]) for user in users] == [("bob", 1)]
+
+
+def test_users_are_listed_with_their_counts_and_times(client: openai.OpenAI, address: str) -> None:
+    create(client, user="ann", items=[message("one"), message("two")])
+    create(client, user="ann", items=[message("three")])
+    (user,) = httpx2.get(f"{address}/v1/users").json()["data"]
+    assert (user["id"], user["object"]) == ("ann", "user")
+    assert (user["conversations"], user["turns"]) == (2, 3)
+    assert user["created_at"] <= user["last_seen_at"]

@@ -1,0 +1,167 @@
+"""Paging against a model: a list of ids, cut after an id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai import BaseModel
+from openai._base_client import make_request_options
+from openai.pagination import SyncConversationCursorPage
+
+from memory_service.core.settings import Settings
+from memory_service.server import running
+from tests.support.factories import message
+
+Ids = list[str]
+SIZES = (0, 1, 2, 20, 21, 137)
+NAMES = ("conversations", "of ann", "users", *(f"items of {size}" for size in SIZES))
+
+
+class Thing(BaseModel):
+    """Whatever is listed: it has an id."""
+
+    id: str
+
+
+class Listings:
+    """A server with something to list, and what each listing must hold, oldest first."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.paths: dict[str, tuple[str, dict[str, Any]]] = {
+            "conversations": ("/conversations", {}),
+            "of ann": ("/conversations", {"user": "ann"}),
+            "users": ("/users", {}),
+        }
+        self.ids: dict[str, Ids] = {"conversations": [], "of ann": [], "users": []}
+        for number in range(31):
+            self._add_user(number)
+        for size in SIZES:
+            self._add_items(size)
+
+    def page(self, name: str, **query: Any) -> dict[str, Any]:
+        """Return one page of a listing."""
+        path, fixed = self.paths[name]
+        answer = httpx2.get(f"{self.url}/v1{path}", params={**fixed, **query})
+        return dict(answer.raise_for_status().json())
+
+    def _create(self, **body: Any) -> None:
+        httpx2.post(f"{self.url}/v1/conversations", json=body).raise_for_status()
+        self.ids["conversations"].append(body["id"])
+
+    def _add_user(self, number: int) -> None:
+        user = "ann" if number % 3 == 1 else f"user-{100 - number}"
+        self._create(id=f"c-{(number * 37) % 101}", user=user)
+        if user == "ann":
+            self.ids["of ann"].append(self.ids["conversations"][-1])
+        if user not in self.ids["users"]:
+            self.ids["users"].append(user)
+
+    def _add_items(self, size: int) -> None:
+        ids = [f"i-{size}-{(number * 59) % 1_009}" for number in range(size)]
+        self._create(id=f"items-{size}", items=[message(id=one) for one in ids])
+        self.paths[f"items of {size}"] = (f"/conversations/items-{size}/items", {})
+        self.ids[f"items of {size}"] = ids
+
+
+@pytest.fixture(scope="module")
+def listings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listings]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("paging"), port=0, log_level="warning")
+    with running(settings, "tests") as url:
+        yield Listings(url)
+
+
+def expected(ids: Sequence[str], after: str | None, limit: int, order: str) -> dict[str, Any]:
+    """Return the page of the model."""
+    ordered = list(ids) if order == "asc" else list(reversed(ids))
+    rest = ordered if after is None else ordered[ordered.index(after) + 1 :]
+    page = rest[:limit]
+    return {
+        "object": "list",
+        "ids": page,
+        "first_id": page[0] if page else None,
+        "last_id": page[-1] if page else None,
+        "has_more": len(rest) > limit,
+    }
+
+
+@given(data=st.data(), name=st.sampled_from(NAMES), order=st.sampled_from(["asc", "desc"]))
+def test_a_page_is_what_the_model_says(
+    listings: Listings, data: st.DataObject, name: str, order: str
+) -> None:
+    ids = listings.ids[name]
+    after = data.draw(st.sampled_from([None, *ids]), "after")
+    limit = data.draw(st.integers(1, 100) | st.sampled_from([1, max(1, len(ids) % 101)]), "limit")
+    query = {"order": order, "limit": limit, **({} if after is None else {"after": after})}
+    page = listings.page(name, **query)
+    found = {**page, "ids": [one["id"] for one in page["data"]]}
+    del found["data"]
+    assert found == expected(ids, after, limit, order)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_parameters_a_page_has_twenty_and_each_listing_its_order(
+    listings: Listings, name: str
+) -> None:
+    order = "asc" if name == "users" else "desc"
+    page = listings.page(name)
+    assert [one["id"] for one in page["data"]] == (
+        expected(listings.ids[name], None, 20, order)["ids"]
+    )
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 7, 100])
+@pytest.mark.parametrize("name", ["conversations", "of ann", "users", "items of 21"])
+def test_the_client_walks_over_all_pages_and_meets_each_once(
+    listings: Listings, name: str, limit: int, order: str
+) -> None:
+    path, fixed = listings.paths[name]
+    query = {**fixed, "limit": limit, "order": order}
+    with openai.OpenAI(base_url=f"{listings.url}/v1", api_key="none") as client:
+        pages = client.get_api_list(
+            path,
+            page=SyncConversationCursorPage[Thing],
+            model=Thing,
+            options=make_request_options(query=query),
+        )
+        found = [one.id for one in pages]
+    assert found == expected(listings.ids[name], None, 1_000, order)["ids"]
+
+
+def test_the_clients_own_listing_of_items_meets_each_once(listings: Listings) -> None:
+    with openai.OpenAI(base_url=f"{listings.url}/v1", api_key="none") as client:
+        pages = client.conversations.items.list("items-137", order="asc", limit=50)
+        assert [item.id for item in pages] == listings.ids["items of 137"]
+
+
+def test_what_is_appended_while_paging_comes_once_at_the_end(client: openai.OpenAI) -> None:
+    items: Any = [message(id=name) for name in "abcd"]
+    conversation = client.conversations.create(items=items[:3]).id
+    listing = client.conversations.items
+    first = listing.list(conversation, order="asc", limit=2)
+    listing.create(conversation, items=items[3:])
+    assert [item.id for item in first] == list("abcd")
+
+
+def test_paging_passes_over_what_was_deleted_meanwhile(client: openai.OpenAI) -> None:
+    items: Any = [message(id=name) for name in "abcd"]
+    conversation = client.conversations.create(items=items).id
+    first = client.conversations.items.list(conversation, order="asc", limit=2)
+    client.conversations.items.delete("c", conversation_id=conversation)
+    assert [item.id for item in first] == list("abd")
+
+
+def test_a_page_after_an_item_that_is_gone_is_not_found(client: openai.OpenAI) -> None:
+    items: Any = [message(id=name) for name in "ab"]
+    conversation = client.conversations.create(items=items).id
+    client.conversations.items.delete("a", conversation_id=conversation)
+    with pytest.raises(openai.NotFoundError) as raised:
+        client.conversations.items.list(conversation, after="a")
+    assert raised.value.param == "after"

@@ -1,0 +1,46 @@
+"""Starting the server: what is wrong is said in one message, and the exit code is 2."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memory_service.core.settings import Settings
+
+
+def serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "memory_service", "serve", "--data-dir", str(folder)]
+    return subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_folder_that_another_server_holds_is_refused_with_its_address(
+    address: str, settings: Settings
+) -> None:
+    assert address
+    ended = serve(settings.data_dir, "--port", "0")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "--url" in ended.stderr
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = serve(tmp_path / "data", "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "--port" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("I am no folder")
+    ended = serve(tmp_path / name, "--port", "0")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "--data-dir" in ended.stderr

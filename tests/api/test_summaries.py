@@ -1,0 +1,277 @@
+"""Summaries over HTTP: a model's server beside the service, both over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import httpx2
+import pytest
+
+from memory_service.core.settings import Settings
+from memory_service.server import running
+from memory_service.service import chat_model_of, open_log
+from tests.faults.test_durability import serving
+from tests.support import upstream as upstreams
+from tests.support.environment import connected
+from tests.support.storing import eventually
+from tests.support.summarising import remarks
+from tests.support.upstream import Upstream, running_upstream
+
+FACT = "Mara keeps her bicycle in the cellar; the code of its lock is 8314."
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, httpx2.Client]]:
+    """Return a model's server, and a client of the service that asks it."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("world"), port=0, log_level="warning")
+    with (
+        running_upstream() as upstream,
+        running(beside(upstream, settings), "tests") as url,
+        httpx2.Client(base_url=url, timeout=60) as http,
+    ):
+        yield upstream, http
+
+
+@pytest.fixture
+def own(settings: Settings) -> Iterator[tuple[Upstream, Settings]]:
+    """Return a model's server for one test, and the settings of a service that asks it."""
+    with running_upstream() as upstream:
+        yield upstream, beside(upstream, settings)
+
+
+def beside(upstream: Upstream, settings: Settings) -> Settings:
+    changes = {"upstream_base_url": upstream.base_url, "summary_model": "stand-in"}
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture
+def clean_world(world: tuple[Upstream, httpx2.Client]) -> tuple[Upstream, httpx2.Client]:
+    """Return both with nothing of other tests in them, or left to do."""
+    upstream, http = world
+    for name in "cde":
+        http.delete(f"/v1/conversations/{name}")
+    eventually(lambda: http.get("/readyz").json()["summaries"]["waiting"] == 0)
+    upstream.requests.clear()
+    return upstream, http
+
+
+@pytest.fixture
+def http(clean_world: tuple[Upstream, httpx2.Client]) -> httpx2.Client:
+    """Return a client of the service."""
+    return clean_world[1]
+
+
+@pytest.fixture
+def upstream(clean_world: tuple[Upstream, httpx2.Client]) -> Upstream:
+    """Return the model's server."""
+    return clean_world[0]
+
+
+def cut(http: httpx2.Client, conversation: str = "c", **fields: Any) -> dict[str, Any]:
+    """Build a prompt with a recent window of four turns."""
+    body = {"input": "And then, what was it?", "recent_turns": 4, "token_budget": 2_000, **fields}
+    answer = http.post(f"/v1/conversations/{conversation}/context", json=body)
+    return dict(answer.raise_for_status().json())
+
+
+def create(http: httpx2.Client, count: int = 12, **fields: Any) -> None:
+    body = {"id": "c", "items": remarks(count), **fields}
+    http.post("/v1/conversations", json=body).raise_for_status()
+
+
+def listed(http: httpx2.Client, conversation: str = "c", **params: Any) -> list[dict[str, Any]]:
+    where = f"/v1/conversations/{conversation}/summaries"
+    found = http.get(where, params={"limit": 100, **params}).raise_for_status().json()
+    return list(found["data"])
+
+
+def has(http: httpx2.Client, count: int) -> bool:
+    return len(listed(http)) >= count
+
+
+def test_a_cut_window_is_summarised_by_the_upstream_and_told_in_later_prompts(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.then(upstreams.says(FACT))
+    create(http)
+    cut(http)
+    eventually(lambda: listed(http))
+    http.post("/v1/conversations/c/items", json={"items": remarks(6, first=13)}).raise_for_status()
+    built = cut(http)
+    assert FACT in str(built["messages"])
+    assert built["tokens"]["summary"] > 0
+    assert [one["id"] for one in built["summaries"]] == [listed(http)[-1]["id"]]
+
+
+def test_a_summary_says_what_it_covers_when_and_by_whom(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.then(upstreams.says(FACT))
+    create(http)
+    cut(http)
+    eventually(lambda: listed(http))
+    (shown,) = listed(http)
+    assert shown["id"].startswith("sum_")
+    kept = {name: shown[name] for name in ("object", "level", "first_seq", "text", "model")}
+    assert kept == {
+        "object": "conversation.summary",
+        "level": 1,
+        "first_seq": 1,
+        "text": FACT,
+        "model": "stand-in",
+    }
+    assert shown["began_at"] <= shown["ended_at"] <= shown["created_at"]
+
+
+def test_summaries_are_listed_page_by_page(http: httpx2.Client) -> None:
+    create(http)
+    for number in range(1, 6):
+        cut(http)
+        eventually(partial(has, http, number))
+        more = remarks(8, first=1 + 12 * number)
+        http.post("/v1/conversations/c/items", json={"items": more}).raise_for_status()
+    every = [one["id"] for one in listed(http)]
+    assert len(every) >= 5
+    pages: list[str] = []
+    while page := listed(http, limit=2, **({"after": pages[-1]} if pages else {})):
+        pages += [one["id"] for one in page]
+    assert pages == every
+    assert [one["id"] for one in listed(http, order="asc")] == every[::-1]
+
+
+def test_a_search_returns_summaries_beside_the_turns_if_it_asks_for_them(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.then(upstreams.says(FACT))
+    create(http, user="mara")
+    cut(http)
+    eventually(lambda: listed(http))
+    for scope in ({"conversation_id": "c"}, {"user_id": "mara"}):
+        body = {"query": "the code of the bicycle's lock", **scope}
+        plain = http.post("/v1/search", json=body).raise_for_status().json()
+        asked = http.post("/v1/search", json={**body, "summaries": 3}).raise_for_status().json()
+        assert "summaries" not in plain
+        assert plain["data"] == asked["data"]
+        assert all("item_id" in one for one in asked["data"])
+        assert [(one["text"], one["rank"]) for one in asked["summaries"]] == [(FACT, 1)]
+
+
+def test_the_better_summary_comes_first(http: httpx2.Client, upstream: Upstream) -> None:
+    upstream.then(*map(upstreams.says, ("They talked of trains.", FACT, "It rained all day.")))
+    for name in "cde":
+        create(http, id=name, user="mara")
+        cut(http, name)
+        eventually(partial(listed, http, name))
+    body = {"query": "where is the bicycle", "user_id": "mara", "summaries": 2}
+    found = http.post("/v1/search", json=body).raise_for_status().json()["summaries"]
+    assert [one["rank"] for one in found] == [1, 2]
+    assert (found[0]["text"], found[0]["conversation_id"]) == (FACT, "d")
+
+
+def test_the_official_client_switches_summaries_off_and_on(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    items: list[Any] = remarks(12)
+    with connected(str(http.base_url).rstrip("/"), "none") as client:
+        made = client.conversations.create(items=items, extra_body={"id": "c", "summaries": False})
+        cut(http)
+        changed = client.conversations.update("c", metadata={}, extra_body={"summaries": True})
+    assert (made.to_dict()["summaries"], changed.to_dict()["summaries"]) == (False, True)
+    assert upstream.requests == []
+    cut(http, recent_turns=3)
+    eventually(lambda: listed(http))
+
+
+@pytest.mark.parametrize("value", ["yes", 1, [], {}])
+def test_a_switch_is_a_truth_value_or_null(http: httpx2.Client, value: Any) -> None:
+    create(http)
+    answer = http.post("/v1/conversations/c", json={"summaries": value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "summaries")
+
+
+def test_a_failing_model_is_visible_and_delays_nothing(own: tuple[Upstream, Settings]) -> None:
+    upstream, settings = own
+    upstream.then(upstreams.fails(401, code="invalid_api_key"))
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
+        create(http)
+        cut(http)
+        eventually(lambda: http.get("/readyz").json()["summaries"]["set_aside"] == 1)
+        ready = http.get("/readyz").json()
+        assert cut(http)["tokens"]["summary"] == 0
+    assert (ready["status"], ready["summaries"]["waiting"]) == ("ok", 1)
+    assert "401 (invalid_api_key). Check MEMORY_UPSTREAM_API_KEY." in ready["summaries"]["reason"]
+
+
+def test_without_an_upstream_nothing_is_summarised_and_nothing_said_of_it(
+    settings: Settings,
+) -> None:
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
+        create(http)
+        cut(http)
+        assert "summaries" not in http.get("/readyz").json()
+        assert listed(http) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"upstream_base_url": "https://api.openai.com/v1"}, False),
+        ({"upstream_base_url": "https://api.openai.com/v1", "upstream_api_key": "k"}, True),
+        ({"upstream_base_url": "https://8.8.8.8/v1"}, False),
+        ({"upstream_base_url": "https://8.8.8.8/v1", "summaries": True}, True),
+        ({"upstream_base_url": "http://127.0.0.1:11434/v1"}, True),
+        ({"upstream_base_url": "http://[::1]:11434/v1"}, True),
+        ({"upstream_base_url": "http://192.168.1.7:8000/v1"}, True),
+        ({"upstream_base_url": "http://localhost:1234/v1"}, True),
+        ({"upstream_base_url": "http://ollama:11434/v1"}, True),
+        ({"upstream_base_url": "http://host.docker.internal:11434/v1"}, True),
+        ({"upstream_base_url": "https://internal.example.org/v1"}, False),
+    ],
+)
+def test_without_a_key_only_a_server_nearby_is_asked_unless_the_settings_say_so(
+    settings: Settings, changes: dict[str, Any], *, expected: bool
+) -> None:
+    given = settings.model_dump(exclude_unset=True) | changes
+    assert (chat_model_of(Settings(**given)) is not None) == expected
+
+
+def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings]) -> None:
+    upstream, settings = own
+    upstream.then(upstreams.but(upstreams.echo, first_byte_seconds=200))
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
+        create(http)
+        cut(http)
+        eventually(lambda: upstream.requests)
+    with closing(open_log(settings.data_dir)) as log, log.read() as reader:
+        conversation = reader.conversation(1, "c")
+        assert conversation is not None
+        assert reader.all_summaries(conversation.key) == []
+        assert len(reader.conversations_to_summarise()) == 1
+
+
+def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(
+    own: tuple[Upstream, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, settings = own
+    monkeypatch.setenv("MEMORY_UPSTREAM_BASE_URL", upstream.base_url)
+    monkeypatch.setenv("MEMORY_SUMMARY_MODEL", "stand-in")
+    upstream.then(upstreams.echo, upstreams.but(upstreams.echo, first_byte_seconds=200))
+    long = [{**one, "content": one["content"] + " word" * 700} for one in remarks(16)]
+    with serving(settings.data_dir) as server:
+        with httpx2.Client(base_url=server.address) as http:
+            http.post("/v1/conversations", json={"id": "c", "items": long}).raise_for_status()
+            cut(http, token_budget=9_000)
+            eventually(lambda: len(upstream.requests) == 2)
+            before = listed(http)
+        server.kill()
+    with serving(settings.data_dir) as server, httpx2.Client(base_url=server.address) as http:
+        eventually(lambda: http.get("/readyz").json()["summaries"]["waiting"] == 0, 60)
+        after = [one for one in listed(http, order="asc") if one["level"] == 1]
+    assert [one["id"] for one in before] == [one["id"] for one in after[:1]]
+    ends = [0, *(one["last_seq"] for one in after)]
+    assert [one["first_seq"] for one in after] == [end + 1 for end in ends[:-1]]
+    asked = [one.content for one in upstream.requests]
+    assert len(asked) == len(set(asked)) + 1

@@ -1,0 +1,249 @@
+"""Forgetting is real: what was deleted is in no table, no index and no byte of the log's files."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memory_service.core.errors import NotFound
+from memory_service.core.settings import Settings
+from memory_service.service import Service
+from memory_service.text.terms import terms
+from memory_service.turn_log.log import FILE_NAME
+from tests.support.factories import function_call, function_output, message
+from tests.support.storing import append, create, eventually, findings, idle_service, project_key
+from tests.support.summarising import fold, remarks, summaries, summarising
+
+KEPT = "the kettle whistles every morning"
+DOOMED = "xylophagous quokkaberries wandered through brumbleforths"
+RARE = ["xylophagous", "quokkaberries", "brumbleforths"]
+TABLES = (
+    *("turns", "tool_calls", "passages", "postings", "index_queue", "idempotency"),
+    *("summaries", "summary_queue"),
+)
+
+
+def needles(words: Iterable[str]) -> set[bytes]:
+    """Return words and their stems in the encodings that a database may use."""
+    every = {form for word in words for form in (word, *terms(word, "en"))}
+    encodings = ("utf-8", "utf-16-le", "utf-16-be")
+    return {form.encode(encoding) for form in every for encoding in encodings}
+
+
+def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
+    """Return those of the words that are still in a file of the data folder, outside Chroma's."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert folder / FILE_NAME in files
+    content = b"\x00".join(path.read_bytes() for path in files)
+    return {needle for needle in needles(words) if needle in content}
+
+
+def rows(folder: Path, statement: str) -> list[Any]:
+    """Return what a statement finds in the log's file."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def vectors(service: Service) -> set[int]:
+    """Return the passages that have a vector in the index, once it is level with the log."""
+    eventually(lambda: service.index_status().lag == 0)
+    with service.log.read() as log:
+        collections = log.all_collections()
+    return {key for one in collections for key in service.index.keys(one.key)}
+
+
+def passages(service: Service) -> set[int]:
+    """Return the passages that the log has."""
+    service.log.checkpoint()
+    return {row[0] for row in rows(service.settings.data_dir, "SELECT id FROM passages")}
+
+
+def doomed(item_id: str = "i-bandicootish") -> dict[str, Any]:
+    """Return an item of which nothing may stay."""
+    metadata = {"mood": "quokkaberries"}
+    return message(DOOMED, id=item_id, name="Brumbleforths", metadata=metadata)
+
+
+def test_a_deleted_item_is_in_no_file(settings: Settings) -> None:
+    folder = settings.data_dir
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", KEPT, doomed(), KEPT)
+        service.log.checkpoint()
+        assert len(left_in(folder, [*RARE, "bandicootish"])) >= len(RARE)
+        service.forget.item(project_key(service), "c", "i-bandicootish")
+        assert findings(service) == []
+    assert left_in(folder, [*RARE, "bandicootish"]) == set()
+    assert left_in(folder, ["kettle"])
+
+
+def test_a_deleted_conversation_is_in_no_file(settings: Settings) -> None:
+    words = [*RARE, "numbatlikeconv", "bandicootish", "idempotoroo"]
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", KEPT)
+        create(service, "numbatlikeconv", KEPT, doomed(), key="idempotoroo")
+        service.forget.conversation(project_key(service), "numbatlikeconv")
+        assert findings(service) == []
+    assert left_in(settings.data_dir, words) == set()
+
+
+def test_a_deleted_user_is_in_no_file(settings: Settings) -> None:
+    words = [*RARE, "numbatlikeuser", "bandicootish", "pademelonconv"]
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", KEPT, user="kept-user")
+        create(service, "pademelonconv", doomed(), user="numbatlikeuser")
+        create(service, "secondpademelon", DOOMED, user="numbatlikeuser")
+        service.forget.user(project_key(service), "numbatlikeuser")
+        assert findings(service) == []
+        with service.log.read() as log:
+            page = log.users(project_key(service), None, 10, "asc")
+    assert [user.id for user in page.data] == ["kept-user"]
+    assert left_in(settings.data_dir, words) == set()
+
+
+def test_what_is_deleted_while_the_service_runs_leaves_its_open_files_too(
+    service: Service,
+) -> None:
+    create(service, "c", KEPT, doomed())
+    service.forget.item(project_key(service), "c", "i-bandicootish")
+    eventually(lambda: not left_in(service.settings.data_dir, RARE))
+
+
+@pytest.mark.parametrize("victim", ["call", "result-1", "result-2"])
+def test_one_item_of_a_tool_unit_takes_the_whole_unit_with_it(
+    settings: Settings, victim: str
+) -> None:
+    folder = settings.data_dir
+    call = function_call(id="call", arguments='{"berry":"quokkaberries"}')
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", KEPT, call)
+        append(service, "c", {**function_output(output="xylophagous"), "id": "result-1"})
+        append(service, "c", {**function_output(output="brumbleforths"), "id": "result-2"}, KEPT)
+        _, receipt = service.forget.item(project_key(service), "c", victim)
+    assert receipt.counts["turns"] == 3
+    assert left_in(folder, RARE) == set()
+    assert [row[0] for row in rows(folder, "SELECT text FROM turns ORDER BY seq")] == [KEPT, KEPT]
+
+
+def test_deleting_an_item_deletes_its_rows_its_vector_and_its_idempotency_key(
+    service: Service,
+) -> None:
+    create(service, "c", KEPT)
+    append(service, "c", doomed(), key="idem-doomed")
+    append(service, "c", KEPT, key="idem-kept")
+    assert len(vectors(service)) == 3
+    before = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
+    _, receipt = service.forget.item(project_key(service), "c", "i-bandicootish")
+    assert vectors(service) == passages(service)
+    after = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
+    lost = {table: len(before[table]) - len(after[table]) for table in TABLES}
+    assert lost["turns"] == receipt.counts["turns"] == 1
+    assert lost["passages"] == receipt.counts["passages"] == 1
+    assert lost["postings"] == receipt.counts["postings"] >= len(RARE)
+    assert lost["idempotency"] == receipt.counts["idempotency_keys"] == 1
+    assert [row[1] for row in after["idempotency"]] == ["idem-kept"]
+
+
+def test_deleting_a_user_empties_every_table_and_the_index(service: Service) -> None:
+    for number in range(3):
+        create(service, f"c{number}", KEPT, DOOMED, user="ana", key=f"idem-{number}")
+    assert len(vectors(service)) == 6
+    receipt = service.forget.user(project_key(service), "ana")
+    assert vectors(service) == set()
+    service.log.checkpoint()
+    for table in (*TABLES, "conversations", "placements", "users"):
+        assert rows(service.settings.data_dir, f"SELECT * FROM {table}") == []  # noqa: S608
+    counts = {name: receipt.counts[name] for name in ("users", "conversations", "turns")}
+    assert counts == {"users": 1, "conversations": 3, "turns": 6}
+    assert receipt.counts["idempotency_keys"] == 3
+
+
+def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
+    create(service, "c", doomed(), user="ana")
+    receipt = service.forget.user(project_key(service), "ana")
+    service.log.checkpoint()
+    ((_, _, receipt_id, kind, counts, created_at),) = rows(
+        service.settings.data_dir, "SELECT * FROM receipts"
+    )
+    assert (receipt_id, kind, created_at) == (receipt.id, "user", receipt.created_at)
+    assert set(receipt.counts) <= {
+        *("users", "conversations", "turns", "passages", "postings", "idempotency_keys"),
+        "summaries",
+    }
+    assert all(isinstance(count, int) for count in receipt.counts.values())
+    assert not any(word in counts for word in ("ana", "bandicootish", *RARE))
+
+
+def forget(service: Service, project: int, what: str) -> None:
+    """Forget the item, its conversation `c` or its user."""
+    if what == "item":
+        service.forget.item(project, "c", "i-bandicootish")
+    elif what == "conversation":
+        service.forget.conversation(project, "c")
+    else:
+        service.forget.user(project, "ana")
+
+
+@pytest.mark.parametrize("what", ["item", "conversation", "user"])
+def test_what_is_forgotten_cannot_be_forgotten_twice(service: Service, what: str) -> None:
+    create(service, "c", doomed(), user="ana")
+    forget(service, project_key(service), what)
+    with pytest.raises(NotFound):
+        forget(service, project_key(service), what)
+
+
+@pytest.mark.parametrize("what", ["item", "conversation", "user"])
+def test_another_projects_things_cannot_be_forgotten(service: Service, what: str) -> None:
+    create(service, "c", doomed(), user="ana", project="theirs")
+    with pytest.raises(NotFound):
+        forget(service, project_key(service, "mine"), what)
+    service.log.checkpoint()
+    assert len(rows(service.settings.data_dir, "SELECT * FROM turns")) == 1
+
+
+@pytest.mark.parametrize("what", ["item", "conversation", "user"])
+def test_summaries_of_what_is_deleted_are_in_no_file(settings: Settings, what: str) -> None:
+    with summarising(settings, summary_tokens=400) as service:
+        create(service, "c", doomed(), *remarks(20), user="ana")
+        fold(service)
+        append(service, "c", *remarks(20, first=21))
+        assert fold(service).summaries
+        assert any(RARE[0] in one.text for one in summaries(service))
+        forget(service, project_key(service), what)
+        assert findings(service) == []
+    assert left_in(settings.data_dir, [*RARE, "bandicootish"]) == set()
+
+
+def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_prevent_it(
+    settings: Settings,
+) -> None:
+    wal = settings.data_dir / f"{FILE_NAME}-wal"
+    with idle_service(settings) as service:
+        create(service, "c", KEPT, doomed())
+        with service.log.read() as reader:
+            assert reader.conversation(project_key(service), "c") is not None
+            service.forget.item(project_key(service), "c", "i-bandicootish")
+            append(service, "c", "writers are not held up")
+            assert not service.log.checkpoint()
+            assert wal.stat().st_size > 0
+        eventually(lambda: wal.stat().st_size == 0)
+        assert left_in(settings.data_dir, RARE) == set()
+
+
+def test_deletions_behind_one_reader_are_all_cleaned_up(settings: Settings) -> None:
+    wal = settings.data_dir / f"{FILE_NAME}-wal"
+    with idle_service(settings) as service:
+        create(service, "c", KEPT, doomed("i-1"), doomed("i-2"), doomed("i-3"))
+        with service.log.read() as reader:
+            assert reader.conversation(project_key(service), "c") is not None
+            for item_id in ("i-1", "i-2", "i-3"):
+                service.forget.item(project_key(service), "c", item_id)
+        eventually(lambda: wal.stat().st_size == 0)
+        create(service, "d", doomed("i-4"))
+        service.forget.item(project_key(service), "d", "i-4")
+        eventually(lambda: wal.stat().st_size == 0)
+        assert left_in(settings.data_dir, RARE) == set()

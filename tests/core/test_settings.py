@@ -1,0 +1,171 @@
+"""Settings: described, with units in their names, and refused at the start where impossible."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from memory_service.commands import main
+from memory_service.core.errors import StartupError
+from memory_service.core.settings import Settings, context_window, load_settings, settings_table
+from tests.support.environment import ROOT
+
+README = ROOT / "README.md"
+UNITS = {
+    *("bytes", "chars", "words", "seconds", "hours", "vectors", "turns", "tokens", "vector"),
+    *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch", "scan"),
+    *("traces", "days", "mib", "share", "threads"),
+}
+"""A number's name says what it counts: one of these is among its words."""
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_is_described_in_a_sentence(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description is not None
+    assert re.fullmatch(r"[A-Z][^|\n]+\.", description)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, field in Settings.model_fields.items()
+        if field.annotation in {int, float, int | None, float | None}
+    ],
+)
+def test_a_number_says_what_it_counts(name: str) -> None:
+    assert UNITS & set(name.split("_"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MEMORY_PORT", "-1"),
+        ("MEMORY_PORT", "65536"),
+        ("MEMORY_PORT", "http"),
+        ("MEMORY_LOG_FORMAT", "xml"),
+        ("MEMORY_LOG_LEVEL", "loud"),
+        ("MEMORY_MAX_BODY_BYTES", "0"),
+        ("MEMORY_MAX_NESTING", "501"),
+        ("MEMORY_MAX_TEXT_CHARS", "1e"),
+        ("MEMORY_MAX_ITEMS_PER_CALL", "0"),
+        ("MEMORY_MAX_QUERY_CHARS", ""),
+        ("MEMORY_RETRY_WINDOW_SECONDS", "-1"),
+        ("MEMORY_IDEMPOTENCY_HOURS", "0"),
+        ("MEMORY_PASSAGE_WORDS", "1"),
+        ("MEMORY_PASSAGE_OVERLAP_WORDS", "120"),
+        ("MEMORY_NEIGHBOUR_PAUSE_HOURS", "0"),
+        ("MEMORY_NEIGHBOUR_PAUSE_HOURS", "inf"),
+        ("MEMORY_NEIGHBOUR_PAUSE_HOURS", "nan"),
+        ("MEMORY_COLLECTION_VECTORS", "1"),
+        ("MEMORY_INDEX_BATCH", "5001"),
+        ("MEMORY_TOKEN_BUDGET", "63"),
+        ("MEMORY_CONTEXT_WINDOW", "0"),
+        ("MEMORY_RESERVED_OUTPUT_TOKENS", "-5"),
+        ("MEMORY_RECENT_TURNS", "1001"),
+        ("MEMORY_TOP_K", "101"),
+        ("MEMORY_SUMMARIES", "perhaps"),
+        ("MEMORY_SUMMARY_MODEL", ""),
+        ("MEMORY_SUMMARY_TOKENS", "31"),
+        ("MEMORY_SUMMARY_TOKEN_SHARE", "0.51"),
+        ("MEMORY_SUMMARY_THREADS", "0"),
+        ("MEMORY_TIKTOKEN_DOWNLOAD", "perhaps"),
+        ("MEMORY_EMBEDDER", "magic"),
+        ("MEMORY_EMBEDDER_CONFIG", "[]"),
+        ("MEMORY_EMBEDDER_DIMENSION", "0"),
+        ("MEMORY_EMBEDDER_TIMEOUT_SECONDS", "inf"),
+        ("MEMORY_UPSTREAM_BASE_URL", "api.openai.com/v1"),
+        ("MEMORY_UPSTREAM_TIMEOUT_SECONDS", "0"),
+        ("MEMORY_UPSTREAM_AUTHORIZATION_HEADER", "perhaps"),
+        ("MEMORY_RECALL_TIMEOUT_SECONDS", "nan"),
+        ("MEMORY_STRICT_RECALL", "rather"),
+    ],
+)
+def test_an_impossible_value_stops_the_start_and_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StartupError, match=rf"\b{variable}\b"):
+        load_settings()
+
+
+def test_all_variables_at_fault_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_PORT", "x")
+    monkeypatch.setenv("MEMORY_TOP_K", "x")
+    with pytest.raises(StartupError, match=r"(?s)MEMORY_PORT.*MEMORY_TOP_K"):
+        load_settings()
+
+
+def test_a_command_says_which_setting_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_TOP_K", "many")
+    result = CliRunner().invoke(main.app, ["keys", "list"])
+    assert isinstance(result.exception, StartupError)
+    assert "MEMORY_TOP_K" in result.exception.message
+
+
+def test_the_environment_is_read_and_an_option_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEMORY_PORT", "9001")
+    assert load_settings().port == 9001
+    assert load_settings(port=None).port == 9001
+    assert load_settings(port=9002).port == 9002
+
+
+@pytest.mark.parametrize(
+    "variable", ["MEMORY_TIKTOKEN_CACHE_DIR", "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"]
+)
+def test_tiktokens_own_variables_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert load_settings().tiktoken_cache_dir == tmp_path
+
+
+def test_settings_cannot_be_changed_while_the_service_runs() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        (None, 128_000),
+        ("gpt-4", 8_192),
+        ("gpt-4o-mini", 128_000),
+        ("gpt-4.1-nano", 1_047_576),
+        ("openai/gpt-3.5-turbo", 16_385),
+        ("somebody-elses-model", 128_000),
+    ],
+)
+def test_a_models_context_window_is_that_of_its_longest_known_prefix(
+    model: str | None, tokens: int
+) -> None:
+    assert context_window(model) == tokens
+
+
+def test_the_table_has_one_row_a_setting_with_its_default() -> None:
+    rows = settings_table().splitlines()
+    assert len(rows) == 2 + len(Settings.model_fields)
+    assert all(row.count("|") == 4 for row in rows)
+    assert "| `MEMORY_PORT` | `8000` | Port; 0 takes a free one. |" in rows
+
+
+def test_the_table_says_the_same_on_every_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = settings_table()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MEMORY_PORT", "1")
+    assert settings_table() == here
+    assert str(Path.home()) not in here
+
+
+def test_the_readme_has_exactly_the_rows_of_the_code() -> None:
+    shown = re.findall(r"^\| `MEMORY_.*$", README.read_text("utf-8"), re.MULTILINE)
+    assert shown == settings_table().splitlines()[2:]

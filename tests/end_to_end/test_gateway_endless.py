@@ -1,0 +1,247 @@
+"""A conversation without end: thousands of turns in a small budget, facts of any age at hand."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from memory_service.tokens.counting import well_formed
+from memory_service.tokens.encodings import open_offline_counter
+from tests.support.chatting import Gateway, Messages, assistant, gateway, user
+from tests.support.environment import LONG
+from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says
+
+BUDGET, ANSWER = 4_000, 500
+TURNS = 5_000 if LONG else 1_000
+SUMMARISED_TURNS = TURNS if LONG else 400
+RESENT = 40 if LONG else TURNS
+"""Messages that the client sends again: all of them, or in the long run the last."""
+SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
+BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
+
+# What is said, how it is asked for later in other words, and what the prompt must then hold.
+FACTS = [
+    ("My locker at the gym is number 8314.", "Which locker is mine when I train?", "8314"),
+    ("I am allergic to cashews, so no curry with them.", "Which nuts must I not eat?", "cashews"),
+    ("My sister Ilse moved to Tromsø in May.", "Where does my sister live now?", "Tromsø"),
+    ("The spare key is under the third flowerpot.", "Where did I hide a second key?", "flowerpot"),
+    ("Our dentist is Doctor Achterberg.", "What is the name of my dentist?", "Achterberg"),
+    ("The wifi password at the cabin is otterpond.", "How do I get online at the cabin?", "otter"),
+    ("Grandpa was born in 1931 in Gdynia.", "In which town was my grandfather born?", "Gdynia"),
+    ("I lent my tent to Farouk last summer.", "Who has borrowed my tent?", "Farouk"),
+    ("The car needs a new clutch before November.", "What has to be repaired on my car?", "clutch"),
+    ("My favourite tea is smoky lapsang.", "What kind of tea do I like most?", "lapsang"),
+    ("We named the kitten Pickle.", "What is our young cat called?", "Pickle"),
+    ("The plumber charges 95 an hour.", "How much does the plumber cost?", "95"),
+    ("My passport expires on the ninth of March.", "Until when is my passport valid?", "ninth"),
+    ("I play the viola in the Thursday quartet.", "Which instrument do I play?", "viola"),
+    ("The recipe of my aunt's soup uses fennel.", "What goes into my aunt's soup?", "fennel"),
+    (
+        "Our train to Lisbon leaves from platform 7.",
+        "From which platform do we go to Lisbon?",
+        "7.",
+    ),
+    ("I owe Mirela forty euros for the concert.", "To whom do I owe money?", "Mirela"),
+    ("My thesis is about glacier beetles.", "What is the topic of my thesis?", "beetles"),
+    ("The landlord's number ends in 4471.", "How does my landlord's phone number end?", "4471"),
+    ("I broke my left wrist skating in 2019.", "Which bone did I break on the ice?", "wrist"),
+]
+
+WHO = ("Anna", "the neighbour", "my boss", "a colleague", "the postman", "our coach", "Ben")
+DID = ("painted the fence", "burnt the toast", "missed the bus", "sang all morning", "lost a glove")
+WHEN = ("today", "on Monday", "after lunch", "in the rain", "before the meeting", "again")
+FELT = ("It made me laugh.", "I was annoyed.", "Nobody noticed.", "It took an hour.", "Oh well.")
+MORE = ("The weather was grey.", "Then we had soup.", "I went for a walk.", "I read a bit.")
+REPLIES = ("I see.", "That sounds like a day.", "Fair enough.", "Tell me more.", "How did it end?")
+
+
+def chatter(chance: random.Random) -> str:
+    """Return what somebody says of an ordinary day: about ninety tokens."""
+    told = []
+    for _ in range(5):
+        who, did, when, felt, more = (chance.choice(one) for one in (WHO, DID, WHEN, FELT, MORE))
+        told.append(f"{who.capitalize()} {did} {when}. {felt} {more}")
+    return " ".join(told)
+
+
+def reply(chance: random.Random) -> str:
+    """Return what an assistant finds to say about it."""
+    return " ".join(chance.choice(REPLIES) for _ in range(12))
+
+
+def script(turns: int, chance: random.Random) -> list[str]:
+    """Return what the user says: chatter, facts of all ages, and at the end the questions."""
+    said = [chatter(chance) for _ in range(turns // 2)]
+    asking = len(said) - 2 * len(FACTS)
+    for place, (fact, _, _) in zip(
+        chance.sample(range(asking - len(FACTS)), len(FACTS)), FACTS, strict=True
+    ):
+        said[place] = fact
+    for number, (_, question, _) in enumerate(FACTS):
+        said[asking + 2 * number] = question
+    return said
+
+
+def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, Any]], int]:
+    """Return a count of prompts with the tokenizer of another model than the service thinks of."""
+
+    def count(body: Mapping[str, Any]) -> int:
+        texts = [str(one["content"]) for one in body["messages"]]
+        return sum(encode_length(well_formed(text)) + MESSAGE_TOKENS for text in texts)
+
+    return count
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("endless")
+    with gateway(folder, token_budget=BUDGET) as running:
+        running.upstream.count = llama_count(open_offline_counter().encode_length)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("summarised")
+    with gateway(folder, token_budget=BUDGET, summaries=True) as running:
+        running.upstream.count = llama_count(open_offline_counter().encode_length)
+        yield running
+
+
+@pytest.fixture(scope="module", params=["chat", "summarised"])
+def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
+    """Return the prompts of a whole conversation, which the client resends with each message."""
+    chat: Gateway = request.getfixturevalue(request.param)
+    turns = TURNS if request.param == "chat" else SUMMARISED_TURNS
+    chance = random.Random(4)
+    chat.upstream.answer = lambda _: Reply(assistant(reply(chance)))
+    said: Messages = []
+    for text in script(turns, random.Random(7)):
+        said += user(text)
+        answer = chat.send(
+            [SYSTEM, *said[-RESENT:]],
+            headers={"x-conversation-id": "endless"},
+            max_tokens=ANSWER,
+        ).raise_for_status()
+        said += assistant(answer.json()["choices"][0]["message"]["content"])
+    assert chat.stored("endless") == len(said) == turns
+    # Those that ask for a summary have a limit of their own.
+    asked = [one for one in chat.upstream.requests if one.body["max_tokens"] == ANSWER]
+    told = [one for one in asked if SUMMARIES in str(one.messages)]
+    assert bool(told) == (request.param == "summarised")
+    return asked
+
+
+@pytest.mark.timeout(3_000)
+def test_every_prompt_fits(prompts: Sequence[Received]) -> None:
+    assert max(one.tokens for one in prompts) + ANSWER <= BUDGET
+    assert max(one.tokens for one in prompts) > BUDGET // 2
+
+
+def test_the_system_message_is_the_same_to_the_byte(prompts: Sequence[Received]) -> None:
+    assert {str(one.messages[0]) for one in prompts} == {str(SYSTEM)}
+
+
+def test_facts_of_all_ages_are_in_the_prompts_that_need_them(prompts: Sequence[Received]) -> None:
+    asked = {question: (fact, word) for fact, question, word in FACTS}
+    found: list[str] = []
+    missed: list[str] = []
+    for one in prompts:
+        last = one.messages[-1]["content"]
+        text = last if isinstance(last, str) else last[-1]["text"]
+        if text in asked:
+            fact, word = asked[text]
+            seen = any(word in str(message["content"]) for message in one.messages[1:])
+            (found if seen else missed).append(fact)
+    assert len(found) + len(missed) == len(FACTS)
+    assert len(found) >= 17, missed
+
+
+def shares(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> list[float]:
+    """Return, for each prompt but the first, how much of the last one it begins with.
+
+    What is compared ends before the newest message, which has the block and cannot be the same.
+    """
+    found = []
+    for before, after in pairwise(prompts):
+        begun = before[:-1]
+        same = next((n for n, one in enumerate(begun) if after[n : n + 1] != [one]), len(begun))
+        if begun:
+            found.append(count(begun[:same]) / count(begun))
+    return found
+
+
+def sliding(prompts: Sequence[Received], count: Callable[[Messages], int]) -> list[Messages]:
+    """Return the prompts of a window that slides by one: the newest messages that fit."""
+    said: Messages = []
+    found = []
+    for one in prompts:
+        last = one.messages[-1]["content"]
+        said += user(last if isinstance(last, str) else last[-1]["text"])
+        window = said[-20:]
+        while count([SYSTEM, *window]) > BUDGET - ANSWER:
+            window = window[1:]
+        found.append([SYSTEM, *window])
+        said += assistant(" ".join(REPLIES * 2))
+    return found
+
+
+def test_most_prompts_begin_like_the_one_before(prompts: Sequence[Received], chat: Gateway) -> None:
+    def count(messages: Messages) -> int:
+        return chat.upstream.count({"messages": messages})
+
+    ours = statistics.median(shares([one.messages for one in prompts], count))
+    theirs = statistics.median(shares(sliding(prompts, count), count))
+    assert ours >= 0.8
+    assert theirs < 0.2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_loop_of_tool_calls_only_makes_the_prompt_longer(chat: Gateway, *, stream: bool) -> None:
+    conversation = {"x-conversation-id": f"loop-{stream}"}
+    old = "My locker at the gym is number 8314."
+    said: Any = user(old) + assistant("Noted.")
+    for number in range(30):
+        said += user(f"{chatter(random.Random(number))} ({number})") + assistant("I see.")
+    said += user("Look up the locker at my gym, all of it.")
+    chat.upstream.requests.clear()
+    chat.upstream.then(*[calls(("look_up", {"page": number})) for number in range(8)], says("Done"))
+    for number in range(9):
+        message = _answer(chat, said, conversation, stream=stream)
+        said.append(message)
+        for call in message.get("tool_calls", ()):
+            result = f"page {number}: nothing about it yet, go on"
+            said.append({"role": "tool", "tool_call_id": call["id"], "content": result})
+    loop = [one.messages for one in chat.upstream.requests]
+    assert len(loop) == 9
+    assert all(after[: len(before)] == before for before, after in pairwise(loop))
+    blocks = {part["text"] for one in loop for m in one for part in _parts(m) if BLOCK in str(part)}
+    assert len(blocks) == 1
+    assert "8314" in blocks.pop()
+
+
+def _answer(chat: Gateway, said: Any, headers: dict[str, str], *, stream: bool) -> dict[str, Any]:
+    """Ask with a tool on offer, and return the answer as the official client would resend it."""
+    function: Any = {"name": "look_up", "parameters": {"type": "object", "properties": {}}}
+    request: Any = {
+        "model": "m",
+        "messages": said,
+        "tools": [{"type": "function", "function": function}],
+        "extra_headers": headers,
+    }
+    if stream:
+        with chat.openai.chat.completions.stream(**request) as chunks:
+            message: Any = chunks.get_final_completion().choices[0].message
+    else:
+        message = chat.openai.chat.completions.create(**request).choices[0].message
+    return dict(message.model_dump(exclude_none=True))
+
+
+def _parts(message: Mapping[str, Any]) -> list[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else []

@@ -1,0 +1,158 @@
+"""Who may ask, which key goes upstream, and what happens when recall or the upstream cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memory_service.conversations.export import export_lines
+from memory_service.core import clock
+from memory_service.core.models import Vector
+from memory_service.testing import HashingEmbedder
+from tests.support.chatting import Gateway, gateway, user
+from tests.support.upstream import but, echo
+
+CHAT = "/v1/chat/completions"
+
+
+def create_key(running: Gateway, project: str = "acme") -> str:
+    with running.log.write() as writer:
+        made = writer.ensure_project(project, clock.now())
+        return writer.create_api_key(made, clock.now())
+
+
+def sent_upstream(running: Gateway, headers: dict[str, str]) -> str | None:
+    """Return the authorization that reaches the upstream, for models and completions alike."""
+    for method, path in (("GET", "/v1/models"), ("POST", CHAT)):
+        body = {"model": "m", "messages": user("hello")} if method == "POST" else None
+        running.http.request(method, path, json=body, headers=headers).raise_for_status()
+    seen = {one.headers.get("authorization") for one in running.upstream.requests}
+    assert len(seen) == 1
+    return seen.pop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "expected"),
+    [
+        ({}, {"authorization": "Bearer theirs"}, "Bearer theirs"),
+        ({}, {}, None),
+        ({"upstream_api_key": "ours"}, {"authorization": "Bearer theirs"}, "Bearer ours"),
+        (
+            {"upstream_api_key": "ours", "upstream_authorization_header": True},
+            {"authorization": "Bearer x", "x-upstream-authorization": "Bearer theirs"},
+            "Bearer theirs",
+        ),
+        (
+            {"upstream_api_key": "ours", "upstream_authorization_header": True},
+            {"authorization": "Bearer x"},
+            None,
+        ),
+    ],
+)
+def test_the_key_that_goes_upstream_without_keys_of_our_own(
+    tmp_path: Path,
+    settings: dict[str, Any],
+    headers: dict[str, str],
+    expected: str | None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with gateway(tmp_path, light=True, **settings) as running:
+        assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
+        kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
+    assert "hello" in kept
+    # Traces and remembered requests are in the log too.
+    kept += "".join(
+        path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
+    )
+    assert "You said: hello" in kept
+    assert [key for key in ("theirs", "ours") if key in kept] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, None), ({"upstream_api_key": "ours"}, "Bearer ours")]
+)
+def test_a_key_of_ours_never_goes_upstream(
+    tmp_path: Path, settings: dict[str, Any], expected: str | None
+) -> None:
+    with gateway(tmp_path, light=True, **settings) as running:
+        headers = {"authorization": f"Bearer {create_key(running)}"}
+        assert sent_upstream(running, headers) == expected
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer msk_wrong"])
+@pytest.mark.parametrize("memory", ["on", "off"])
+def test_who_has_no_key_is_not_forwarded(
+    tmp_path: Path, authorization: str | None, memory: str
+) -> None:
+    with gateway(tmp_path, light=True, recall_timeout_seconds=1e-9) as running:
+        create_key(running)
+        headers = {"x-memory": memory, "x-user-id": "u"}
+        if authorization is not None:
+            headers["authorization"] = authorization
+        assert running.send("hello", headers=headers).status_code == 401
+        assert running.http.get("/v1/models", headers=headers).status_code == 401
+        assert running.upstream.requests == []
+
+
+def test_a_recall_that_takes_too_long_does_not_hold_the_conversation_up(tmp_path: Path) -> None:
+    with gateway(tmp_path, light=True, recall_timeout_seconds=1e-9) as running:
+        said = [{"role": "system", "content": "Be kind."}, *user("hello")]
+        answer = running.send(said, headers={"x-conversation-id": "c"}).raise_for_status()
+        assert answer.headers["x-memory-error"] == "timeout"
+        assert answer.headers["x-conversation-id"] == "c"
+        assert running.upstream.last.messages == said
+        assert running.said("c") == ["hello", "You said: hello"]
+
+
+def test_a_recall_that_takes_too_long_is_refused_where_it_is_strict(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"recall_timeout_seconds": 1e-9, "strict_recall": True}
+    with gateway(tmp_path, light=True, **settings) as running:
+        answer = running.send("hello", headers={"x-conversation-id": "c"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "recall_failed")
+        assert running.upstream.requests == []
+
+
+class BrokenEmbedder(HashingEmbedder):
+    """An embedder with a bug that shows when something is looked for."""
+
+    def embed_query(
+        self, _text: str, _weights: Sequence[tuple[int, int, float]] = ()
+    ) -> Vector | None:
+        """Fail."""
+        raise ZeroDivisionError
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return vectors, as if nothing were wrong."""
+        sound = HashingEmbedder()
+        return [sound.embed_query(text) for text in texts]
+
+
+def test_a_bug_in_recall_does_not_stop_the_conversation(tmp_path: Path) -> None:
+    patient: dict[str, Any] = {"light": True, "recall_timeout_seconds": 60.0}
+    with gateway(tmp_path, embedder=BrokenEmbedder(), **patient) as running:
+        headers = {"x-conversation-id": "c", "x-memory-token-budget": "100"}
+        for number in range(4):
+            said = user(f"Which walrus was red, number {number} of them?")
+            answer = running.send(said, headers=headers).raise_for_status()
+        assert answer.headers["x-memory-error"] == "internal_error"
+        assert running.upstream.last.messages == said
+        assert len(running.said("c")) == 8
+
+
+def test_an_upstream_that_is_not_there_is_a_502_that_names_its_setting(tmp_path: Path) -> None:
+    with gateway(tmp_path, light=True, upstream_base_url="http://127.0.0.1:9/v1") as running:
+        answer = running.send("hello", headers={"x-conversation-id": "c"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_unreachable")
+        assert "MEMORY_UPSTREAM_BASE_URL" in answer.json()["error"]["message"]
+        assert running.said("c") == ["hello"]
+
+
+def test_a_silent_upstream_is_a_504(tmp_path: Path) -> None:
+    with gateway(tmp_path, light=True, upstream_timeout_seconds=0.2) as running:
+        running.upstream.then(but(echo, first_byte_seconds=60))
+        answer = running.send("hello", headers={"x-conversation-id": "c"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+        assert running.said("c") == ["hello"]

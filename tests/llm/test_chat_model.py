@@ -1,0 +1,232 @@
+"""The model that answers one prompt: what every one promises, and how the real one fails."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from memory_service.core.errors import ChatModelDown, ChatModelRefused, StartupError
+from memory_service.core.models import Answer
+from memory_service.core.protocols import ChatModel
+from memory_service.llm.chat_model import THINKING_TOKENS, OpenAIChatModel
+from memory_service.testing import RepeatingModel
+from tests.support import upstream as upstreams
+from tests.support.storing import eventually
+from tests.support.upstream import Upstream, running_upstream
+
+ASKED = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "the red walrus"}]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Return the stand-in of a model's server."""
+    with running_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def model(upstream: Upstream) -> Iterator[OpenAIChatModel]:
+    """Return the real model, which waits for nothing between tries."""
+    made = opened(upstream)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["openai", "repeating"])
+def any_model(request: pytest.FixtureRequest) -> Iterator[ChatModel]:
+    """Return each model in turn."""
+    if request.param == "repeating":
+        yield RepeatingModel()
+    else:
+        yield request.getfixturevalue("model")
+
+
+def opened(upstream: Upstream, **fields: Any) -> OpenAIChatModel:
+    given = {"api_key": "secret", "timeout_seconds": 30, "pause": lambda _: None, **fields}
+    return OpenAIChatModel(base_url=upstream.base_url, **given)
+
+
+def ask(asked: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> Answer:
+    return asked.answer(ASKED, model=model, max_tokens=max_tokens)
+
+
+# What every model promises.
+
+
+def test_an_answer_is_a_text_that_is_whole(any_model: ChatModel) -> None:
+    answer = ask(any_model)
+    assert answer.is_whole
+    assert "the red walrus" in answer.text
+    assert answer.text == answer.text.strip()
+
+
+def test_one_model_answers_several_threads(any_model: ChatModel) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: ask(any_model), range(8)))
+    assert {answer.text for answer in answers} == {ask(any_model).text}
+
+
+def test_a_closed_model_is_down(any_model: ChatModel) -> None:
+    any_model.close()
+    with pytest.raises(ChatModelDown, match="closed"):
+        ask(any_model)
+
+
+def test_an_answer_that_was_cut_at_its_limit_says_so(upstream: Upstream) -> None:
+    upstream.then(upstreams.but(upstreams.says("the red"), finish_reason="length"))
+    real = opened(upstream)
+    for model in (real, RepeatingModel()):
+        assert not ask(model, max_tokens=2).is_whole
+    real.close()
+
+
+def test_a_fake_told_to_fail_fails_that_often() -> None:
+    model = RepeatingModel(failures=2)
+    for _ in range(2):
+        with pytest.raises(ChatModelDown):
+            ask(model)
+    assert ask(model).is_whole
+
+
+# What is sent.
+
+
+def test_a_request_holds_the_prompt_the_model_the_limit_and_the_key(
+    upstream: Upstream, model: OpenAIChatModel
+) -> None:
+    ask(model)
+    sent = upstream.last
+    assert sent.headers["authorization"] == "Bearer secret"
+    assert sent.body == {"messages": ASKED, "model": "stand-in", "max_tokens": 50}
+
+
+def test_a_model_that_wants_the_newer_limit_gets_it_from_then_on(
+    upstream: Upstream, model: OpenAIChatModel
+) -> None:
+    refusal = {"error": {"message": "no", "param": "max_tokens", "code": "unsupported_parameter"}}
+    upstream.then(upstreams.but(upstreams.fails(400), body=refusal))
+    assert ask(model, model="thinker").is_whole
+    ask(model, model="thinker")
+    newer = ("max_completion_tokens", 50 + THINKING_TOKENS)
+    assert [list(one.body.items())[-1] for one in upstream.requests] == [
+        ("max_tokens", 50),
+        newer,
+        newer,
+    ]
+
+
+def test_a_server_that_is_not_there_is_down() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    nobody = OpenAIChatModel(
+        base_url=f"http://127.0.0.1:{port}/v1",
+        api_key=None,
+        timeout_seconds=5,
+        pause=lambda _: None,
+    )
+    with pytest.raises(ChatModelDown, match="cannot be reached"):
+        ask(nobody)
+    nobody.close()
+
+
+# What passes.
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503])
+def test_what_may_pass_is_tried_again(
+    upstream: Upstream, model: OpenAIChatModel, status: int
+) -> None:
+    upstream.then(upstreams.fails(status), upstreams.says("at last"))
+    assert ask(model).text == "at last"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (upstreams.fails(503, code="overloaded"), r"answered 503 \(overloaded\)"),
+        (upstreams.raw(b"<html>"), "something else than an answer"),
+        (upstreams.raw(b'{"choices": []}'), "something else than an answer"),
+    ],
+)
+def test_what_stays_down_is_given_up_after_three_tries(
+    upstream: Upstream, model: OpenAIChatModel, behaviour: upstreams.Behaviour, said: str
+) -> None:
+    upstream.then(*[behaviour] * 3)
+    with pytest.raises(ChatModelDown, match=said):
+        ask(model)
+    assert len(upstream.requests) == 3
+
+
+def test_a_server_that_does_not_answer_in_time_is_down(upstream: Upstream) -> None:
+    upstream.then(*[upstreams.but(upstreams.echo, first_byte_seconds=60)] * 3)
+    model = opened(upstream, timeout_seconds=0.05)
+    with pytest.raises(ChatModelDown, match=r"did not answer within 0\.05 s"):
+        ask(model)
+    model.close()
+
+
+def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_at_once(
+    upstream: Upstream, model: OpenAIChatModel
+) -> None:
+    upstream.then(upstreams.fails(429, retry_after="60"))
+    with pytest.raises(ChatModelDown) as caught:
+        ask(model)
+    assert (caught.value.retry_after_seconds, len(upstream.requests)) == (60, 1)
+
+
+def test_closing_ends_a_wait(upstream: Upstream) -> None:
+    upstream.then(upstreams.fails(503, retry_after="9"))
+    model = opened(upstream, pause=None)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(ask, model)
+        eventually(lambda: len(upstream.requests) == 1)
+        model.close()
+        assert isinstance(asked.exception(timeout=5), ChatModelDown)
+
+
+# What does not pass.
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_refusal_is_not_tried_again(
+    upstream: Upstream, model: OpenAIChatModel, status: int
+) -> None:
+    upstream.then(upstreams.fails(status, code="some_code"))
+    with pytest.raises(ChatModelRefused, match=rf"answered {status} \(some_code\)"):
+        ask(model)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "said"),
+    [
+        ({"content": ""}, "stop", "it is empty"),
+        ({"content": " \n"}, "length", "it reached its limit"),
+        ({"content": None, "refusal": "I cannot"}, "stop", "it refused"),
+        ({"content": None}, "content_filter", "it refused"),
+    ],
+)
+def test_an_empty_answer_is_a_refusal(
+    upstream: Upstream, model: OpenAIChatModel, message: dict[str, Any], reason: str, said: str
+) -> None:
+    says = upstreams.says({"role": "assistant", **message})
+    upstream.then(upstreams.but(says, finish_reason=reason))
+    with pytest.raises(ChatModelRefused, match=said):
+        ask(model)
+
+
+def test_no_error_repeats_what_was_sent(upstream: Upstream, model: OpenAIChatModel) -> None:
+    upstream.then(upstreams.fails(400, "the red walrus is not allowed", code="the red walrus"))
+    with pytest.raises(ChatModelRefused) as caught:
+        ask(model)
+    assert "walrus" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["ftp://x/v1", "127.0.0.1:1", "http://[::1"])
+def test_what_is_no_url_stops_the_start_and_names_the_setting(url: str) -> None:
+    with pytest.raises(StartupError, match="MEMORY_UPSTREAM_BASE_URL"):
+        OpenAIChatModel(base_url=url, api_key=None, timeout_seconds=1)

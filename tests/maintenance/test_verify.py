@@ -1,0 +1,224 @@
+"""`verify` finds whatever was changed behind the service's back, and says so with its exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from memory_service.chroma.index import ChromaIndex
+from memory_service.commands import main
+from memory_service.core.errors import StartupError
+from memory_service.core.models import Finding
+from memory_service.core.settings import Settings
+from memory_service.embedders.local import LocalEmbedder
+from memory_service.maintenance.verify import Verifier
+from memory_service.server import running
+from memory_service.service import Service, open_log
+from memory_service.turn_log.log import FILE_NAME
+from tests.support.factories import function_call, function_output
+from tests.support.storing import append, create, eventually, project_key
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a closed service that holds a bit of everything."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("template"))
+    with Service.open(settings, purpose="tests") as service:
+        create(service, "c", "The kettle whistles every morning.", "Let us paint the fence green.")
+        append(service, "c", function_call(), function_output(), "What a long story. " * 100)
+        append(service, "c", "A second beginning.", below=_first(service))
+        create(service, "other", "Nobody touches this one.", user="ana")
+        eventually(lambda: service.index_status().lag == 0)
+    return settings.data_dir
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    """Return a copy of it that a test may spoil."""
+    return shutil.copytree(template, tmp_path / "data")
+
+
+def _first(service: Service) -> str:
+    """Return the id of the first turn of `c`."""
+    with service.log.read() as log:
+        conversation = log.conversation(project_key(service), "c")
+        assert conversation is not None
+        return next(log.all_turns(conversation.key)).id
+
+
+def verify(folder: Path) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main.app, ["verify", "--data-dir", str(folder)])
+
+
+class _InThisProcess(ChromaIndex):
+    """Chroma without a process around it: faster to open, and nobody resets it here."""
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+
+def compared(folder: Path) -> Sequence[Finding]:
+    """Return what the command would show, without the command."""
+    with chroma(folder) as index:
+        log = open_log(folder)
+        try:
+            settings, embedder = Settings(data_dir=folder), LocalEmbedder()
+            return (
+                Verifier(
+                    log,
+                    embedder,
+                    index,
+                    dimension=embedder.dimension,
+                    passage_words=settings.passage_words,
+                    passage_overlap_words=settings.passage_overlap_words,
+                )
+                .run()
+                .findings
+            )
+        finally:
+            log.close()
+
+
+def tamper(folder: Path, *statements: str) -> None:
+    """Change the log's file by hand."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        for statement in statements:
+            changed = connection.execute(statement).rowcount
+            assert changed > 0, f"changed nothing: {statement}"
+
+
+@contextmanager
+def chroma(folder: Path) -> Iterator[_InThisProcess]:
+    """Open the index by hand."""
+    embedder = LocalEmbedder()
+    opened = _InThisProcess(folder / "chroma", embedder=embedder.name, dimension=embedder.dimension)
+    yield opened
+    opened.close()
+
+
+def test_a_healthy_folder_agrees_and_exits_with_0(folder: Path) -> None:
+    result = verify(folder)
+    assert result.exit_code == 0, result.output
+    assert "Everything agrees." in result.output
+    assert "2 conversations" in result.output
+
+
+def test_an_empty_folder_agrees(tmp_path: Path) -> None:
+    assert verify(tmp_path / "new").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("check", "statements"),
+    [
+        ("postings", ["DELETE FROM postings WHERE term = 'kettl'"]),
+        ("postings", ["UPDATE postings SET tf = tf + 1 WHERE term = 'kettl'"]),
+        ("postings", ["UPDATE postings SET term = 'kettel' WHERE term = 'kettl'"]),
+        ("postings", ["UPDATE passages SET length = length + 1 WHERE ordinal = 0"]),
+        ("postings", ["INSERT INTO postings SELECT 1, 'ghost', 987654, 1, 1"]),
+        ("turns", ["UPDATE turns SET text = 'The kettle sings.' WHERE id = 1"]),
+        ("turns", ["UPDATE turns SET raw = '{' WHERE id = 1"]),
+        ("turns", ["UPDATE turns SET raw = replace(raw, 'kettle', 'pan') WHERE id = 1"]),
+        ("turns", ["UPDATE turns SET role = 'assistant' WHERE id = 1"]),
+        ("turns", ["UPDATE turns SET content_hash = zeroblob(32) WHERE id = 1"]),
+        ("tree", ["UPDATE conversations SET head_id = 2 WHERE external_id = 'c'"]),
+        ("tree", ["UPDATE conversations SET head_id = NULL WHERE external_id = 'c'"]),
+        ("tree", ["UPDATE conversations SET head_id = 987654 WHERE external_id = 'c'"]),
+        ("tree", ["UPDATE conversations SET next_seq = 1 WHERE external_id = 'c'"]),
+        ("tree", ["UPDATE turns SET parent_id = id WHERE seq = 1"]),
+        ("tree", ["UPDATE turns SET live = NOT live WHERE seq = 3"]),
+        ("vectors", ["UPDATE passages SET vector = zeroblob(512) WHERE id = 1"]),
+        ("vectors", ["UPDATE passages SET vector = NULL WHERE id = 1"]),
+        ("passages", ["DELETE FROM passages WHERE ordinal = 1"]),
+        ("passages", ['UPDATE passages SET "end" = "end" - 1 WHERE ordinal = 1']),
+        ("index", ["DELETE FROM passages WHERE ordinal = 1"]),
+        ("index", ["UPDATE collections SET vectors = vectors + 1"]),
+        ("index", ["UPDATE collections SET project_id = 987654"]),
+        ("index", ["UPDATE collections SET conversation_id = 2"]),
+        ("index", ["UPDATE placements SET collection_id = 987654"]),
+        ("queue", ["INSERT INTO index_queue VALUES (1, 'upsert', 987654, 1, NULL, 0, NULL, NULL)"]),
+        ("queue", ["INSERT INTO index_queue VALUES (1, 'delete', 1, NULL, 1, 0, NULL, NULL)"]),
+        ("queue", ["DELETE FROM placements"]),
+        ("passages", ["UPDATE conversations SET passages = passages + 1"]),
+        ("passages", ["UPDATE conversations SET terms = terms - 1"]),
+        ("units", ["UPDATE turns SET unit_id = NULL WHERE kind = 'function_call'"]),
+        ("units", ["UPDATE turns SET unit_id = NULL WHERE kind = 'function_call_output'"]),
+        ("database", ["DELETE FROM projects"]),
+    ],
+)
+def test_what_was_changed_by_hand_is_found(folder: Path, check: str, statements: list[str]) -> None:
+    tamper(folder, *statements)
+    assert check in {one.check for one in compared(folder)}
+
+
+def test_findings_are_shown_and_exit_with_1(folder: Path) -> None:
+    tamper(folder, "UPDATE turns SET role = 'assistant' WHERE id = 1")
+    result = verify(folder)
+    assert result.exit_code == 1, result.output
+    assert "turns" in {line.split()[1] for line in result.output.splitlines() if "│" in line}
+
+
+def test_a_vector_that_differs_from_the_logs_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.upsert(1, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
+    assert [one.message for one in compared(folder)] == ["1 vectors differ from the log"]
+
+
+def test_a_collection_that_the_log_does_not_know_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.upsert(77, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
+    assert [one.message for one in compared(folder)] == ["the log does not know it"]
+
+
+def test_an_index_that_cannot_be_read_is_a_finding_and_no_crash(folder: Path) -> None:
+    (folder / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)
+    result = verify(folder)
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output
+
+
+def test_a_vector_that_is_missing_from_the_index_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.delete(1, [min(index.keys(1))])
+    assert [one.message for one in compared(folder)] == ["1 vectors missing"]
+
+
+def test_a_vector_too_many_in_the_index_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        vector = np.full((1, 256), 1 / 16, dtype=np.float32)
+        index.upsert(1, [987_654], [1], vector)
+    assert [one.message for one in compared(folder)] == ["1 vectors too many"]
+
+
+def test_an_index_that_was_deleted_is_found(folder: Path) -> None:
+    with chroma(folder) as index:
+        index.drop(1)
+    assert any("vectors missing" in one.message for one in compared(folder))
+
+
+def test_verify_changes_nothing(folder: Path) -> None:
+    assert verify(folder).exit_code == 0
+    before = (folder / FILE_NAME).read_bytes()
+    assert verify(folder).exit_code == 0
+    assert (folder / FILE_NAME).read_bytes() == before
+
+
+def test_a_folder_that_a_server_holds_is_refused_and_the_server_named(settings: Settings) -> None:
+    with running(settings, "memory-service serve on http://127.0.0.1:8123"):
+        result = verify(settings.data_dir)
+    assert isinstance(result.exception, StartupError)
+    assert "memory-service serve on http://127.0.0.1:8123" in result.exception.message
+    assert str(settings.data_dir) in result.exception.message
+
+
+def test_the_folder_is_free_again_after_the_server(settings: Settings) -> None:
+    with running(settings, "tests"):
+        pass
+    assert verify(settings.data_dir).exit_code == 0

@@ -1,0 +1,259 @@
+"""The house rules, read off the syntax: who may import whom, and what only one file may do."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.environment import ROOT
+
+PRODUCT = ("memory_service", "ingest")
+PACKAGES = (*PRODUCT, "eval")
+
+
+# From the bottom up: a package imports from itself and from those above it in this list.
+ORDER = (
+    "core",
+    "testing",
+    "text",
+    "tokens",
+    "items",
+    "dates",
+    "turn_log",
+    "subprocesses",
+    "chroma",
+    "llm",
+    "embedders",
+    "recall",
+    "vector_index",
+    "summaries",
+    "prompts",
+    "conversations",
+    "gateway",
+    "maintenance",
+    "service",
+    "embedded",
+    "api",
+    "server",
+    "commands",
+    "__main__",
+    "ingest",
+    "eval",
+)
+
+POLICY = (
+    *("recall", "vector_index", "summaries", "prompts", "conversations", "gateway"),
+    *("maintenance", "api"),
+)
+"""Packages that decide; adapters and settings are handed to them."""
+
+ADAPTERS = ("chroma", "llm", "embedders", "tokens.encodings", "core.settings")
+
+# A library whose types or habits must not spread has one home.
+HOMES = {
+    "chromadb": ("chroma.index", "embedders.chroma_registry"),
+    "tiktoken": ("tokens.encodings",),
+    "tiktoken_ext": ("tokens.encodings",),
+    "sqlalchemy": ("turn_log",),
+    "sqlite3": ("turn_log", "chroma.files"),
+    "alembic": ("turn_log",),
+    "fastapi": ("api",),
+    "starlette": ("api",),
+    "uvicorn": ("server",),
+    "threadpoolctl": ("server",),
+    "filelock": ("service", "chroma.child"),
+    "typer": ("commands", "ingest.cli"),
+    "Stemmer": ("text",),
+    "py3langid": ("text",),
+    "safetensors": ("embedders.local",),
+}
+
+OFFERED = {"embedded"}
+"""What the package itself offers by name, and imports only when somebody asks for it."""
+
+CATCH_EVERYTHING = {
+    "api.middleware": 1,  # A bug in a request is answered and logged, whatever it is.
+    "gateway.chat_completions": 1,  # A bug in recall must not stop a conversation.
+    "chroma.child": 1,  # A panic of Chroma's Rust reaches the parent as an answer.
+    "vector_index.indexer": 1,  # The thread outlives a bug: it is logged and shown by /readyz.
+    "embedders.chroma_registry": 2,  # Functions of any vendor, each with errors of its own.
+}
+
+
+class Import(NamedTuple):
+    """An import statement's target: a dotted name, and the line it is on."""
+
+    target: str
+    line: int
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return the syntax of every module by its short name (without `memory_service.`)."""
+    return {
+        _short(".".join(path.relative_to(ROOT).with_suffix("").parts)): ast.parse(
+            path.read_text("utf-8")
+        )
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def _short(name: str) -> str:
+    return name.removesuffix(".__init__").removeprefix("memory_service.")
+
+
+def imports(tree: ast.AST) -> Iterator[Import]:
+    """Yield what a syntax tree imports; `from a import b` is `a.b` where that is a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(_short(one.name), node.lineno) for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"a relative import on line {node.lineno}"
+            for one in node.names:
+                inner = _short(f"{node.module}.{one.name}")
+                name = inner if inner in modules() else _short(str(node.module))
+                yield Import(name, node.lineno)
+
+
+def within(module: str, names: tuple[str, ...]) -> bool:
+    """Return whether a module is one of the names, or below one of them."""
+    return any(
+        module == name or (name != "memory_service" and module.startswith(f"{name}."))
+        for name in names
+    )
+
+
+def level(module: str) -> int:
+    """Return the place of a module's package in the order; the package itself comes first."""
+    if module == "memory_service":
+        return -1
+    fitting = [number for number, name in enumerate(ORDER) if within(module, (name,))]
+    assert fitting, f"{module} is in no package of ORDER: give it its place"
+    return fitting[0]
+
+
+def is_package(module: str) -> bool:
+    """Return whether a module is a package of the service."""
+    return any(name.startswith(f"{module}.") for name in modules()) and not within(
+        module, ("eval", "ingest", "memory_service", "turn_log.migrations")
+    )
+
+
+def product_modules() -> list[str]:
+    return [name for name in modules() if not within(name, ("eval",))]
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_imports_follow_the_order_of_packages(module: str) -> None:
+    for target, line in imports(modules()[module]):
+        if target in modules() and not (module == "memory_service" and target in OFFERED):
+            assert level(target) <= level(module), f"{module}:{line} imports {target}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {
+        name: {one.target for one in imports(tree) if one.target in modules()} - {name}
+        if name != "memory_service"
+        else set[str]()
+        for name, tree in modules().items()
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_no_import_of_our_own_hides_in_a_function(module: str) -> None:
+    functions = [
+        node
+        for node in ast.walk(modules()[module])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    hidden = [one for node in functions for one in imports(node) if one.target in modules()]
+    assert hidden == []
+
+
+@pytest.mark.parametrize("package", POLICY)
+def test_policy_imports_neither_adapters_nor_settings(package: str) -> None:
+    for module in filter(lambda name: within(name, (package,)), modules()):
+        if module in {"api.app", "api.state"}:
+            continue  # They pass the settings to whoever opens the service.
+        for target, line in imports(modules()[module]):
+            assert not within(target, ADAPTERS), f"{module}:{line} imports {target}"
+
+
+@pytest.mark.parametrize("package", [name for name in modules() if is_package(name)])
+def test_package_docstring_says_what_it_imports_and_where_to_start(package: str) -> None:
+    docstring = ast.get_docstring(modules()[package]) or ""
+    assert "Imports: " in docstring, package
+    assert "Start reading: " in docstring, package
+
+
+@pytest.mark.parametrize("library", list(HOMES))
+def test_a_library_stays_at_home(library: str) -> None:
+    users = {
+        module
+        for module in product_modules()
+        if any(within(one.target, (library,)) for one in imports(modules()[module]))
+    }
+    assert users, f"nobody imports {library} any more"
+    assert {module for module in users if not within(module, HOMES[library])} == set()
+
+
+@pytest.mark.parametrize("module", product_modules())
+def test_the_environment_is_read_in_the_settings_only(module: str) -> None:
+    reads = {
+        node.lineno
+        for node in ast.walk(modules()[module])
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
+        or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
+    }
+    assert not reads or module == "core.settings"
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_nobody_catches_everything_but_where_it_is_said(module: str) -> None:
+    broad = [
+        node.lineno
+        for node in ast.walk(modules()[module])
+        if isinstance(node, ast.ExceptHandler) and _catches_everything(node.type)
+    ]
+    assert len(broad) == CATCH_EVERYTHING.get(module, 0), f"{module}: lines {broad}"
+
+
+def _catches_everything(caught: ast.expr | None) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(
+        name is None or (isinstance(name, ast.Name) and name.id in {"Exception", "BaseException"})
+        for name in names
+    )
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_nothing_is_done_when_a_module_is_imported(module: str) -> None:
+    for node in modules()[module].body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            called = ast.unparse(node.value.func)
+            allowed = called.startswith("app.") or within(module, ("turn_log.migrations.env",))
+            assert allowed, f"{module}:{node.lineno} calls {called}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda one: one.name)
+def test_no_test_sleeps_or_mocks(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [one for one in imports(tree) if within(one.target, ("unittest", "mock"))]
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not {"sleep", "time.sleep", "asyncio.sleep"} & set(calls)
+
+
+@pytest.mark.parametrize("module", ["memory_service.server", "ingest.cli"])
+def test_the_process_beside_chromas_does_not_import_it(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('chromadb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,120 @@
+"""Traces: how a prompt or a search came about, without keeping what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from memory_service.core.settings import Settings
+from memory_service.service import Service, open_log
+
+SAID = ["the locker at the gym is 8314", "we had soup", "the train was late"]
+
+
+@pytest.fixture
+def http(client: openai.OpenAI, address: str) -> Iterator[httpx2.Client]:
+    items: list[Any] = [
+        {"role": "user", "content": text, "id": f"i{n}"} for n, text in enumerate(SAID)
+    ]
+    client.conversations.create(items=items, extra_body={"id": "c"})
+    with httpx2.Client(base_url=address) as opened:
+        yield opened
+
+
+def search(http: httpx2.Client) -> dict[str, Any]:
+    body = {"query": "Which locker?", "conversation_id": "c", "top_k": 1}
+    found: dict[str, Any] = http.post("/v1/search", json=body).raise_for_status().json()
+    return found
+
+
+def trace(http: httpx2.Client, trace_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = http.get(f"/v1/traces/{trace_id}").raise_for_status().json()
+    return found
+
+
+def test_a_search_says_what_it_ranked_and_what_became_of_each(http: httpx2.Client) -> None:
+    found = trace(http, search(http)["trace_id"])
+    outcomes = {one["item_id"]: one["outcome"] for one in found["candidates"]}
+    assert found["kind"] == "search"
+    assert outcomes["i0"] == "recalled"
+    assert set(outcomes.values()) == {"recalled", "below_top_k"}
+    assert {"words", "vectors", "rank"} <= set(found["stages_ms"])
+
+
+def test_a_prompt_says_what_was_in_its_recent_window(http: httpx2.Client) -> None:
+    body = {"input": "Which locker is mine at the gym?", "recent_turns": 1, "token_budget": 900}
+    built = http.post("/v1/conversations/c/context", json=body).raise_for_status().json()
+    found = trace(http, built["trace_id"])
+    outcomes = {one["item_id"]: one["outcome"] for one in found["candidates"]}
+    assert outcomes["i0"] == "recalled"
+    assert outcomes["i2"] == "in_recent_window"
+    assert found["tokens"] == built["tokens"]
+
+
+def test_what_is_forgotten_is_gone_from_old_traces(http: httpx2.Client) -> None:
+    trace_id = search(http)["trace_id"]
+    http.delete("/v1/conversations/c/items/i0").raise_for_status()
+    assert "i0" not in [one["item_id"] for one in trace(http, trace_id)["candidates"]]
+
+
+def test_no_trace_holds_what_was_said(
+    http: httpx2.Client, settings: Settings, address: str
+) -> None:
+    assert address
+    trace_id = search(http)["trace_id"]
+    log = open_log(settings.data_dir)
+    try:
+        for _ in range(10_000):
+            with log.read() as reader:
+                stored = reader.trace(1, trace_id)
+            if stored is not None:
+                break
+    finally:
+        log.close()
+    assert stored is not None
+    assert "locker" not in str(stored.detail)
+
+
+def test_an_unknown_trace_is_404(http: httpx2.Client) -> None:
+    answer = http.get("/v1/traces/trace_none")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "trace_id")
+
+
+def test_the_block_of_a_user_message_is_the_same_in_a_loop_of_tool_calls(
+    http: httpx2.Client,
+) -> None:
+    ask = {"role": "user", "content": "Which locker is mine at the gym?"}
+    call = {"id": "t", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    loop = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "t", "content": "nothing"},
+    ]
+    body = {"recent_turns": 1, "token_budget": 900}
+    prompts = [
+        http.post("/v1/conversations/c/context", json={"input": new, **body})
+        .raise_for_status()
+        .json()
+        for new in ([ask], [ask, *loop])
+    ]
+    before, after = (one["messages"] for one in prompts)
+    assert before[-1]["content"][0]["text"].startswith("<recalled_turns")
+    assert after[: len(before)] == before
+    assert trace(http, prompts[1]["trace_id"])["block_reused"] is True
+
+
+def test_traces_are_bounded_in_number_and_age(service: Service, project: int) -> None:
+    with service.log.write() as log:
+        for number in range(30):
+            log.add_trace(project, f"trace_{number}", number, {})
+        log.prune_traces(project, keep=10, forget_before=25)
+    with service.log.read() as reader:
+        kept = [n for n in range(30) if reader.trace(project, f"trace_{n}") is not None]
+    assert kept == list(range(25, 30))
+    with service.log.write() as log:
+        log.prune_traces(project, keep=2, forget_before=0)
+        assert log.trace(project, "trace_27") is None
+        assert log.trace(project, "trace_28") is not None

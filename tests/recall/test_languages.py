@@ -1,0 +1,36 @@
+"""Five languages: what was said in them is found again by a question in the same language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from memory_service.embedded import Memory
+from tests.support.own_set import QUESTIONS, stored
+
+PLAIN = [question for question in QUESTIONS if question["wording"] == "plain"]
+
+
+@pytest.fixture(scope="module", params=[0, 150_000], ids=["asks Chroma", "scans"])
+def memory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Memory]:
+    """Return the own set, stored, in both modes of `exact_scan_max`."""
+    folder = tmp_path_factory.mktemp("own") / "data"
+    with stored(folder, exact_scan_max=request.param) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "zh", "ru"])
+def test_eight_of_ten_questions_find_a_turn_that_answers_them_among_five(
+    memory: Memory, language: str
+) -> None:
+    asked = [question for question in PLAIN if question["language"] == language]
+    assert len(asked) == 10
+    missed = []
+    for question in asked:
+        hits = memory.search(question["question"], conversation=question["conv"], top_k=5)
+        if {hit.turn.id for hit in hits}.isdisjoint(question["gold"]):
+            missed.append(question["id"])
+    assert len(missed) <= 2, missed

@@ -1,0 +1,55 @@
+"""Looking for what was deleted in every byte of a data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from memory_service.core.models import Vector
+from memory_service.text.terms import terms
+
+_COMPARED = 8
+"""So many numbers in a row that are those of a vector are no accident."""
+
+
+def files(folder: Path) -> Iterator[bytes]:
+    """Yield the content of each file below a folder; one that goes meanwhile is no matter."""
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file():
+                yield path.read_bytes()
+        except FileNotFoundError:
+            continue
+
+
+def words_left(folder: Path, words: Iterable[str]) -> set[bytes]:
+    """Return those words and stems, in any encoding of a database, that are still in a file."""
+    every = {form for word in words for form in (word, *terms(word, "en"))}
+    encodings = ("utf-8", "utf-16-le", "utf-16-be")
+    needles = {form.encode(encoding) for form in every for encoding in encodings}
+    content = b"\x00".join(files(folder))
+    return {needle for needle in needles if needle in content}
+
+
+def vectors_left(folder: Path, vectors: Iterable[Vector]) -> int:
+    """Return how many vectors are in a file, as floats (which Chroma rounds) or as half floats."""
+    contents = list(files(folder))
+    return sum(any(_holds(content, vector) for content in contents) for vector in vectors)
+
+
+def _holds(content: bytes, vector: Vector) -> bool:
+    if vector[:_COMPARED].astype(np.float16).tobytes() in content:
+        return True
+    wanted = vector[:_COMPARED]
+    for offset in range(4):
+        whole = content[offset:]
+        numbers = np.frombuffer(whole[: len(whole) // 4 * 4], dtype="<f4")
+        with np.errstate(invalid="ignore"):
+            starts = np.flatnonzero(np.abs(numbers - wanted[0]) < 1e-3)
+            for start in starts:
+                found = numbers[start : start + _COMPARED]
+                if len(found) == _COMPARED and np.all(np.abs(found - wanted) < 1e-3):
+                    return True
+    return False

@@ -1,0 +1,116 @@
+"""Storing without HTTP, for tests of what is below it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from memory_service.conversations.writer import Attempt, Below, NewConversation
+from memory_service.core.models import Turn
+from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
+from memory_service.core.settings import Settings
+from memory_service.maintenance.verify import Verifier
+from memory_service.service import LOCAL_PROJECT, Service, open_log
+from memory_service.testing import HashingEmbedder, MemoryIndex
+from tests.support.factories import message, new_turn
+
+
+def attempt(key: str | None = None) -> Attempt:
+    """Return how a request came that was not made before."""
+    return Attempt(key, (key or "").encode(), is_retry=False)
+
+
+@contextmanager
+def idle_service(
+    settings: Settings,
+    index: VectorIndex | None = None,
+    embedder: Embedder | None = None,
+    chat_model: ChatModel | None = None,
+) -> Iterator[Service]:
+    """Return a service on fakes that does in the background only what it is told to."""
+    log = open_log(settings.data_dir)
+    service = Service(
+        settings,
+        log=log,
+        index=index or MemoryIndex(),
+        embedder=embedder or HashingEmbedder(),
+        chat_model=chat_model,
+    )
+    try:
+        yield service
+    finally:
+        service.indexer.stop()
+        service.forget.close()
+        log.close()
+
+
+def create(
+    service: Service,
+    conversation_id: str,
+    *texts: str | Mapping[str, Any],
+    user: str | None = None,
+    project: str = LOCAL_PROJECT,
+    key: str | None = None,
+) -> list[Turn]:
+    """Make a conversation whose items are user messages, or as they are given."""
+    turns = [_new_turn(text) for text in texts]
+    made = NewConversation(conversation_id, user=user, title=None, metadata={})
+    stored = service.remember.create_conversation(
+        project_key(service, project), made, turns, attempt(key)
+    )
+    return list(stored.turns)
+
+
+def append(
+    service: Service,
+    conversation_id: str,
+    *texts: str | Mapping[str, Any],
+    below: str | Below = Below.HEAD,
+    project: str = LOCAL_PROJECT,
+    key: str | None = None,
+) -> list[Turn]:
+    """Append user messages, or items as they are given."""
+    turns = [_new_turn(text) for text in texts]
+    stored = service.remember.append(
+        project_key(service, project), conversation_id, turns, attempt(key), below=below
+    )
+    return list(stored.turns)
+
+
+def project_key(service: Service, name: str = LOCAL_PROJECT) -> int:
+    """Return the key of a project, which is made if it is new."""
+    with service.log.read() as log:
+        found = log.project(name)
+    if found is not None:
+        return found
+    with service.log.write() as writer:
+        return writer.ensure_project(name, 0)
+
+
+def findings(service: Service, *, with_index: bool = False) -> list[str]:
+    """Return what `verify` finds in the log, and in the index if that is asked for."""
+    verifier = Verifier(
+        service.log,
+        service.embedder,
+        service.index if with_index else None,
+        dimension=service.indexer.dimension,
+        passage_words=service.settings.passage_words,
+        passage_overlap_words=service.settings.passage_overlap_words,
+    )
+    return [f"{one.check} {one.subject}: {one.message}" for one in verifier.run().findings]
+
+
+def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until a condition holds; fail when it does not within a generous time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        pause.wait(0.02)
+
+
+def _new_turn(item: str | Mapping[str, Any]) -> Any:
+    return new_turn(message(item) if isinstance(item, str) else item)

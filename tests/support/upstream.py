@@ -1,0 +1,436 @@
+"""A stand-in for a model's server: `/v1/chat/completions` over a real socket, answering as told.
+
+It answers as `answer` says (an echo) unless `then` has queued other behaviours, one a request. It
+refuses what strict chat templates refuse and prompts longer than `max_tokens`, and writes down all
+requests.
+`python tests/support/upstream.py [PORT]` serves it in a process of its own until that is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count, pairwise
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Body = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+ECHO: Final = "You said: "
+MODELS: Final = ("stand-in", "stand-in-mini")
+MESSAGE_TOKENS: Final = 4
+STALL_SECONDS: Final = 60.0
+PACED_CHUNKS: Final = 20
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back: a message a choice, or a status with a body of any kind.
+
+    `usage` None counts honestly. Seconds are waited before the first byte and between chunks of a
+    stream; after `stall_after` chunks nothing more comes until the server is released. After
+    `cut_after` chunks (with 0: after the headers) the connection breaks.
+    """
+
+    messages: Sequence[Message] = ()
+    status: int = 200
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    finish_reason: str = "stop"
+    usage: Mapping[str, Any] | None = None
+    chunk_chars: int = 8
+    first_byte_seconds: float = 0.0
+    between_seconds: float = 0.0
+    stall_after: int | None = None
+    cut_after: int | None = None
+
+
+Behaviour = Callable[[Body], Reply]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it came."""
+
+    path: str
+    headers: Mapping[str, str]
+    content: bytes
+    tokens: int
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body's JSON object."""
+        return dict(json.loads(self.content))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The prompt."""
+        return list(self.body["messages"])
+
+
+def echo(body: Body) -> Reply:
+    """Repeat what the last message says."""
+    return Reply([{"role": "assistant", "content": ECHO + text_of(body["messages"][-1])}])
+
+
+def says(*texts: str | Message) -> Behaviour:
+    """Answer with a choice for each text, or with messages as they are given."""
+    made = [
+        {"role": "assistant", "content": text} if isinstance(text, str) else text for text in texts
+    ]
+    return lambda _: Reply(made)
+
+
+def calls(*functions: tuple[str, Mapping[str, Any]], content: str | None = None) -> Behaviour:
+    """Call tools, in parallel if there are several: (name, arguments) each."""
+
+    def behave(_: Body) -> Reply:
+        made = [
+            {
+                "id": f"call_{next(_NUMBERS)}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
+            for name, arguments in functions
+        ]
+        message = {"role": "assistant", "content": content, "tool_calls": made}
+        return Reply([message], finish_reason="tool_calls")
+
+    return behave
+
+
+def fails(status: int, message: str = "no", code: str | None = None, **headers: str) -> Behaviour:
+    """Refuse with a status, in OpenAI's envelope."""
+    envelope = {"error": {"message": message, "type": "error", "param": None, "code": code}}
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: Reply(status=status, body=envelope, headers=sent)
+
+
+def paced(body: Body) -> Reply:
+    """Repeat the last line that came, at a pace: the model `paced-50` waits 50 ms for a chunk."""
+    seconds = int(str(body["model"]).rpartition("-")[2]) / 1000
+    said = text_of(body["messages"][-1]).splitlines()[-1]
+    size = max(1, len(said) // PACED_CHUNKS)
+    return Reply(
+        [{"role": "assistant", "content": said}], chunk_chars=size, between_seconds=seconds
+    )
+
+
+def raw(content: bytes, status: int = 200, content_type: str = "application/json") -> Behaviour:
+    """Answer with these bytes."""
+    headers = {"content-type": content_type}
+    return lambda _: Reply(status=status, body=content, headers=headers)
+
+
+def but(behaviour: Behaviour, **changes: Any) -> Behaviour:
+    """Answer like another behaviour with fields of the reply changed: slow, cut off, miscounted."""
+    return lambda body: replace(behaviour(body), **changes)
+
+
+def too_long(limit: int, tokens: int) -> Reply:
+    """Refuse a prompt in the words of OpenAI."""
+    said = (
+        f"This model's maximum context length is {limit} tokens. "
+        f"However, your messages resulted in {tokens} tokens."
+    )
+    return fails(400, said, "context_length_exceeded")({})
+
+
+def text_of(message: Message) -> str:
+    """Return what a message says, its parts joined."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text") or f"[{part['type']}]" for part in content)
+
+
+def count_tokens(body: Body) -> int:
+    """Count a prompt: words and signs of everything that is in it, and four a message."""
+    said = [*body.get("messages", ()), *body.get("tools", ())]
+    return sum(len(_WORD.findall(_plain(one))) + MESSAGE_TOKENS for one in said)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(_plain(one) for key, one in value.items() if key != "type")
+    if isinstance(value, list):
+        return " ".join(map(_plain, value))
+    return "" if value is None else str(value)
+
+
+def _is_well_formed(body: Any) -> bool:
+    """Return whether a body has messages with roles, and contents that can be read."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list) or not messages:
+        return False
+    contents = [one.get("content") for one in messages if isinstance(one, dict)]
+    parts = [part for one in contents if isinstance(one, list) for part in one]
+    return (
+        all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in messages)
+        and all(one is None or isinstance(one, str | list) for one in contents)
+        and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in parts)
+        and all(isinstance(part.get("text") or "", str) for part in parts)
+        and isinstance(body.get("tools") or [], list)
+    )
+
+
+def template_problem(messages: Sequence[Message]) -> str | None:
+    """Return what a strict chat template has against a list of messages."""
+    roles = [message["role"] for message in messages]
+    body = roles[1:] if roles[:1] in (["system"], ["developer"]) else roles
+    if {"system", "developer"} & set(body):
+        return "System message must be at the beginning."
+    if any(pair == ("user", "user") for pair in pairwise(body)):
+        return "Conversation roles must alternate user/assistant/user/assistant/..."
+    return _tool_problem(messages)
+
+
+def _tool_problem(messages: Sequence[Message]) -> str | None:
+    waiting: set[str] = set()
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                return "A message with role 'tool' must answer a preceding tool call."
+            waiting.discard(message["tool_call_id"])
+        elif waiting:
+            return "A message with tool calls must be followed by their results."
+        else:
+            waiting = {call["id"] for call in message.get("tool_calls") or ()}
+    return "A message with tool calls must be followed by their results." if waiting else None
+
+
+class Upstream:
+    """The running server."""
+
+    def __init__(self, base_url: str = "") -> None:
+        self.base_url = base_url
+        self.requests: list[Received] = []
+        self.max_tokens: int | None = None
+        self.strict = True
+        self.count: Callable[[Body], int] = count_tokens
+        self.answer: Behaviour = echo
+        self.disconnects = 0
+        self._script: deque[Behaviour] = deque()
+        self._released = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def then(self, *behaviours: Behaviour) -> None:
+        """Answer the next requests in these ways."""
+        self._script.extend(behaviours)
+
+    def release(self) -> None:
+        """End all waiting, now and from now on."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._released.set)
+
+    @property
+    def last(self) -> Received:
+        """The newest request."""
+        return self.requests[-1]
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/models", self._models),
+            ]
+        )
+
+    async def _complete(self, request: HttpRequest) -> Response:
+        self._loop = asyncio.get_running_loop()
+        content = await request.body()
+        body = json.loads(content)
+        if not _is_well_formed(body):
+            return _plain_response(fails(400, "This is not a chat completion.")({}))
+        tokens = self.count(body)
+        self.requests.append(Received(request.url.path, dict(request.headers), content, tokens))
+        reply = self._reply(body, tokens)
+        await self._pause(reply.first_byte_seconds)
+        if reply.cut_after == 0:
+            return _CutResponse()
+        if reply.status != 200 or reply.body is not None:
+            return _plain_response(reply)
+        usage = reply.usage or _usage(tokens, reply)
+        if body.get("stream"):
+            return StreamingResponse(
+                self._stream(body, reply, usage), media_type="text/event-stream"
+            )
+        return JSONResponse(_completion(body, reply, usage), headers=dict(reply.headers))
+
+    def _reply(self, body: Body, tokens: int) -> Reply:
+        problem = template_problem(body["messages"]) if self.strict else None
+        if problem is not None:
+            return fails(400, problem, "invalid_template")(body)
+        if self.max_tokens is not None and tokens > self.max_tokens:
+            return too_long(self.max_tokens, tokens)
+        return (self._script.popleft() if self._script else self.answer)(body)
+
+    async def _stream(self, body: Body, reply: Reply, usage: Body) -> AsyncIterator[bytes]:
+        options = body.get("stream_options")
+        asked = isinstance(options, Mapping) and options.get("include_usage")
+        chunks = [_event(chunk) for chunk in _chunks(body, reply, usage if asked else None)]
+        try:
+            for number, chunk in enumerate([*chunks, b"data: [DONE]\n\n"]):
+                if reply.cut_after is not None and number >= reply.cut_after:
+                    raise _CutError
+                if number == reply.stall_after:
+                    await self._pause(STALL_SECONDS)
+                if number:
+                    await self._pause(reply.between_seconds)
+                yield chunk
+        except asyncio.CancelledError:
+            self.disconnects += 1
+            raise
+
+    async def _models(self, request: HttpRequest) -> Response:
+        self.requests.append(Received(request.url.path, dict(request.headers), b"", 0))
+        data = [{"id": name, "object": "model", "owned_by": "tests"} for name in MODELS]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds and not self._released.is_set():
+            await asyncio.wait([asyncio.create_task(self._released.wait())], timeout=seconds)
+
+
+class _CutError(Exception):
+    """Ends a connection in the middle."""
+
+
+class _CutResponse(Response):
+    """Promises a body and breaks the connection."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"99"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise _CutError
+
+
+def _plain_response(reply: Reply) -> Response:
+    if isinstance(reply.body, bytes):
+        return Response(reply.body, reply.status, dict(reply.headers))
+    return JSONResponse(reply.body, reply.status, dict(reply.headers))
+
+
+def _usage(tokens: int, reply: Reply) -> dict[str, int]:
+    said = sum(len(_WORD.findall(_plain(message))) for message in reply.messages)
+    return {"prompt_tokens": tokens, "completion_tokens": said, "total_tokens": tokens + said}
+
+
+def _head(body: Body, reply: Reply, kind: str) -> dict[str, Any]:
+    made = {"id": f"chatcmpl-{next(_NUMBERS)}", "object": kind, "created": 1_700_000_000}
+    return {**made, "model": body.get("model"), **reply.fields}
+
+
+def _completion(body: Body, reply: Reply, usage: Body) -> dict[str, Any]:
+    choices = [
+        {"index": n, "message": one, "logprobs": None, "finish_reason": reply.finish_reason}
+        for n, one in enumerate(reply.messages)
+    ]
+    return {**_head(body, reply, "chat.completion"), "choices": choices, "usage": usage}
+
+
+def _chunks(body: Body, reply: Reply, usage: Body | None) -> Iterator[dict[str, Any]]:
+    """Yield the chunks of a stream, as OpenAI cuts them."""
+    head = _head(body, reply, "chat.completion.chunk")
+    if usage is not None:
+        head["usage"] = None
+    for index, message in enumerate(reply.messages):
+        for delta in _deltas(message, reply.chunk_chars):
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+            yield {**head, "choices": [choice]}
+        end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": reply.finish_reason}
+        yield {**head, "choices": [end]}
+    if usage is not None:
+        yield {**head, "choices": [], "usage": usage}
+
+
+def _deltas(message: Message, size: int) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": "" if message.get("content") else None}
+    for name in ("content", "refusal"):
+        for piece in _pieces(message.get(name) or "", size):
+            yield {name: piece}
+    if message.get("function_call"):
+        yield {"function_call": {"name": message["function_call"]["name"], "arguments": ""}}
+        for piece in _pieces(message["function_call"]["arguments"], size):
+            yield {"function_call": {"arguments": piece}}
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        empty = {"name": call["function"]["name"], "arguments": ""}
+        yield {"tool_calls": [{"index": index, **call, "function": empty}]}
+        for piece in _pieces(call["function"]["arguments"], size):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _event(chunk: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+
+
+@contextmanager
+def running_upstream() -> Iterator[Upstream]:
+    """Serve on a free port of loopback, in a thread."""
+    upstream = Upstream()
+    with serving(upstream.app()) as address:
+        upstream.base_url = f"{address}/v1"
+        try:
+            yield upstream
+        finally:
+            upstream.release()
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve an application on a free port of loopback, in a thread; yields its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = _server(app)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    # What breaks a connection is raised on purpose: it belongs into no log.
+    config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)
+
+
+def main() -> None:
+    """Serve paced answers until the process is ended; the first line says where."""
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        upstream = Upstream()
+        upstream.strict = False
+        upstream.answer = paced
+        print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)  # noqa: T201
+        _server(upstream.app()).run([listener])
+
+
+if __name__ == "__main__":
+    main()

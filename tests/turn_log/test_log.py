@@ -1,0 +1,212 @@
+"""The turn log on SQLite: durable connections, one writer at a time, snapshots, keys for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from memory_service.core.errors import StartupError
+from memory_service.core.settings import Settings
+from memory_service.service import Service
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.sqlite import BUSY_TIMEOUT_MS, open_engine
+from tests.support.storing import append, create, project_key
+
+WRITERS = 16
+CLI = (sys.executable, "-m", "memory_service")
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("secure_delete", 1),
+        ("foreign_keys", 1),
+        ("busy_timeout", BUSY_TIMEOUT_MS),
+        ("temp_store", 2),
+    ],
+)
+def test_every_connection_has_its_pragmas(tmp_path: Path, pragma: str, value: object) -> None:
+    engine = open_engine(tmp_path / "log.sqlite3")
+    connections = [engine.connect() for _ in range(20)]
+    said = {one.exec_driver_sql(f"PRAGMA {pragma}").scalar() for one in connections}
+    for connection in connections:
+        connection.close()
+    engine.dispose()
+    assert said == {value}
+
+
+def test_a_checkpoint_gives_the_connection_its_patience_back(tmp_path: Path) -> None:
+    log = TurnLog.open(tmp_path)
+    assert log.checkpoint()
+    with log.read() as reader:
+        timeout = reader._connection.exec_driver_sql("PRAGMA busy_timeout").scalar()  # noqa: SLF001
+    log.close()
+    assert timeout == BUSY_TIMEOUT_MS
+
+
+class _LazyCursor(sqlite3.Cursor):
+    """A cursor of a database that will not flush."""
+
+    def execute(self, sql: str, *parameters: Any) -> _LazyCursor:
+        lazy = sql.replace("synchronous = FULL", "synchronous = NORMAL")
+        super().execute(lazy, *parameters)
+        return self
+
+
+class _LazyConnection(sqlite3.Connection):
+    def cursor(self, _factory: Any = None) -> Any:
+        return super().cursor(_LazyCursor)
+
+
+def test_a_connection_that_refuses_to_flush_is_refused(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "log.sqlite3")
+    lazy = sqlite3.connect(tmp_path / "log.sqlite3", factory=_LazyConnection)
+    event.listen(engine, "do_connect", lambda *_: lazy)
+    with pytest.raises(StartupError, match="synchronous=FULL"):
+        engine.connect()
+    lazy.close()
+    engine.dispose()
+
+
+def test_sixteen_writers_at_once_store_everything_without_a_gap(service: Service) -> None:
+    create(service, "shared")
+    for number in range(WRITERS):
+        create(service, f"own-{number}")
+    barrier = threading.Barrier(WRITERS)
+
+    def write(number: int) -> None:
+        barrier.wait()
+        for step in range(12):
+            append(service, "shared", f"writer {number} says {step}")
+            append(service, f"own-{number}", f"writer {number} notes {step}")
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+    assert seqs(service, "shared") == list(range(1, WRITERS * 12 + 1))
+    assert all(seqs(service, f"own-{n}") == list(range(1, 13)) for n in range(WRITERS))
+
+
+def seqs(service: Service, conversation_id: str) -> list[int]:
+    """Return the numbers of a conversation's turns."""
+    project = project_key(service)
+    with service.log.read() as log:
+        conversation = log.conversation(project, conversation_id)
+        assert conversation is not None
+        return [turn.seq for turn in log.all_turns(conversation.key)]
+
+
+def test_another_process_makes_a_key_beside_busy_writers(service: Service) -> None:
+    create(service, "c")
+    done = threading.Event()
+
+    def write(number: int) -> None:
+        while not done.is_set():
+            append(service, "c", f"writer {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, number) for number in range(4)]
+        folder = str(service.settings.data_dir)
+        command = [*CLI, "keys", "create", "--project", "acme", "--data-dir", folder]
+        made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done.set()
+    assert made.returncode == 0, made.stderr
+    assert [future.exception() for future in writing] == [None] * 4
+    with service.log.read() as log:
+        assert log.project_of_key(made.stdout.splitlines()[-1]) == log.project("acme")
+
+
+def test_what_a_reader_sees_does_not_change_under_it(service: Service, project: int) -> None:
+    (first,) = create(service, "c", "before")
+    with service.log.read() as log:
+        assert len(list(log.all_turns(first.conversation_key))) == 1
+        append(service, "c", "while it reads")
+        service.forget.item(project, "c", first.id)
+        assert [turn.text for turn in log.all_turns(first.conversation_key)] == ["before"]
+    with service.log.read() as log:
+        assert [turn.text for turn in log.all_turns(first.conversation_key)] == ["while it reads"]
+
+
+def test_no_key_is_ever_used_again(settings: Settings) -> None:
+    used: set[tuple[str, int]] = set()
+    for _ in range(3):
+        with Service.open(settings, purpose="tests") as service:
+            turns = create(service, "c", "one", "two", "three", user="u")
+            with service.log.read() as log:
+                passages = log.passages_of_turns(turn.key for turn in turns)
+            keys = {("turn", turn.key) for turn in turns}
+            keys |= {("passage", passage.key) for passage in passages}
+            keys.add(("conversation", turns[0].conversation_key))
+            assert not keys & used
+            used |= keys
+            service.forget.user(project_key(service), "u")
+
+
+def test_a_transaction_that_fails_leaves_nothing(service: Service, project: int) -> None:
+    create(service, "c", "kept")
+
+    def fail_half_way() -> None:
+        with service.log.write() as log:
+            log.ensure_project("other", 0)
+            conversation = log.conversation(project, "c")
+            assert conversation is not None
+            log.delete_conversation(conversation)
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    with service.log.read() as log:
+        assert log.project("other") is None
+    assert seqs(service, "c") == [1]
+
+
+def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Service) -> None:
+    create(service, "c")
+    inside = threading.Event()
+
+    def write() -> list[int]:
+        inside.set()
+        return [turn.seq for turn in append(service, "c", "second")]
+
+    with ThreadPoolExecutor(1) as pool:
+        with service.log.write() as log:
+            second = pool.submit(write)
+            assert inside.wait(30)
+            log.set_property("held", "yes")
+            assert not second.done()
+        assert second.result(30) == [1]
+
+
+def test_transactions_together_are_durable_at_once_and_undone_one_by_one(tmp_path: Path) -> None:
+    log = TurnLog.open(tmp_path)
+    with log.together():
+        with log.write() as writer:
+            writer.set_property("kept", "1")
+        with pytest.raises(ZeroDivisionError):
+            _spoil(log)
+        with log.read() as reader:
+            assert (reader.property("kept"), reader.property("undone")) == ("1", None)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(_property, log, "kept").result() is None
+    assert (_property(log, "kept"), _property(log, "undone")) == ("1", None)
+    log.close()
+
+
+def _spoil(log: TurnLog) -> None:
+    with log.write() as writer:
+        writer.set_property("undone", str(1))
+        writer.set_property("undone", str(1 // 0))
+
+
+def _property(log: TurnLog, name: str) -> str | None:
+    with log.read() as reader:
+        return reader.property(name)

@@ -1,0 +1,262 @@
+"""The tree of turns against a model in plain Python, compared after each of any operations."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from memory_service.conversations.writer import Below
+from memory_service.core.models import ScopeMember
+from memory_service.core.settings import Settings
+from memory_service.recall.path_cache import LivePath, PathCache
+from memory_service.recall.vector_cache import ConversationVectors, VectorCache
+from tests.support.environment import LONG
+from tests.support.factories import function_call, function_output, message
+from tests.support.storing import append, attempt, create, findings, idle_service, project_key
+
+PICK = st.integers(0, 10_000)
+COUNT = st.integers(1, 3)
+PAUSE = 3_600_000_000
+
+
+def same(one: LivePath | ConversationVectors, other: LivePath | ConversationVectors) -> None:
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+@dataclass
+class Node:
+    """A turn of the model."""
+
+    seq: int
+    parent: str | None
+    unit: str | None
+    gap_before: bool = False
+    is_call: bool = False
+
+
+class Tree(RuleBasedStateMachine):
+    """One conversation, and the model of it that every step must leave the log equal to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        settings = Settings(data_dir=Path(folder) / "data")
+        self.service = self._stack.enter_context(idle_service(settings))
+        self.nodes: dict[str, Node] = {}
+        self.head: str | None = None
+        self.next_seq = 1
+        self.names = 0
+        self.owners: dict[int, str] = {}
+        self.paths, self.vectors = PathCache(PAUSE), VectorCache(64, 2**20)
+
+    def teardown(self) -> None:
+        """Close the log and remove its folder."""
+        self._stack.close()
+
+    @initialize()
+    def begin(self) -> None:
+        """Make the conversation, and one that must stay as it is."""
+        create(self.service, "bystander", "untouched")
+        create(self.service, "c")
+
+    @rule(count=COUNT)
+    def append_messages(self, count: int) -> None:
+        """Append below the head."""
+        self._append([self._message() for _ in range(count)], Below.HEAD, self.head)
+
+    @rule(calls=COUNT)
+    def append_parallel_tool_calls(self, calls: int) -> None:
+        """Append calls that are one unit with each other."""
+        self._append([self._call() for _ in range(calls)], Below.HEAD, self.head)
+
+    @precondition(lambda self: self._live_calls())
+    @rule(pick=PICK)
+    def append_a_tool_result(self, pick: int) -> None:
+        """Answer a call of the live path: the result joins its unit."""
+        calls = self._live_calls()
+        answered = function_output(f"call-{calls[pick % len(calls)]}")
+        self._append([{**answered, "id": self._name()}], Below.HEAD, self.head)
+
+    @precondition(lambda self: self.nodes)
+    @rule(pick=PICK, count=COUNT)
+    def branch_below_any_turn(self, pick: int, count: int) -> None:
+        """Append below a turn of any branch."""
+        parent = self._pick(pick)
+        self._append([self._message() for _ in range(count)], parent, parent)
+
+    @rule(count=COUNT)
+    def branch_below_the_root(self, count: int) -> None:
+        """Begin the conversation anew."""
+        self._append([self._message() for _ in range(count)], Below.ROOT, None)
+
+    @precondition(lambda self: self.nodes)
+    @rule(pick=PICK)
+    def set_head(self, pick: int) -> None:
+        """Make another branch live."""
+        self.head = self._pick(pick)
+        self.service.remember.update_conversation(
+            project_key(self.service),
+            "c",
+            metadata=None,
+            title=None,
+            head_id=self.head,
+            attempt=attempt(),
+        )
+
+    @precondition(lambda self: self.nodes)
+    @rule(pick=PICK)
+    def delete_unit(self, pick: int) -> None:
+        """Delete a turn with its unit; what hung on it moves up, behind a gap."""
+        chosen = self._pick(pick)
+        unit = self.nodes[chosen].unit
+        doomed = {chosen} | {name for name, one in self.nodes.items() if unit and one.unit == unit}
+        _, receipt = self.service.forget.item(project_key(self.service), "c", chosen)
+        assert receipt.counts["turns"] == len(doomed)
+        for name, node in self.nodes.items():
+            if node.parent in doomed and name not in doomed:
+                node.parent, node.gap_before = self._survivor(node.parent, doomed), True
+        self.head = self._survivor(self.head, doomed)
+        self.nodes = {name: node for name, node in self.nodes.items() if name not in doomed}
+
+    @rule()
+    def delete_conversation(self) -> None:
+        """Delete everything and begin again under the same id."""
+        self.service.forget.conversation(project_key(self.service), "c")
+        create(self.service, "c")
+        self.nodes, self.head, self.next_seq = {}, None, 1
+
+    @invariant()
+    def the_log_equals_the_model(self) -> None:
+        """Compare everything that the log says of the tree."""
+        project = project_key(self.service)
+        with self.service.log.read() as log:
+            conversation = log.conversation(project, "c")
+            if conversation is None:
+                return
+            turns = list(log.all_turns(conversation.key))
+            rising = log.path_page(conversation.key, None, 1_000, "asc")
+            falling = log.path_page(conversation.key, None, 1_000, "desc")
+        ids = {turn.key: turn.id for turn in turns}
+        stored = {
+            turn.id: (turn.seq, ids.get(turn.parent_key or 0), turn.gap_before, turn.live)
+            for turn in turns
+        }
+        path = self._path()
+        assert stored == {
+            name: (node.seq, node.parent, node.gap_before, name in path)
+            for name, node in self.nodes.items()
+        }
+        assert {turn.id: ids.get(turn.unit_key or 0) for turn in turns} == {
+            name: node.unit for name, node in self.nodes.items()
+        }
+        assert ids.get(conversation.head_key or 0) == self.head
+        assert conversation.next_seq == self.next_seq
+        assert [turn.id for turn in rising.data] == path
+        assert [turn.id for turn in falling.data] == path[::-1]
+        for key, name in ids.items():
+            assert self.owners.setdefault(key, name) == name
+
+    @invariant()
+    def the_statistics_are_those_of_the_passages(self) -> None:
+        """Compare what is counted along with every change to what is there."""
+        project = project_key(self.service)
+        with self.service.log.read() as log:
+            conversation = log.conversation(project, "c")
+            if conversation is None:
+                return
+            keys = [turn.key for turn in log.all_turns(conversation.key)]
+            lengths = [passage.length for passage in log.passages_of_turns(keys)]
+        assert (conversation.passages, conversation.terms) == (len(lengths), sum(lengths))
+
+    @invariant()
+    def what_is_in_memory_is_what_the_log_has(self) -> None:
+        """Compare caches that grew with every step to what is read anew."""
+        project = project_key(self.service)
+        with self.service.log.read() as log:
+            conversation = log.conversation(project, "c")
+            if conversation is None:
+                return
+            asked = log, conversation.key, ScopeMember.of(conversation)
+            paths = self.paths.get(*asked), PathCache(PAUSE).get(*asked)
+            vectors = self.vectors.get(*asked), VectorCache(64, 2**20).get(*asked)
+        same(*paths)
+        same(*vectors)
+        assert len(paths[0].turns) == len(self._path())
+
+    @invariant()
+    def verify_finds_nothing(self) -> None:
+        """Let `verify` look at it too."""
+        assert findings(self.service) == []
+
+    def _append(self, items: list[dict[str, Any]], below: str | Below, parent: str | None) -> None:
+        turns = append(self.service, "c", *items, below=below)
+        assert [turn.id for turn in turns] == [item["id"] for item in items]
+        for item in items:
+            unit = self._unit(item, parent)
+            is_call = item.get("type") == "function_call"
+            self.nodes[item["id"]] = Node(self.next_seq, parent, unit, is_call=is_call)
+            self.next_seq += 1
+            parent = item["id"]
+        self.head = parent
+
+    def _unit(self, item: dict[str, Any], parent: str | None) -> str | None:
+        if item.get("type") == "function_call_output":
+            return self.nodes[item["call_id"].removeprefix("call-")].unit
+        if item.get("type") != "function_call":
+            return None
+        if parent is not None and self.nodes[parent].is_call:
+            return self.nodes[parent].unit
+        return str(item["id"])
+
+    def _name(self) -> str:
+        self.names += 1
+        return f"i{self.names}"
+
+    def _message(self) -> dict[str, Any]:
+        name = self._name()
+        return message(f"word{name} and more", id=name)
+
+    def _call(self) -> dict[str, Any]:
+        name = self._name()
+        return function_call(f"call-{name}", id=name)
+
+    def _pick(self, pick: int) -> str:
+        return list(self.nodes)[pick % len(self.nodes)]
+
+    def _path(self) -> list[str]:
+        path: list[str] = []
+        name = self.head
+        while name is not None:
+            path.append(name)
+            name = self.nodes[name].parent
+        return path[::-1]
+
+    def _live_calls(self) -> list[str]:
+        return [name for name in self._path() if self.nodes[name].is_call]
+
+    def _survivor(self, name: str | None, doomed: set[str]) -> str | None:
+        while name is not None and name in doomed:
+            name = self.nodes[name].parent
+        return name
+
+
+TestTree = Tree.TestCase
+TestTree.settings = hypothesis.settings(
+    max_examples=300 if LONG else 25, stateful_step_count=40 if LONG else 20
+)
