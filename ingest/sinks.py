@@ -67,8 +67,8 @@ class LocalSink:
         self._service = self._stack.enter_context(
             Service.open(self._settings, purpose="memory-ingest")
         )
-        with self._service.log.write() as log:
-            self._key = log.ensure_project(self._project, clock.now())
+        with self._service.log.write() as transaction:
+            self._key = transaction.projects.ensure(self._project, clock.now())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,8 +80,8 @@ class LocalSink:
 
         Planned in the transaction, it would keep the indexer waiting for nothing.
         """
-        with self._service.log.read() as log:
-            return log.conversation(self._key, transcript.id) is None
+        with self._service.log.read() as snapshot:
+            return snapshot.conversations.get(self._key, transcript.id) is None
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,8 +96,8 @@ class LocalSink:
     def begin(self, transcript: Transcript, plan: Plan | None) -> bool:
         """Return whether the conversation is new; it is then made with its first turns."""
         self._new, self._plan = None, plan
-        with self._service.log.read() as log:
-            found = log.conversation(self._key, transcript.id)
+        with self._service.log.read() as snapshot:
+            found = snapshot.conversations.get(self._key, transcript.id)
         if found is not None:
             check_user(transcript, found.user)
             return False
@@ -175,8 +175,8 @@ class DrySink:
         if (self._settings.data_dir / FILE_NAME).exists():
             self._log = open_log(self._settings.data_dir)
             self._stack.callback(self._log.close)
-            with self._log.read() as log:
-                self._key = log.project(self._project)
+            with self._log.read() as snapshot:
+                self._key = snapshot.projects.key_of(self._project)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -196,8 +196,8 @@ class DrySink:
         key = hash(transcript.id)
         is_new, found = key not in self._made, None
         if self._log is not None and self._key is not None:
-            with self._log.read() as log:
-                found = log.conversation(self._key, transcript.id)
+            with self._log.read() as snapshot:
+                found = snapshot.conversations.get(self._key, transcript.id)
         if found is not None:
             check_user(transcript, found.user)
         self._made.add(key)
@@ -207,8 +207,8 @@ class DrySink:
         """Return how many items would be new, or stored anew because they were edited."""
         known: Mapping[str, Turn] = {}
         if self._log is not None and self._key is not None:
-            with self._log.read() as log:
-                known = log.turns_by_id(self._key, [item.id for item in run.items])
+            with self._log.read() as snapshot:
+                known = snapshot.turns.by_ids(self._key, [item.id for item in run.items])
         new = {
             hash((item.id, item.turn.content_hash))
             for item in run.items

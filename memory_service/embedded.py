@@ -37,8 +37,8 @@ class Memory:
 
     def __init__(self, service: Service, project: str) -> None:
         self._service = service
-        with service.log.write() as log:
-            self._project = log.ensure_project(project, clock.now())
+        with service.log.write() as transaction:
+            self._project = transaction.projects.ensure(project, clock.now())
 
     def add(
         self,

@@ -100,8 +100,8 @@ def _check_exposure(settings: Settings) -> None:
         return
     log = open_log(settings.data_dir)
     try:
-        with log.read() as reader:
-            if reader.has_api_keys():
+        with log.read() as snapshot:
+            if snapshot.api_keys.exist():
                 return
     finally:
         log.close()

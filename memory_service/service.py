@@ -120,8 +120,11 @@ def open_index(settings: Settings, purpose: str) -> Iterator[tuple[TurnLog, Chro
 
 def made_with(log: TurnLog) -> tuple[str, int]:
     """Return the name and the dimension of the embedder whose vectors the log holds."""
-    with log.read() as reader:
-        embedder, dimension = reader.property("embedder"), reader.property("dimension")
+    with log.read() as snapshot:
+        embedder, dimension = (
+            snapshot.properties.get("embedder"),
+            snapshot.properties.get("dimension"),
+        )
     if embedder is None or dimension is None:
         return LocalEmbedder.name, LocalEmbedder.dimension
     return embedder, int(dimension)
@@ -304,29 +307,29 @@ class Service:
 
     def local_project(self) -> int:
         """Return the project of keyless mode, making it at first use."""
-        with self.log.read() as log:
-            found = log.project(LOCAL_PROJECT)
+        with self.log.read() as snapshot:
+            found = snapshot.projects.key_of(LOCAL_PROJECT)
         if found is not None:
             return found
-        with self.log.write() as log:
-            return log.ensure_project(LOCAL_PROJECT, clock.now())
+        with self.log.write() as transaction:
+            return transaction.projects.ensure(LOCAL_PROJECT, clock.now())
 
     def index_lag(self) -> int:
         """Return how many changes the vector index has not taken in yet."""
-        with self.log.read() as log:
-            return log.lag()
+        with self.log.read() as snapshot:
+            return snapshot.index_queue.lag()
 
     def index_status(self) -> IndexStatus:
         """Return how far the vector index is behind the log, and what is in its way."""
-        with self.log.read() as log:
-            status = log.index_status()
+        with self.log.read() as snapshot:
+            status = snapshot.index_queue.status()
         return replace(status, error=status.error or self.indexer.trouble)
 
 
 def _made_with(log: TurnLog) -> str | None:
     """Return the name of the embedder that the data was made with."""
-    with log.read() as reader:
-        return reader.property("embedder")
+    with log.read() as snapshot:
+        return snapshot.properties.get("embedder")
 
 
 def embedder_of(settings: Settings, made_with: str | None = None) -> Embedder:
@@ -379,11 +382,11 @@ def _check_made_with(log: TurnLog, embedder: Embedder) -> None:
         "dimension": str(embedder.dimension),
         "analyser_version": str(ANALYSER_VERSION),
     }
-    with log.write() as writer:
+    with log.write() as transaction:
         for name, value in running.items():
-            before = writer.property(name)
+            before = transaction.properties.get(name)
             if before is None:
-                writer.set_property(name, value)
+                transaction.properties.set(name, value)
             elif before != value:
                 raise StartupError(
                     f"This data was made with {name} {before!r}, the service runs {value!r}. "

@@ -184,8 +184,8 @@ def _write(path: Path, found: Mapping[str, Any]) -> None:
 def _turns_of(service: Service, name: str) -> int | None:
     """Return how many turns a conversation has, or None if it is not there."""
     project = service.local_project()
-    with service.log.read() as log:
-        found = log.conversation(project, stored.legal_id(name))
+    with service.log.read() as snapshot:
+        found = snapshot.conversations.get(project, stored.legal_id(name))
     return None if found is None else found.next_seq - 1
 
 

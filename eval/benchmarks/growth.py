@@ -328,12 +328,16 @@ def _most_asked(dataset: Dataset, asked: Sequence[Question], count: int) -> list
 def _passages(service: Service, question: Question) -> int:
     """Return the passages of the scope that is asked."""
     project = service.local_project()
-    with service.log.read() as log:
+    with service.log.read() as snapshot:
         if question.user is None:
-            found = log.conversation(project, GROWN)
+            found = snapshot.conversations.get(project, GROWN)
             return 0 if found is None else found.passages
-        user = log.user_key(project, GROWN)
-        return 0 if user is None else log.scope_of_user(project, user).statistics.passages
+        user = snapshot.users.key_of(project, GROWN)
+        return (
+            0
+            if user is None
+            else snapshot.conversations.scope_of_user(project, user).statistics.passages
+        )
 
 
 def _mean(values: Sequence[float]) -> float:

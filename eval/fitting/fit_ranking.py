@@ -158,8 +158,8 @@ class _Watch:
 
 def _gold_keys(service: Service, question: Question) -> set[int]:
     """Return the keys of the gold turns."""
-    with service.log.read() as log:
-        turns = log.turns_by_id(service.local_project(), map(stored.legal_id, question.gold))
+    with service.log.read() as snapshot:
+        turns = snapshot.turns.by_ids(service.local_project(), map(stored.legal_id, question.gold))
     return {turn.key for turn in turns.values()}
 
 

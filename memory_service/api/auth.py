@@ -30,12 +30,16 @@ def project_of(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> int:
     """Return the caller's project; raises Unauthenticated, or Forbidden in keyless mode."""
-    with service.log.read() as log:
-        keyless = not log.has_api_keys()
+    with service.log.read() as snapshot:
+        keyless = not snapshot.api_keys.exist()
         if keyless:
-            found = log.project(LOCAL_PROJECT)
+            found = snapshot.projects.key_of(LOCAL_PROJECT)
         else:
-            found = None if credentials is None else log.project_of_key(credentials.credentials)
+            found = (
+                None
+                if credentials is None
+                else snapshot.api_keys.project_of(credentials.credentials)
+            )
     request.state.keyless = keyless
     if keyless:
         check_local(request)

@@ -19,7 +19,7 @@ from memory_service.core.clock import parse_time
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation
 from memory_service.items.conversation_items import check_id, check_metadata, check_user_id
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -56,12 +56,12 @@ def list_conversations(
     order: Direction = "desc",
 ) -> Response:
     """List the project's conversations, newest first."""
-    with service.log.read() as log:
-        user_key = None if user is None else log.user_key(project, user)
+    with service.log.read() as snapshot:
+        user_key = None if user is None else snapshot.users.key_of(project, user)
         if user is not None and user_key is None:
             raise NotFound(f"No user {user!r}.", param="user")
-        begin = None if after is None else found(log, project, after).key
-        page = log.conversations(project, user_key, begin, limit, order)
+        begin = None if after is None else found(snapshot, project, after).key
+        page = snapshot.conversations.page(project, user_key, begin, limit, order)
     data = [render.conversation(one) for one in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 
@@ -69,9 +69,9 @@ def list_conversations(
 @router.get("/{conversation_id}")
 def get_conversation(project: Project, service: ServiceState, conversation_id: str) -> Response:
     """Return a conversation."""
-    with service.log.read() as log:
+    with service.log.read() as snapshot:
         return render.respond(
-            render.conversation(found(log, project, conversation_id, "conversation_id"))
+            render.conversation(found(snapshot, project, conversation_id, "conversation_id"))
         )
 
 
@@ -114,9 +114,11 @@ def delete_conversation(project: Project, service: ServiceState, conversation_id
     )
 
 
-def found(log: Reader, project: int, conversation_id: str, param: str = "after") -> Conversation:
+def found(
+    snapshot: ReadTransaction, project: int, conversation_id: str, param: str = "after"
+) -> Conversation:
     """Return a conversation of the project; raises NotFound."""
-    conversation = log.conversation(project, conversation_id)
+    conversation = snapshot.conversations.get(project, conversation_id)
     if conversation is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param=param)
     return conversation

@@ -18,7 +18,7 @@ from memory_service.api.state import ServiceState
 from memory_service.conversations.writer import Below
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Turn
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 
 router = APIRouter(prefix="/v1/conversations/{conversation_id}/items", tags=["items"])
 
@@ -66,10 +66,14 @@ def list_items(
     include: Include = None,  # noqa: ARG001 - as above
 ) -> Response:
     """List the items of the live branch, newest first."""
-    with service.log.read() as log:
-        conversation = found(log, project, conversation_id, "conversation_id")
-        begin = None if after is None else _turn(log, project, conversation.key, after, "after").seq
-        page = log.path_page(conversation.key, begin, limit, order)
+    with service.log.read() as snapshot:
+        conversation = found(snapshot, project, conversation_id, "conversation_id")
+        begin = (
+            None
+            if after is None
+            else _turn(snapshot, project, conversation.key, after, "after").seq
+        )
+        page = snapshot.turns.page(conversation.key, begin, limit, order)
     data = [render.item(turn) for turn in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 
@@ -83,10 +87,10 @@ def get_item(
     include: Include = None,  # noqa: ARG001 - as above
 ) -> Response:
     """Return an item, of whatever branch."""
-    with service.log.read() as log:
-        conversation = found(log, project, conversation_id, "conversation_id")
+    with service.log.read() as snapshot:
+        conversation = found(snapshot, project, conversation_id, "conversation_id")
         return render.respond(
-            render.item(_turn(log, project, conversation.key, item_id, "item_id"))
+            render.item(_turn(snapshot, project, conversation.key, item_id, "item_id"))
         )
 
 
@@ -105,8 +109,10 @@ def _below(wanted: ItemsCreate) -> str | Below:
     return Below.ROOT if wanted.parent is None else wanted.parent
 
 
-def _turn(log: Reader, project: int, conversation_key: int, item_id: str, param: str) -> Turn:
-    turn = log.turn(project, conversation_key, item_id)
+def _turn(
+    snapshot: ReadTransaction, project: int, conversation_key: int, item_id: str, param: str
+) -> Turn:
+    turn = snapshot.turns.get(project, conversation_key, item_id)
     if turn is None:
         raise NotFound(f"No item {item_id!r} in this conversation.", param=param)
     return turn

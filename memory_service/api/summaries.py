@@ -25,11 +25,11 @@ def list_summaries(
     order: Direction = "desc",
 ) -> Response:
     """List the summaries of the live branch, newest first."""
-    with service.log.read() as log:
-        conversation = found(log, project, conversation_id, "conversation_id")
-        begin = None if after is None else log.summary_key(conversation.key, after)
+    with service.log.read() as snapshot:
+        conversation = found(snapshot, project, conversation_id, "conversation_id")
+        begin = None if after is None else snapshot.summaries.key_of(conversation.key, after)
         if after is not None and begin is None:
             raise NotFound(f"No summary {after!r} in this conversation.", param="after")
-        page = log.summary_page(conversation.key, begin, limit, order)
+        page = snapshot.summaries.page(conversation.key, begin, limit, order)
     data = [render.summary(one) for one in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))

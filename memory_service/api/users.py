@@ -23,11 +23,11 @@ def list_users(
     order: Direction = "asc",
 ) -> Response:
     """List the project's users with the numbers of their conversations and turns."""
-    with service.log.read() as log:
-        begin = None if after is None else log.user_key(project, after)
+    with service.log.read() as snapshot:
+        begin = None if after is None else snapshot.users.key_of(project, after)
         if after is not None and begin is None:
             raise NotFound(f"No user {after!r}.", param="after")
-        page = log.users(project, begin, limit, order)
+        page = snapshot.users.page(project, begin, limit, order)
     data = [render.user(one) for one in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 
@@ -45,8 +45,8 @@ def delete_user(project: Project, service: ServiceState, user_id: str) -> Respon
 @router.get("/receipts/{receipt_id}")
 def get_receipt(project: Project, service: ServiceState, receipt_id: str) -> Response:
     """Return what a deletion removed, in numbers."""
-    with service.log.read() as log:
-        found = log.receipt(project, receipt_id)
+    with service.log.read() as snapshot:
+        found = snapshot.receipts.get(project, receipt_id)
     if found is None:
         raise NotFound(f"No receipt {receipt_id!r}.", param="receipt_id")
     return render.respond(render.receipt(found))

@@ -45,19 +45,19 @@ def ask(
 
 
 def _project(service: Service, name: str) -> int:
-    with service.log.read() as log:
-        found = log.project(name)
+    with service.log.read() as snapshot:
+        found = snapshot.projects.key_of(name)
     if found is None:
         raise NotFound(f"There is no project {name!r} in this folder.", param="project")
     return found
 
 
 def _newest(service: Service, project_key: int, user: str) -> Conversation:
-    with service.log.read() as log:
-        user_key = log.user_key(project_key, user)
+    with service.log.read() as snapshot:
+        user_key = snapshot.users.key_of(project_key, user)
         if user_key is None:
             raise NotFound(f"No user {user!r}.", param="user")
-        page = log.conversations(project_key, user_key, None, 1, "desc")
+        page = snapshot.conversations.page(project_key, user_key, None, 1, "desc")
     if not page.data:
         raise NotFound(f"User {user!r} has no conversation.", param="user")
     newest: Conversation = page.data[0]

@@ -138,9 +138,9 @@ def create_key(
         raise StartupError("A project's name has 1 to 128 characters.")
     log = open_log(settings.data_dir)
     try:
-        with log.write() as writer:
-            key = writer.create_api_key(
-                writer.ensure_project(project.strip(), clock.now()), clock.now()
+        with log.write() as transaction:
+            key = transaction.api_keys.create(
+                transaction.projects.ensure(project.strip(), clock.now()), clock.now()
             )
     finally:
         log.close()
@@ -153,8 +153,8 @@ def list_keys(data_dir: DataDir = None) -> None:
     """List the keys: number, project, last four characters, when made and revoked."""
     log = open_log(_settings(data_dir=data_dir).data_dir)
     try:
-        with log.read() as reader:
-            keys = reader.api_keys()
+        with log.read() as snapshot:
+            keys = snapshot.api_keys.all()
     finally:
         log.close()
     table = Table("number", "project", "key", "made", "revoked")
@@ -177,8 +177,8 @@ def revoke_key(
     """Revoke a key; a running server refuses it from its next request on."""
     log = open_log(_settings(data_dir=data_dir).data_dir)
     try:
-        with log.write() as writer:
-            revoked = writer.revoke_api_key(number, clock.now())
+        with log.write() as transaction:
+            revoked = transaction.api_keys.revoke(number, clock.now())
     finally:
         log.close()
     if not revoked:

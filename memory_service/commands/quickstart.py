@@ -71,8 +71,8 @@ def _lines(name: str) -> list[dict[str, Any]]:
 def _check_keyless(settings: Settings) -> None:
     log = open_log(settings.data_dir)
     try:
-        with log.read() as reader:
-            if reader.has_api_keys():
+        with log.read() as snapshot:
+            if snapshot.api_keys.exist():
                 raise StartupError(
                     f"{settings.data_dir} has API keys; give the demonstration a folder of its own "
                     "with --data-dir."

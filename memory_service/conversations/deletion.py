@@ -12,7 +12,8 @@ from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, Receipt
 from memory_service.items.conversation_items import new_id
-from memory_service.turn_log.log import TurnLog, Writer
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import WriteTransaction
 
 log_line = structlog.get_logger(__name__)
 
@@ -41,21 +42,27 @@ class Forget:
         self, project_key: int, conversation_id: str, item_id: str
     ) -> tuple[Conversation, Receipt]:
         """Delete an item, and the tool unit it is part of."""
-        with self._log.write() as log:
-            conversation = _conversation(log, project_key, conversation_id)
-            turn = log.turn(project_key, conversation.key, item_id)
+        with self._log.write() as transaction:
+            conversation = _conversation(transaction, project_key, conversation_id)
+            turn = transaction.turns.get(project_key, conversation.key, item_id)
             if turn is None:
                 raise NotFound(f"No item {item_id!r} in this conversation.", param="item_id")
-            counts = log.delete_turns(conversation, log.unit(turn))
-            receipt = log.add_receipt(project_key, new_id("rcpt"), "item", counts, clock.now())
+            counts = transaction.deletions.delete_turns(
+                conversation, transaction.turns.tool_group(turn)
+            )
+            receipt = transaction.receipts.add(
+                project_key, new_id("rcpt"), "item", counts, clock.now()
+            )
         self._clean_up()
         return conversation, receipt
 
     def conversation(self, project_key: int, conversation_id: str) -> Receipt:
         """Delete a conversation with all its turns."""
-        with self._log.write() as log:
-            counts = log.delete_conversation(_conversation(log, project_key, conversation_id))
-            receipt = log.add_receipt(
+        with self._log.write() as transaction:
+            counts = transaction.deletions.delete_conversation(
+                _conversation(transaction, project_key, conversation_id)
+            )
+            receipt = transaction.receipts.add(
                 project_key, new_id("rcpt"), "conversation", counts, clock.now()
             )
         self._clean_up()
@@ -63,15 +70,17 @@ class Forget:
 
     def user(self, project_key: int, user_id: str) -> Receipt:
         """Delete a user with all conversations."""
-        with self._log.write() as log:
-            user_key = log.user_key(project_key, user_id)
+        with self._log.write() as transaction:
+            user_key = transaction.users.key_of(project_key, user_id)
             if user_key is None:
                 raise NotFound(f"No user {user_id!r}.", param="user_id")
             counts: Counter[str] = Counter()
-            for conversation in list(log.all_conversations(project_key, user_key)):
-                counts += log.delete_conversation(conversation)
-            counts += log.delete_user(user_key)
-            receipt = log.add_receipt(project_key, new_id("rcpt"), "user", counts, clock.now())
+            for conversation in list(transaction.conversations.all(project_key, user_key)):
+                counts += transaction.deletions.delete_conversation(conversation)
+            counts += transaction.deletions.delete_user(user_key)
+            receipt = transaction.receipts.add(
+                project_key, new_id("rcpt"), "user", counts, clock.now()
+            )
         self._clean_up()
         return receipt
 
@@ -102,8 +111,10 @@ class Forget:
                 )
 
 
-def _conversation(log: Writer, project_key: int, conversation_id: str) -> Conversation:
-    found = log.lock_conversation(project_key, conversation_id)
+def _conversation(
+    transaction: WriteTransaction, project_key: int, conversation_id: str
+) -> Conversation:
+    found = transaction.conversations.lock(project_key, conversation_id)
     if found is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
     return found

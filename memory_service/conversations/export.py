@@ -22,16 +22,16 @@ FORMAT = "memory_service.conversation/1"
 
 def export_lines(log: TurnLog, project: str, user: str | None = None) -> Iterator[str]:
     """Yield the project's conversations, oldest first; raises NotFound for an unknown one."""
-    with log.read() as reader:
-        project_key = reader.project(project)
+    with log.read() as snapshot:
+        project_key = snapshot.projects.key_of(project)
         if project_key is None:
-            known = ", ".join(sorted(reader.projects().values())) or "none"
+            known = ", ".join(sorted(snapshot.projects.names().values())) or "none"
             raise NotFound(f"No project {project!r} in this data folder; there are: {known}.")
-        user_key = None if user is None else reader.user_key(project_key, user)
+        user_key = None if user is None else snapshot.users.key_of(project_key, user)
         if user is not None and user_key is None:
             raise NotFound(f"No user {user!r} in project {project!r}.")
-        for conversation in reader.all_conversations(project_key, user_key):
-            yield _line(conversation, list(reader.all_turns(conversation.key)))
+        for conversation in snapshot.conversations.all(project_key, user_key):
+            yield _line(conversation, list(snapshot.turns.all(conversation.key)))
 
 
 def _line(conversation: Conversation, turns: Sequence[Turn]) -> str:

@@ -19,7 +19,8 @@ from memory_service.core.models import MICROSECONDS, Conversation, Metadata, New
 from memory_service.items.conversation_items import new_id
 from memory_service.text.chunking import Window, passage_text
 from memory_service.text.terms import terms
-from memory_service.turn_log.log import Reader, TurnLog, Writer
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction, WriteTransaction
 
 _FIRST_SEQ = 1
 """The `seq` of a conversation's first turn."""
@@ -104,18 +105,18 @@ class Remember:
         _check_ids(turns)
         if plan is None or not plan.is_for(None, turns):
             plan = self._planner.plan(turns)
-        with self._log.write() as log:
-            done = self._done_before(log, project_key, attempt)
+        with self._log.write() as transaction:
+            done = self._done_before(transaction, project_key, attempt)
             if done is None and new.id is not None:
-                done = self._existing(log, project_key, new, turns, attempt)
+                done = self._existing(transaction, project_key, new, turns, attempt)
             if done is not None:
                 return done
-            _known(log, project_key, None, turns)
-            conversation = self._create(log, project_key, new)
+            _known(transaction, project_key, None, turns)
+            conversation = self._create(transaction, project_key, new)
             conversation, stored = self._append(
-                log, project_key, conversation, turns, plan, None, gap_before=False
+                transaction, project_key, conversation, turns, plan, None, gap_before=False
             )
-            self._remember(log, project_key, attempt, conversation, stored)
+            self._remember(transaction, project_key, attempt, conversation, stored)
         self._on_stored()
         return Stored(conversation, stored, len(stored))
 
@@ -139,25 +140,25 @@ class Remember:
         _check_ids(turns)
         if plan is None or not plan.is_for(None, turns):
             plan = self._plan(project_key, conversation_id, turns)
-        with self._log.write() as log:
-            done = self._done_before(log, project_key, attempt)
+        with self._log.write() as transaction:
+            done = self._done_before(transaction, project_key, attempt)
             if done is not None:
                 return done
-            conversation = _locked(log, project_key, conversation_id)
-            parent = _parent(log, project_key, conversation, below)
-            retried = self._retried(log, conversation, turns, attempt)
+            conversation = _locked(transaction, project_key, conversation_id)
+            parent = _parent(transaction, project_key, conversation, below)
+            retried = self._retried(transaction, conversation, turns, attempt)
             if retried is not None and _is_below(retried[0], below, parent):
                 return Stored(conversation, retried)
-            known = _known(log, project_key, conversation, turns)
+            known = _known(transaction, project_key, conversation, turns)
             fresh = [turn for turn in turns if turn.id not in known]
             if below is not Below.HEAD and known and fresh:
                 parent = _last_known(turns, known)
             conversation, stored = self._append(
-                log, project_key, conversation, fresh, plan, parent, gap_before=gap_before
+                transaction, project_key, conversation, fresh, plan, parent, gap_before=gap_before
             )
             known.update((turn.id, turn) for turn in stored)
             result = [known[turn.id] for turn in turns]
-            self._remember(log, project_key, attempt, conversation, result)
+            self._remember(transaction, project_key, attempt, conversation, result)
         self._on_stored()
         return Stored(conversation, result, len(fresh))
 
@@ -174,14 +175,14 @@ class Remember:
         the question, was forgotten.
         """
         plan = self._plan(project_key, conversation_id, answers)
-        with self._log.write() as log:
-            conversation = _locked(log, project_key, conversation_id)
-            question = _parent(log, project_key, conversation, question_id)
+        with self._log.write() as transaction:
+            conversation = _locked(transaction, project_key, conversation_id)
+            question = _parent(transaction, project_key, conversation, question_id)
             goes_on = question is not None and question.key == conversation.head_key
             turns: list[Turn] = []
             for number in range(len(answers) - 1, -1, -1):
                 conversation, stored = self._append(
-                    log,
+                    transaction,
                     project_key,
                     conversation,
                     [answers[number]],
@@ -206,28 +207,32 @@ class Remember:
         summaries: Switch | None = None,
     ) -> Conversation:
         """Replace metadata or title, make another branch live, switch summaries: each if given."""
-        with self._log.write() as log:
-            done = self._done_before(log, project_key, attempt)
+        with self._log.write() as transaction:
+            done = self._done_before(transaction, project_key, attempt)
             if done is not None:
                 return done.conversation
-            conversation = _locked(log, project_key, conversation_id)
-            log.update_conversation(conversation.key, metadata=metadata, title=title)
+            conversation = _locked(transaction, project_key, conversation_id)
+            transaction.conversations.update(conversation.key, metadata=metadata, title=title)
             if summaries is not None:
-                log.set_summaries(conversation.key, wanted=summaries.value)
-                log.queue_summaries(conversation.key)
+                transaction.conversations.set_summaries(conversation.key, wanted=summaries.value)
+                transaction.summary_queue.add(conversation.key)
             if head_id is not None:
-                head = log.turn(project_key, conversation.key, head_id)
+                head = transaction.turns.get(project_key, conversation.key, head_id)
                 if head is None:
                     raise NotFound(f"No item {head_id!r} in this conversation.", param="head")
-                log.set_head(conversation.key, head)
-            changed = _found(log, project_key, conversation_id)
-            self._remember(log, project_key, attempt, changed, ())
+                transaction.turns.set_head(conversation.key, head)
+            changed = _found(transaction, project_key, conversation_id)
+            self._remember(transaction, project_key, attempt, changed, ())
         return changed
 
-    def _create(self, log: Writer, project_key: int, new: NewConversation) -> Conversation:
+    def _create(
+        self, transaction: WriteTransaction, project_key: int, new: NewConversation
+    ) -> Conversation:
         now = clock.now()
-        user_key = None if new.user is None else log.ensure_user(project_key, new.user, now)
-        return log.create_conversation(
+        user_key = (
+            None if new.user is None else transaction.users.ensure(project_key, new.user, now)
+        )
+        return transaction.conversations.create(
             project_key,
             new.id or new_id("conv"),
             user_key=user_key,
@@ -240,7 +245,7 @@ class Remember:
 
     def _append(
         self,
-        log: Writer,
+        transaction: WriteTransaction,
         project_key: int,
         conversation: Conversation,
         turns: Sequence[NewTurn],
@@ -256,7 +261,7 @@ class Remember:
         if not plan.is_for(conversation.language, turns):
             # Another append fixed the language since the plan was made.
             plan = self._planner.plan(turns, conversation.language)
-        stored = log.append(
+        stored = transaction.turns.append(
             project_key,
             conversation,
             turns,
@@ -266,15 +271,15 @@ class Remember:
             live=live,
         )
         if conversation.language is None and plan.language is not None:
-            log.set_language(conversation.key, plan.language)
+            transaction.conversations.set_language(conversation.key, plan.language)
             if conversation.next_seq > _FIRST_SEQ:
-                self._analyse_again(log, conversation, plan.language)
-        log.add_passages(
+                self._analyse_again(transaction, conversation, plan.language)
+        transaction.passages.add(
             conversation.key,
             {turn.key: plan.of(new) for turn, new in zip(stored, turns, strict=True)},
         )
         if conversation.user_key is not None:
-            log.mark_seen(conversation.user_key, now)
+            transaction.users.mark_seen(conversation.user_key, now)
         grown = replace(
             conversation,
             head_key=stored[-1].key if live else conversation.head_key,
@@ -285,39 +290,41 @@ class Remember:
 
     def _plan(self, project_key: int, conversation_id: str, turns: Sequence[NewTurn]) -> Plan:
         """Return the plan of turns to append; raises NotFound for an unknown conversation."""
-        with self._log.read() as log:
-            conversation = _found(log, project_key, conversation_id)
-            sample = _sample(log, conversation)
+        with self._log.read() as snapshot:
+            conversation = _found(snapshot, project_key, conversation_id)
+            sample = _sample(snapshot, conversation)
         return self._planner.plan(turns, conversation.language, sample)
 
-    def _analyse_again(self, log: Writer, conversation: Conversation, language: str) -> None:
+    def _analyse_again(
+        self, transaction: WriteTransaction, conversation: Conversation, language: str
+    ) -> None:
         """Make the terms of the few turns stored before the language was known anew."""
-        before = {turn.key: turn for turn in log.all_turns(conversation.key)}
-        log.replace_terms(
+        before = {turn.key: turn for turn in transaction.turns.all(conversation.key)}
+        transaction.postings.replace(
             conversation.key,
             {
                 passage.key: terms(
                     passage_text(turn.speaker, turn.text, Window(passage.start, passage.end)),
                     language,
                 )
-                for passage in log.passages_of_turns(before)
+                for passage in transaction.passages.of_turns(before)
                 for turn in [before[passage.turn_key]]
             },
         )
 
     def _existing(
         self,
-        log: Writer,
+        transaction: WriteTransaction,
         project_key: int,
         new: NewConversation,
         turns: Sequence[NewTurn],
         attempt: Attempt,
     ) -> Stored | None:
         """Return what this retry has made before; raises Conflict if the id is taken otherwise."""
-        found = log.conversation(project_key, new.id or "")
+        found = transaction.conversations.get(project_key, new.id or "")
         if found is None:
             return None
-        stored = log.turns_from(found.key, 1, len(turns))
+        stored = transaction.turns.in_range(found.key, 1, len(turns))
         same = (
             found.user == new.user
             and found.title == new.title
@@ -325,7 +332,7 @@ class Remember:
             and found.summaries == new.summaries
             and [turn.content_hash for turn in stored] == [turn.content_hash for turn in turns]
         )
-        fresh = log.conversation_stored_at(found.key) >= self._retry_horizon()
+        fresh = transaction.conversations.stored_at(found.key) >= self._retry_horizon()
         if attempt.is_retry and same and fresh:
             return Stored(found, stored)
         raise Conflict(f"A conversation {new.id!r} exists already.", param="id", code="id_exists")
@@ -341,16 +348,16 @@ class Remember:
 
         Raises NotFound for an unknown conversation, Conflict for a key used for other content.
         """
-        with self._log.read() as log:
-            done = self._done_before(log, project_key, attempt)
+        with self._log.read() as snapshot:
+            done = self._done_before(snapshot, project_key, attempt)
             if done is not None:
                 return done.turns
-            conversation = _found(log, project_key, conversation_id)
-            return self._retried(log, conversation, turns, attempt) or ()
+            conversation = _found(snapshot, project_key, conversation_id)
+            return self._retried(snapshot, conversation, turns, attempt) or ()
 
     def _retried(
         self,
-        log: Reader,
+        snapshot: ReadTransaction,
         conversation: Conversation,
         turns: Sequence[NewTurn],
         attempt: Attempt,
@@ -358,7 +365,7 @@ class Remember:
         """Return the newest turns if they are what a retry without a key has stored before."""
         if not attempt.is_retry or not turns:
             return None
-        newest = log.recent_turns(conversation.key, len(turns))
+        newest = snapshot.turns.newest(conversation.key, len(turns))
         horizon = self._retry_horizon()
         same = len(newest) == len(turns) and all(map(_says_the_same, turns, newest))
         return newest if same and all(turn.stored_at >= horizon for turn in newest) else None
@@ -366,23 +373,25 @@ class Remember:
     def _retry_horizon(self) -> int:
         return clock.now() - self._limits.retry_window_seconds * MICROSECONDS
 
-    def _done_before(self, log: Reader, project_key: int, attempt: Attempt) -> Stored | None:
+    def _done_before(
+        self, snapshot: ReadTransaction, project_key: int, attempt: Attempt
+    ) -> Stored | None:
         """Return what a request with this key has stored; raises Conflict for another request."""
         if attempt.key is None:
             return None
         since = clock.now() - self._limits.idempotency_hours * 3600 * MICROSECONDS
-        before = log.keyed_request(project_key, attempt.key, since)
+        before = snapshot.idempotency.get(project_key, attempt.key, since)
         if before is None:
             return None
         if before.request_hash != attempt.request_hash:
             raise Conflict(
                 "This Idempotency-Key was used for another request.", code="idempotency_key_reused"
             )
-        return _stored_by(log, project_key, before.result)
+        return _stored_by(snapshot, project_key, before.result)
 
     def _remember(
         self,
-        log: Writer,
+        transaction: WriteTransaction,
         project_key: int,
         attempt: Attempt,
         conversation: Conversation,
@@ -392,7 +401,7 @@ class Remember:
             return
         now = clock.now()
         seqs = [turn.seq for turn in turns]
-        log.remember_request(
+        transaction.idempotency.add(
             project_key,
             attempt.key,
             attempt.request_hash,
@@ -404,20 +413,24 @@ class Remember:
         )
 
 
-def _stored_by(log: Reader, project_key: int, result: Mapping[str, Any]) -> Stored | None:
-    conversation = log.conversations_by_key(project_key, [result["conversation"]]).get(
+def _stored_by(
+    snapshot: ReadTransaction, project_key: int, result: Mapping[str, Any]
+) -> Stored | None:
+    conversation = snapshot.conversations.by_keys(project_key, [result["conversation"]]).get(
         result["conversation"]
     )
-    turns = log.turns_by_key(project_key, result["turns"])
+    turns = snapshot.turns.by_keys(project_key, result["turns"])
     if conversation is None:
         return None
     return Stored(conversation, [turns[key] for key in result["turns"] if key in turns])
 
 
-def _sample(log: Reader, conversation: Conversation) -> str:
+def _sample(snapshot: ReadTransaction, conversation: Conversation) -> str:
     if conversation.language is not None or conversation.next_seq == _FIRST_SEQ:
         return ""
-    return "\n".join(turn.text for turn in islice(log.all_turns(conversation.key), SAMPLE_TURNS))
+    return "\n".join(
+        turn.text for turn in islice(snapshot.turns.all(conversation.key), SAMPLE_TURNS)
+    )
 
 
 def _check_ids(turns: Sequence[NewTurn]) -> None:
@@ -431,13 +444,16 @@ def _check_ids(turns: Sequence[NewTurn]) -> None:
 
 
 def _known(
-    log: Reader, project_key: int, conversation: Conversation | None, turns: Sequence[NewTurn]
+    snapshot: ReadTransaction,
+    project_key: int,
+    conversation: Conversation | None,
+    turns: Sequence[NewTurn],
 ) -> dict[str, Turn]:
     """Return the stored turns of the items that are there already; raises Conflict for others.
 
     `conversation` is None where a new one is to be made: no item can be there already.
     """
-    known = log.turns_by_id(project_key, [turn.id for turn in turns if turn.id_given])
+    known = snapshot.turns.by_ids(project_key, [turn.id for turn in turns if turn.id_given])
     for number, turn in enumerate(turns):
         stored = known.get(turn.id)
         if stored is None:
@@ -457,12 +473,12 @@ def _known(
 
 
 def _parent(
-    log: Reader, project_key: int, conversation: Conversation, below: str | Below
+    snapshot: ReadTransaction, project_key: int, conversation: Conversation, below: str | Below
 ) -> Turn | None:
     if isinstance(below, Below):
         head = conversation.head_key if below is Below.HEAD else None
-        return None if head is None else log.turns_by_key(project_key, [head])[head]
-    parent = log.turn(project_key, conversation.key, below)
+        return None if head is None else snapshot.turns.by_keys(project_key, [head])[head]
+    parent = snapshot.turns.get(project_key, conversation.key, below)
     if parent is None:
         raise NotFound(f"No item {below!r} in this conversation.", param="parent")
     return parent
@@ -493,12 +509,14 @@ def _last_known(turns: Sequence[NewTurn], known: Mapping[str, Turn]) -> Turn:
     return known[turns[count - 1].id]
 
 
-def _found(log: Reader, project_key: int, conversation_id: str) -> Conversation:
-    return _or_missing(log.conversation(project_key, conversation_id), conversation_id)
+def _found(snapshot: ReadTransaction, project_key: int, conversation_id: str) -> Conversation:
+    return _or_missing(snapshot.conversations.get(project_key, conversation_id), conversation_id)
 
 
-def _locked(log: Writer, project_key: int, conversation_id: str) -> Conversation:
-    return _or_missing(log.lock_conversation(project_key, conversation_id), conversation_id)
+def _locked(transaction: WriteTransaction, project_key: int, conversation_id: str) -> Conversation:
+    return _or_missing(
+        transaction.conversations.lock(project_key, conversation_id), conversation_id
+    )
 
 
 def _or_missing(conversation: Conversation | None, conversation_id: str) -> Conversation:

@@ -17,7 +17,8 @@ from memory_service.core.models import MICROSECONDS, Conversation, NewTurn, Turn
 from memory_service.gateway.history_alignment import Alignment, Node, Sent, align, said_hash
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, new_id, parse_item
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 from memory_service.turn_log.turns import TreePoint
 
 NEWEST_CONVERSATIONS = 20
@@ -80,35 +81,37 @@ class Intake:
         self, project_key: int, request: ChatRequest, conversation_id: str
     ) -> Question | None:
         with self._locks.held((project_key, "conversation", conversation_id)):
-            with self._log.read() as log:
-                conversation = log.conversation(project_key, conversation_id)
+            with self._log.read() as snapshot:
+                conversation = snapshot.conversations.get(project_key, conversation_id)
                 if conversation is None:
                     aligned = Alignment(None, 0)
                 else:
                     _check_user(conversation, request)
-                    aligned = self._align(log, conversation, request)
+                    aligned = self._align(snapshot, conversation, request)
             if request.headers.mode == "read":
                 return self._unstored(project_key, request, conversation, aligned)
             return self._stored(project_key, request, conversation_id, conversation, aligned)
 
     def _conversation_of_user(self, project_key: int, request: ChatRequest) -> str | None:
         """Return the user's conversation that the sent history continues, if there is one."""
-        with self._log.read() as log:
-            user_key = log.user_key(project_key, str(request.user))
+        with self._log.read() as snapshot:
+            user_key = snapshot.users.key_of(project_key, str(request.user))
             if user_key is None:
                 return None
             best: tuple[int, str] | None = None
-            for one in log.newest_conversations(project_key, user_key, NEWEST_CONVERSATIONS):
-                aligned = self._align(log, one, request)
+            for one in snapshot.conversations.newest(project_key, user_key, NEWEST_CONVERSATIONS):
+                aligned = self._align(snapshot, one, request)
                 all_of_it = aligned.first_new == len(request.said) and one.next_seq == 2
                 fits = aligned.is_exchange or (aligned.matched > 0 and all_of_it)
                 if fits and (best is None or aligned.matched > best[0]):
                     best = aligned.matched, one.id
         return best[1] if best else None
 
-    def _align(self, log: Reader, conversation: Conversation, request: ChatRequest) -> Alignment:
-        points = log.tree_points(conversation.key, max(_MIN_TREE, 2 * len(request.said)))
-        hashes = self._hashes.of(log, conversation.key, points)
+    def _align(
+        self, snapshot: ReadTransaction, conversation: Conversation, request: ChatRequest
+    ) -> Alignment:
+        points = snapshot.turns.tree_points(conversation.key, max(_MIN_TREE, 2 * len(request.said)))
+        hashes = self._hashes.of(snapshot, conversation.key, points)
         since = clock.now() - self._retry_window
         tree = [
             Node(
@@ -187,8 +190,8 @@ class Intake:
         """Return the question of a conversation that is not stored; None if nobody is known."""
         if request.user is None or request.headers.scope == "conversation":
             return None
-        with self._log.read() as log:
-            user_key = log.user_key(project_key, request.user)
+        with self._log.read() as snapshot:
+            user_key = snapshot.users.key_of(project_key, request.user)
         if user_key is None:
             return None
         conversation = _unknown_conversation(user_key, request.user)
@@ -204,8 +207,8 @@ class Intake:
         """Return the turn as the input, with the results that stand beside it if it is one."""
         found = [turn]
         if turn.role == "tool":
-            with self._log.read() as log:
-                for before in reversed(log.path_before(turn, _MAX_TAIL)):
+            with self._log.read() as snapshot:
+                for before in reversed(snapshot.turns.before(turn, _MAX_TAIL)):
                     if before.role != "tool":
                         break
                     found.insert(0, before)
@@ -234,8 +237,8 @@ class Intake:
 
     def _turn(self, project_key: int, aligned: Alignment) -> Turn:
         key = aligned.parent_key
-        with self._log.read() as log:
-            found = {} if key is None else log.turns_by_key(project_key, [key])
+        with self._log.read() as snapshot:
+            found = {} if key is None else snapshot.turns.by_keys(project_key, [key])
         if key is None or key not in found:
             raise NotFound("The turn that this continues was forgotten meanwhile.")
         return found[key]
@@ -249,7 +252,7 @@ class _Hashes:
         self._hashes: OrderedDict[int, bytes] = OrderedDict()
 
     def of(
-        self, log: Reader, conversation_key: int, points: Sequence[TreePoint]
+        self, snapshot: ReadTransaction, conversation_key: int, points: Sequence[TreePoint]
     ) -> Mapping[int, bytes]:
         """Return the hash of each turn by key."""
         with self._lock:
@@ -257,7 +260,7 @@ class _Hashes:
         missing = [one.key for one in points if one.key not in known]
         if not missing:
             return known
-        raws = log.raw_of_turns(conversation_key, missing)
+        raws = snapshot.turns.raw(conversation_key, missing)
         made = {key: said_hash(json.loads(raw)) for key, raw in raws.items()}
         with self._lock:
             self._hashes.update(made)

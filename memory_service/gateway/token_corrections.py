@@ -51,14 +51,14 @@ class Corrections:
             return
         with self._lock:
             self._factors[name] = factor
-        self._later.submit(lambda log: log.set_property(name, f"{factor:.4f}"))
+        self._later.submit(lambda transaction: transaction.properties.set(name, f"{factor:.4f}"))
 
     def _known(self, name: str) -> float | None:
         with self._lock:
             if name in self._factors:
                 return self._factors[name]
-        with self._log.read() as log:
-            value = log.property(name)
+        with self._log.read() as snapshot:
+            value = snapshot.properties.get(name)
         with self._lock:
             # Names come from requests; those of models that never answered need not stay.
             if len(self._factors) >= _MAX_MODELS:

@@ -25,7 +25,8 @@ from memory_service.core.protocols import Embedder, VectorIndex
 from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, parse_item
 from memory_service.text.chunking import Window, passage_text
 from memory_service.text.terms import terms
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 VECTOR_TOLERANCE = 2e-3
 """Half floats keep three digits; two ways of adding up the same tokens differ by less."""
@@ -65,27 +66,31 @@ class Verifier:
         """Check every conversation of every project, then every collection."""
         checked: Counter[str] = Counter()
         findings: list[Finding] = []
-        with self._log.read() as log:
-            findings += [Finding("database", "file", said) for said in log.integrity_problems()]
-            for project_key in log.projects():
-                for conversation in log.all_conversations(project_key):
-                    turns = list(log.all_turns(conversation.key))
-                    passages = log.passages_of_turns(turn.key for turn in turns)
+        with self._log.read() as snapshot:
+            findings += [
+                Finding("database", "file", said) for said in snapshot.integrity_problems()
+            ]
+            for project_key in snapshot.projects.names():
+                for conversation in snapshot.conversations.all(project_key):
+                    turns = list(snapshot.turns.all(conversation.key))
+                    passages = snapshot.passages.of_turns(turn.key for turn in turns)
                     checked.update(conversations=1, turns=len(turns), passages=len(passages))
-                    findings += self._conversation(log, conversation, turns, passages)
-                    summaries = log.all_summaries(conversation.key)
+                    findings += self._conversation(snapshot, conversation, turns, passages)
+                    summaries = snapshot.summaries.all(conversation.key)
                     checked.update(summaries=len(summaries))
                     findings += self._summaries(conversation, turns, summaries)
                     on_conversation()
-            findings += [Finding("queue", "index_queue", said) for said in log.queue_problems()]
+            findings += [
+                Finding("queue", "index_queue", said) for said in snapshot.index_queue.problems()
+            ]
             if self._index is not None:
-                checked["collections"] = len(log.all_collections())
-                findings += self._collections(log, self._index)
+                checked["collections"] = len(snapshot.collections.all())
+                findings += self._collections(snapshot, self._index)
         return Verification(checked, findings)
 
     def _conversation(
         self,
-        log: Reader,
+        snapshot: ReadTransaction,
         conversation: Conversation,
         turns: Sequence[Turn],
         passages: Sequence[StoredPassage],
@@ -106,9 +111,9 @@ class Verifier:
             for passage in passages
         }
         totals = len(passages), sum(passage.length for passage in passages)
-        if totals != log.passage_totals(conversation.key):
+        if totals != snapshot.passages.totals(conversation.key):
             yield Finding("passages", conversation.id, "the totals differ from the passages")
-        stored_terms = log.term_counts(conversation.key)
+        stored_terms = snapshot.postings.term_counts(conversation.key)
         for passage in passages:
             derived = Counter(terms(texts[passage.key], conversation.language))
             if derived != stored_terms.pop(passage.key, {}) or derived.total() != passage.length:
@@ -167,18 +172,18 @@ class Verifier:
         length = float(np.linalg.norm(vector))
         return vector.shape == (self._dimension,) and abs(length - 1) < INDEX_TOLERANCE
 
-    def _collections(self, log: Reader, index: VectorIndex) -> Iterator[Finding]:
-        dropped, known = log.queued_drops(), log.all_collections()
+    def _collections(self, snapshot: ReadTransaction, index: VectorIndex) -> Iterator[Finding]:
+        dropped, known = snapshot.index_queue.drops(), snapshot.collections.all()
         for collection in known:
             if collection.key in dropped:
                 continue
             name = f"collection {collection.key}"
-            if collection.vectors != log.placed_passages(collection.key):
+            if collection.vectors != snapshot.collections.passage_count(collection.key):
                 yield Finding("index", name, "its count of vectors differs from what is placed")
-            if log.foreign_conversations(collection):
+            if snapshot.placements.foreign_conversations(collection):
                 yield Finding("index", name, "it holds conversations that do not belong there")
             try:
-                yield from self._collection(log, index, collection, name)
+                yield from self._collection(snapshot, index, collection, name)
             except VectorIndexDown as error:
                 yield Finding("index", name, f"cannot be read: {error.message}")
         try:
@@ -190,11 +195,16 @@ class Verifier:
                 yield Finding("index", f"collection {key}", "the log does not know it")
 
     def _collection(
-        self, log: Reader, index: VectorIndex, collection: Collection, name: str
+        self, snapshot: ReadTransaction, index: VectorIndex, collection: Collection, name: str
     ) -> Iterator[Finding]:
-        expected, stored = log.indexed_keys(collection.key), index.keys(collection.key)
+        expected, stored = (
+            snapshot.collections.expected_keys(collection.key),
+            index.keys(collection.key),
+        )
         # What is queued may be in the index already: the service can stop between the two.
-        queued = log.queued_deletions(collection.key) | log.queued_upserts(collection.key)
+        queued = snapshot.index_queue.deletions(collection.key) | snapshot.index_queue.upserts(
+            collection.key
+        )
         missing, extra = expected - stored, stored - expected - queued
         if missing:
             yield Finding("index", name, f"{len(missing)} vectors missing")
@@ -205,7 +215,7 @@ class Verifier:
         for start in range(0, len(both), _COMPARED_AT_ONCE):
             some = both[start : start + _COMPARED_AT_ONCE]
             held = index.vectors(collection.key, some)
-            for key, passage in log.passages_by_key(some).items():
+            for key, passage in snapshot.passages.by_keys(some).items():
                 vector = passage.vector
                 if vector is not None and not _is_close(held[key], vector, INDEX_TOLERANCE):
                     different += 1

@@ -52,7 +52,8 @@ from memory_service.prompts.traces import Traces
 from memory_service.recall.recaller import Query, Recaller
 from memory_service.text.terms import terms
 from memory_service.tokens.counting import TokenCounter, count_message
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 MIN_QUERY_WORDS = 4
 """A shorter question ("and then?") is searched together with what was said just before."""
@@ -214,13 +215,13 @@ class PromptBuilder:
         counter: TokenCounter,
     ) -> _Draft:
         max_turns = _or(request.recent_turns, self._defaults.recent_turns)
-        with self._log.read() as log:
-            conversation, path = _where(log, project_key, conversation_id, request, max_turns)
-            system = _system(log, conversation, request)
+        with self._log.read() as snapshot:
+            conversation, path = _where(snapshot, project_key, conversation_id, request, max_turns)
+            system = _system(snapshot, conversation, request)
             state = PromptState()
             if request.unstored is None:
-                state = self._states.get(log, conversation.key)
-            remembered = self._summaries.remembered(log, conversation, state)
+                state = self._states.get(snapshot, conversation.key)
+            remembered = self._summaries.remembered(snapshot, conversation, state)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
         said = [turn for turn in path if turn.role not in SYSTEM_ROLES]
         found = blocks(said, call_ids(request.input))
@@ -255,8 +256,8 @@ class PromptBuilder:
         return Budget(reserved + int((total - reserved) / request.correction), reserved)
 
     def _dropped_before(self, project_key: int, state: PromptState) -> list[Dropped]:
-        with self._log.read() as log:
-            turns = log.turns_by_key(project_key, [key for key, _ in state.left_out])
+        with self._log.read() as snapshot:
+            turns = snapshot.turns.by_keys(project_key, [key for key, _ in state.left_out])
         return [Dropped(turns[key].id, why) for key, why in state.left_out if key in turns]
 
     def _recall(self, draft: _Draft, request: PromptRequest, start: int) -> Recall:
@@ -476,19 +477,23 @@ def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
 
 
 def _where(
-    log: Reader, project_key: int, conversation_id: str, request: PromptRequest, max_turns: int
+    snapshot: ReadTransaction,
+    project_key: int,
+    conversation_id: str,
+    request: PromptRequest,
+    max_turns: int,
 ) -> tuple[Conversation, Sequence[Turn]]:
     """Return the conversation and the end of its path before the input; raises NotFound."""
     if request.unstored is not None:
         return request.unstored.conversation, request.unstored.turns
-    conversation = log.conversation(project_key, conversation_id)
+    conversation = snapshot.conversations.get(project_key, conversation_id)
     if conversation is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-    return conversation, _path(log, conversation, request, max_turns)
+    return conversation, _path(snapshot, conversation, request, max_turns)
 
 
 def _path(
-    log: Reader, conversation: Conversation, request: PromptRequest, max_turns: int
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, max_turns: int
 ) -> list[Turn]:
     """Return the last turns before the input, and before them what completes a unit cut short.
 
@@ -497,33 +502,35 @@ def _path(
     """
     in_loop = not any(message.get("role") == "user" for message in request.input)
     margin = _LOOP_MARGIN if in_loop else 1
-    path = _last_turns(log, conversation, request, max_turns + margin)
+    path = _last_turns(snapshot, conversation, request, max_turns + margin)
     if not in_loop and any(
         turn.unit_key is not None and turn.unit_key < path[0].key for turn in path
     ):
-        return _last_turns(log, conversation, request, max_turns + _UNIT_MARGIN)
+        return _last_turns(snapshot, conversation, request, max_turns + _UNIT_MARGIN)
     return path
 
 
 def _last_turns(
-    log: Reader, conversation: Conversation, request: PromptRequest, limit: int
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, limit: int
 ) -> list[Turn]:
     if request.stored_input:
-        return log.path_before(request.stored_input[0], limit)
-    return log.recent_turns(conversation.key, limit)
+        return snapshot.turns.before(request.stored_input[0], limit)
+    return snapshot.turns.newest(conversation.key, limit)
 
 
-def _system(log: Reader, conversation: Conversation, request: PromptRequest) -> list[Message]:
+def _system(
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest
+) -> list[Message]:
     """Return the system messages: the request's, else the conversation's own first ones."""
     if request.system:
         return list(request.system)
     if request.instructions is not None:
         return [{"role": "system", "content": request.instructions}]
     found: list[Message] = []
-    first = log.path_page(conversation.key, None, 1, "asc").data
+    first = snapshot.turns.page(conversation.key, None, 1, "asc").data
     if not first or first[0].role not in SYSTEM_ROLES:
         return found
-    for turn in log.path_page(conversation.key, None, _UNIT_MARGIN, "asc").data:
+    for turn in snapshot.turns.page(conversation.key, None, _UNIT_MARGIN, "asc").data:
         if turn.role not in SYSTEM_ROLES:
             break
         found.extend(blocks([turn])[0].messages)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from memory_service.core.models import PromptState
 from memory_service.turn_log.deferred_writer import LaterWriter
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 
 MAX_IN_MEMORY = 10_000
 
@@ -20,14 +20,14 @@ class PromptStates:
         self._lock = threading.Lock()
         self._states: OrderedDict[int, PromptState] = OrderedDict()
 
-    def get(self, log: Reader, conversation_key: int) -> PromptState:
+    def get(self, snapshot: ReadTransaction, conversation_key: int) -> PromptState:
         """Return the state of a conversation; an empty one if it never had a prompt."""
         with self._lock:
             known = self._states.get(conversation_key)
             if known is not None:
                 self._states.move_to_end(conversation_key)
                 return known
-        return log.prompt_state(conversation_key) or PromptState()
+        return snapshot.prompt_states.get(conversation_key) or PromptState()
 
     def set(self, conversation_key: int, state: PromptState) -> None:
         """Remember a state; it is written soon."""
@@ -36,4 +36,6 @@ class PromptStates:
             self._states.move_to_end(conversation_key)
             while len(self._states) > MAX_IN_MEMORY:
                 self._states.popitem(last=False)
-        self._later.submit(lambda log: log.set_prompt_state(conversation_key, state))
+        self._later.submit(
+            lambda transaction: transaction.prompt_states.set(conversation_key, state)
+        )

@@ -11,7 +11,8 @@ from memory_service.summaries.hierarchy import cover
 from memory_service.summaries.worker import SummaryRules
 from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.deferred_writer import LaterWriter
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 
 class SummaryChooser:
@@ -26,12 +27,12 @@ class SummaryChooser:
         self._token_share = token_share
 
     def remembered(
-        self, log: Reader, conversation: Conversation, state: PromptState
+        self, snapshot: ReadTransaction, conversation: Conversation, state: PromptState
     ) -> Sequence[Summary]:
         """Return the summaries of the conversation's last prompt, but those deleted since."""
         if not state.summaries or not self._wants(conversation):
             return []
-        found = log.summaries_of_keys(conversation.key, state.summaries)
+        found = snapshot.summaries.by_keys(conversation.key, state.summaries)
         return [found[key] for key in state.summaries if key in found]
 
     def before(
@@ -48,16 +49,16 @@ class SummaryChooser:
         if not self._wants(conversation):
             return []
         before_seq = conversation.next_seq if window_seq is None else window_seq
-        with self._log.read() as log:
-            places = cover(log.summary_places(conversation.key), before_seq)
-            found = log.summaries_of_keys(conversation.key, [place.key for place in places])
+        with self._log.read() as snapshot:
+            places = cover(snapshot.summaries.places(conversation.key), before_seq)
+            found = snapshot.summaries.by_keys(conversation.key, [place.key for place in places])
         room = int((budget.total - budget.reserved) * self._token_share)
         return choose_summaries([found[place.key] for place in places], room, counter)
 
     def on_cut(self, conversation: Conversation) -> None:
         """Say that turns have left the conversation's recent window."""
         if self._wants(conversation):
-            self._later.submit(lambda log: log.queue_summaries(conversation.key))
+            self._later.submit(lambda transaction: transaction.summary_queue.add(conversation.key))
 
     def _wants(self, conversation: Conversation) -> bool:
         return self._rules is not None and self._rules.wants(conversation)

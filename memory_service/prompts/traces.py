@@ -71,13 +71,13 @@ class Traces:
         """Return a trace with what its turns say today; raises NotFound."""
         with self._lock:
             owner, fresh = self._fresh.get(trace_id, (None, None))
-        with self._log.read() as log:
-            found = fresh if owner == project_key else log.trace(project_key, trace_id)
+        with self._log.read() as snapshot:
+            found = fresh if owner == project_key else snapshot.traces.get(project_key, trace_id)
             if found is None:
                 raise NotFound(f"No trace {trace_id!r}.", param="trace_id")
             candidates = found.detail["candidates"]
-            turns = log.turns_by_key(project_key, [one["turn"] for one in candidates])
-            conversations = log.conversations_by_key(
+            turns = snapshot.turns.by_keys(project_key, [one["turn"] for one in candidates])
+            conversations = snapshot.conversations.by_keys(
                 project_key, {turn.conversation_key for turn in turns.values()}
             )
         shown = {
@@ -107,12 +107,14 @@ class Traces:
             self._fresh[trace_id] = project_key, StoredTrace(trace_id, now, detail)
             while len(self._fresh) > _IN_MEMORY:
                 self._fresh.popitem(last=False)
-        self._later.submit(lambda log: log.add_trace(project_key, trace_id, now, detail))
+        self._later.submit(
+            lambda transaction: transaction.traces.add(project_key, trace_id, now, detail)
+        )
         # Looking for what is too many reads as many rows as are kept, so not each time.
         if next(self._added) % _PRUNE_EVERY == 0:
             forget_before = now - self._keep_for
             self._later.submit(
-                lambda log: log.prune_traces(
+                lambda transaction: transaction.traces.prune(
                     project_key, keep=self._keep, forget_before=forget_before
                 )
             )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from memory_service.core.models import ScopeMember
 from memory_service.recall.conversation_cache import ConversationCache, extended, size_in_memory
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 from memory_service.turn_log.turns import PathRow
 
 _MAX_BYTES = 64 * 1024 * 1024
@@ -63,7 +63,9 @@ class PathCache:
         self._pause = pause
         self._cache = ConversationCache[LivePath](_MAX_BYTES)
 
-    def get(self, log: Reader, conversation_key: int, member: ScopeMember) -> LivePath:
+    def get(
+        self, snapshot: ReadTransaction, conversation_key: int, member: ScopeMember
+    ) -> LivePath:
         """Return a conversation's live path as the reader's snapshot has it, or newer."""
         known = self._known(conversation_key, member)
         if known is not None and known.next_seq >= member.next_seq:
@@ -71,7 +73,7 @@ class PathCache:
         with self._cache.growing(conversation_key):
             known = self._known(conversation_key, member) or _nothing(member.path_changes)
             return self._cache.keep(
-                conversation_key, self._read(log, conversation_key, known, member)
+                conversation_key, self._read(snapshot, conversation_key, known, member)
             )
 
     def _known(self, conversation_key: int, member: ScopeMember) -> LivePath | None:
@@ -79,10 +81,10 @@ class PathCache:
         return known if known is not None and known.changes == member.path_changes else None
 
     def _read(
-        self, log: Reader, conversation_key: int, known: LivePath, member: ScopeMember
+        self, snapshot: ReadTransaction, conversation_key: int, known: LivePath, member: ScopeMember
     ) -> LivePath:
         """Return a path with what the log has beyond it."""
-        while rows := log.live_path(conversation_key, known.next_seq, _READ_AT_ONCE):
+        while rows := snapshot.turns.active_branch(conversation_key, known.next_seq, _READ_AT_ONCE):
             known = self._grown(known, rows)
             if len(rows) < _READ_AT_ONCE:
                 break

@@ -45,7 +45,8 @@ from memory_service.recall.selection import Selection, outstanding
 from memory_service.recall.token_arrays import Lexicon
 from memory_service.recall.vector_cache import ConversationVectors, VectorCache
 from memory_service.text.terms import term_spans
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 log_line = structlog.get_logger(__name__)
 
@@ -206,7 +207,7 @@ class _Search:
     `text` is the query without its time, `best` the passage of each turn that matches best.
     """
 
-    log: Reader
+    log: ReadTransaction
     scope: Scope
     text: str
     limit: int
@@ -251,32 +252,36 @@ class Recaller:
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
         """Recall inside one conversation; raises NotFound if the project has no such."""
         stages = _Stages()
-        with self._log.read() as log:
-            found = log.conversation(project_key, conversation_id)
+        with self._log.read() as snapshot:
+            found = snapshot.conversations.get(project_key, conversation_id)
             if found is None:
                 raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
             scope = Scope(project_key, {found.key: ScopeMember.of(found)})
-            return self._recall(log, scope, query, stages)
+            return self._recall(snapshot, scope, query, stages)
 
     def of_user(self, project_key: int, user_id: str, query: Query) -> Recall:
         """Recall over all of a user's conversations; raises NotFound if there is no such user."""
         stages = _Stages()
-        with self._log.read() as log:
-            user = log.user_key(project_key, user_id)
+        with self._log.read() as snapshot:
+            user = snapshot.users.key_of(project_key, user_id)
             if user is None:
                 raise NotFound(f"No user {user_id!r}.", param="user_id")
-            return self._recall(log, log.scope_of_user(project_key, user), query, stages)
+            return self._recall(
+                snapshot, snapshot.conversations.scope_of_user(project_key, user), query, stages
+            )
 
     def again(self, project_key: int, stretches: Sequence[RecalledStretch]) -> Recall:
         """Return hits as they were recalled before, without those that were forgotten since."""
-        with self._log.read() as log:
-            turns = log.turns_by_key(project_key, [one.turn_key for one in stretches])
+        with self._log.read() as snapshot:
+            turns = snapshot.turns.by_keys(project_key, [one.turn_key for one in stretches])
             kept = [(turns[one.turn_key], one) for one in stretches if one.turn_key in turns]
-            return Recall(_as_hits(log, project_key, kept))
+            return Recall(_as_hits(snapshot, project_key, kept))
 
-    def _recall(self, log: Reader, scope: Scope, query: Query, stages: _Stages) -> Recall:
+    def _recall(
+        self, snapshot: ReadTransaction, scope: Scope, query: Query, stages: _Stages
+    ) -> Recall:
         limit = CANDIDATES_PER_CHANNEL * (_WIDER if query.is_filtered else 1)
-        search = _Search(log, scope, query.searched, limit, stages)
+        search = _Search(snapshot, scope, query.searched, limit, stages)
         stages.end("scope")
         if scope.statistics.passages == 0 or query.top_k == 0:
             return Recall([], stages_ms=stages.milliseconds)
@@ -309,7 +314,7 @@ class Recaller:
             return
         offset = query.utc_offset_minutes
         if offset is None:
-            offset = search.log.utc_offset_minutes(search.scope)
+            offset = search.log.turns.utc_offset_minutes(search.scope)
         now = clock.to_datetime(at, offset)
         paths = {
             key: self._paths.get(search.log, key, member)
@@ -357,7 +362,9 @@ class Recaller:
     def _score_words(self, search: _Search) -> None:
         """Weigh the query's terms by the scope and score the passages that hold them."""
         wanted = _query_terms(search.text, search.scope)
-        frequencies = search.log.document_frequencies(search.scope, wanted, at_most=MAX_COUNTED)
+        frequencies = search.log.postings.document_frequencies(
+            search.scope, wanted, at_most=MAX_COUNTED
+        )
         statistics = search.scope.statistics
         search.weights = {
             term: ranking.inverse_document_frequency(count, statistics.passages)
@@ -369,7 +376,7 @@ class Recaller:
         totals = itertools.accumulate(frequencies[term] for term in rarest)
         read = max(1, sum(total <= MAX_POSTINGS for total in totals))
         search.common_terms = rarest[read:]
-        postings = search.log.postings(search.scope, rarest[:read]) if rarest else []
+        postings = search.log.postings.in_scope(search.scope, rarest[:read]) if rarest else []
         search.words = ranking.bm25(postings, search.weights, statistics)
 
     def _embed(self, search: _Search) -> None:
@@ -406,21 +413,23 @@ class Recaller:
     def _ask_index(self, search: _Search, vector: Vector) -> None:
         """Ask the index for the nearest passages, and compare those it does not have yet."""
         try:
-            for collection, members in search.log.collections_of(search.scope).items():
+            for collection, members in search.log.placements.of_scope(search.scope).items():
                 groups = self._groups(search.log, collection, members)
                 search.vectors.update(self._index.query(collection, vector, groups, search.limit))
         except VectorIndexDown as error:
             log_line.warning("recall goes on without the vector index", error=error.message)
             search.degraded = "vector_index"
-        waiting = search.log.unindexed_passages(search.scope, MAX_UNINDEXED)
+        waiting = search.log.passages.unindexed(search.scope, MAX_UNINDEXED)
         if len(waiting) == MAX_UNINDEXED:
             # A collection that is built again: what waits beyond these is not compared at all.
             search.degraded = "vector_index"
         search.vectors.update(_cosines(vector, waiting))
 
-    def _groups(self, log: Reader, collection: int, members: Sequence[int]) -> list[int] | None:
+    def _groups(
+        self, snapshot: ReadTransaction, collection: int, members: Sequence[int]
+    ) -> list[int] | None:
         """Return the conversations to filter on; None where the collection has no others."""
-        found = log.collection(collection)
+        found = snapshot.collections.get(collection)
         return None if found is not None and found.conversation_key is not None else list(members)
 
     def _candidates(self, search: _Search) -> dict[int, _Near]:
@@ -431,7 +440,7 @@ class Recaller:
             ranking.reciprocal_ranks(by_vector, by_words), max(CANDIDATES, search.limit)
         )
         turns: dict[int, list[int]] = {}
-        for place in search.log.passage_places(best):
+        for place in search.log.passages.places(best):
             if place.conversation_key in search.scope.members:
                 turns.setdefault(place.conversation_key, []).append(place.turn_key)
         then = _sample(search.when.places) if search.when else {}
@@ -497,7 +506,7 @@ class Recaller:
 
     def _said(self, search: _Search, points: Sequence[_Point]) -> list[features.Said]:
         """Return the words of the best passage of each turn."""
-        rows = search.log.said_in(search.scope.project_key, search.best.values())
+        rows = search.log.turns.passage_texts(search.scope.project_key, search.best.values())
         said = {row.turn_key: row for row in rows}
         found, before = [], None
         for point in points:
@@ -542,7 +551,7 @@ class Recaller:
                 conversation_key: [one.passage_key for one in some]
                 for conversation_key, some in passages.items()
             }
-            common = search.log.postings_of(search.common_terms, keys)
+            common = search.log.postings.in_passages(search.common_terms, keys)
             more = ranking.bm25(common, search.weights, search.scope.statistics)
             for key, score in more.items():
                 search.words[key] = search.words.get(key, 0.0) + score
@@ -550,7 +559,7 @@ class Recaller:
 
     def _read_scored(self, search: _Search, near: _Near) -> list[_Scored]:
         """Return the passages of turns whose conversation was not scanned, compared now."""
-        stored = search.log.passages_of_turns(near.turn_keys.tolist())
+        stored = search.log.passages.of_turns(near.turn_keys.tolist())
         cosines = {} if search.vector is None else _cosines(search.vector, stored)
         return [_Scored(one.key, one.turn_key, cosines.get(one.key)) for one in stored]
 
@@ -567,7 +576,7 @@ class Recaller:
         )
         for start in range(0, len(ranked), _HITS_READ_AT_ONCE):
             some = ranked[start : start + _HITS_READ_AT_ONCE]
-            turns = search.log.turns_by_key(
+            turns = search.log.turns.by_keys(
                 search.scope.project_key, [one.turn_key for one in some]
             )
             for one in some:
@@ -586,7 +595,7 @@ class Recaller:
         """Return the turns with the stretch of each that matches best."""
         best = [search.best[turn.key] for _, turn in chosen if turn.key in search.best]
         places = {
-            place.turn_key: (place.start, place.end) for place in search.log.passage_places(best)
+            place.turn_key: (place.start, place.end) for place in search.log.passages.places(best)
         }
         return [
             (
@@ -603,10 +612,10 @@ class Recaller:
 
 
 def _as_hits(
-    log: Reader, project_key: int, recalled: Sequence[tuple[Turn, RecalledStretch]]
+    snapshot: ReadTransaction, project_key: int, recalled: Sequence[tuple[Turn, RecalledStretch]]
 ) -> list[Hit]:
     """Return turns of the project with their stretches as hits, in this order."""
-    conversations = log.conversations_by_key(
+    conversations = snapshot.conversations.by_keys(
         project_key, {turn.conversation_key for turn, _ in recalled}
     )
     return [

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from memory_service.core.models import Matrix, ScopeMember, Vector
 from memory_service.recall.conversation_cache import ConversationCache, extended, size_in_memory
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 
 Keys = npt.NDArray[np.int64]
 
@@ -47,20 +47,22 @@ class VectorCache:
         self._dimension = dimension
         self._cache = ConversationCache[ConversationVectors](max_bytes)
 
-    def get(self, log: Reader, conversation_key: int, member: ScopeMember) -> ConversationVectors:
+    def get(
+        self, snapshot: ReadTransaction, conversation_key: int, member: ScopeMember
+    ) -> ConversationVectors:
         """Return a conversation's vectors as the reader's snapshot has them, or newer."""
         known = self._known(conversation_key, member)
         if known is not None and len(known.passages) >= member.passages:
             return known
         with self._cache.growing(conversation_key):
             known = self._known(conversation_key, member) or self._nothing(member.erasures)
-            grown = _grown(log, conversation_key, known)
+            grown = _grown(snapshot, conversation_key, known)
             # Passages that an embedder answers for later have no vector at first, and may get
             # theirs in another order than their keys'.
             if len(grown.passages) < member.passages and (
-                len(grown.passages) != log.vector_count(conversation_key)
+                len(grown.passages) != snapshot.passages.vector_count(conversation_key)
             ):
-                grown = _grown(log, conversation_key, self._nothing(member.erasures))
+                grown = _grown(snapshot, conversation_key, self._nothing(member.erasures))
             return self._cache.keep(conversation_key, grown)
 
     def _known(self, conversation_key: int, member: ScopeMember) -> ConversationVectors | None:
@@ -73,9 +75,11 @@ class VectorCache:
         return ConversationVectors(none, none, empty, erasures)
 
 
-def _grown(log: Reader, conversation_key: int, known: ConversationVectors) -> ConversationVectors:
+def _grown(
+    snapshot: ReadTransaction, conversation_key: int, known: ConversationVectors
+) -> ConversationVectors:
     last = int(known.passages[-1]) if len(known.passages) else 0
-    passages, turns, blobs = log.vectors_after(conversation_key, last)
+    passages, turns, blobs = snapshot.passages.vectors_after(conversation_key, last)
     if not passages:
         return known
     fresh = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), -1)

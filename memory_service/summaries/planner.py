@@ -10,7 +10,7 @@ from memory_service.items.chat_messages import whole_units
 from memory_service.summaries import hierarchy
 from memory_service.summaries.model_prompts import summary_lines, turn_lines
 from memory_service.tokens.counting import TokenCounter
-from memory_service.turn_log.log import Reader
+from memory_service.turn_log.transactions import ReadTransaction
 
 TURNS_READ_AT_ONCE = 200
 
@@ -42,7 +42,7 @@ class _Gap:
 
 
 def next_work(
-    log: Reader,
+    snapshot: ReadTransaction,
     conversation: Conversation,
     counter: TokenCounter,
     aside: Collection[Place],
@@ -51,45 +51,48 @@ def next_work(
 
     Merging comes first, so that a long backlog never lies in many small pieces.
     """
-    before_seq = _window_seq(log, conversation)
+    before_seq = _window_seq(snapshot, conversation)
     if before_seq is None:
         return None
-    covering = hierarchy.cover(log.summary_places(conversation.key))
-    gaps = _gaps(log, conversation, covering, before_seq)
+    covering = hierarchy.cover(snapshot.summaries.places(conversation.key))
+    gaps = _gaps(snapshot, conversation, covering, before_seq)
     merge = hierarchy.next_merge(covering, [gap.turns[0].seq for gap in gaps])
-    if merge and (work := _merging(log, conversation, merge)).place not in aside:
+    if merge and (work := _merging(snapshot, conversation, merge)).place not in aside:
         return work
-    chunks = (chunk for gap in gaps for chunk in _chunks(log, conversation, gap, counter))
+    chunks = (chunk for gap in gaps for chunk in _chunks(snapshot, conversation, gap, counter))
     tellings = (_telling(conversation, chunk, counter) for chunk in chunks)
     return next((work for work in tellings if work.place not in aside), None)
 
 
-def _window_seq(log: Reader, conversation: Conversation) -> int | None:
+def _window_seq(snapshot: ReadTransaction, conversation: Conversation) -> int | None:
     """Return where the recent window begins; None if it never did, or on another branch."""
-    state = log.prompt_state(conversation.key)
+    state = snapshot.prompt_states.get(conversation.key)
     if state is None or state.window_seq is None:
         return None
     seq = state.window_seq
-    is_live = bool(log.said_between(conversation.key, seq - 1, seq + 1, 1))
+    is_live = bool(snapshot.turns.between(conversation.key, seq - 1, seq + 1, 1))
     return seq if is_live else None
 
 
 def _gaps(
-    log: Reader, conversation: Conversation, covering: Sequence[SummaryPlace], before_seq: int
+    snapshot: ReadTransaction,
+    conversation: Conversation,
+    covering: Sequence[SummaryPlace],
+    before_seq: int,
 ) -> list[_Gap]:
     """Return the beginnings of what nothing covers, where anything was said at all."""
     return [
         _Gap(turns, before, is_last=before == before_seq)
         for after, before in hierarchy.gaps(covering, before_seq)
-        if (turns := log.said_between(conversation.key, after, before, TURNS_READ_AT_ONCE))
+        if (turns := snapshot.turns.between(conversation.key, after, before, TURNS_READ_AT_ONCE))
     ]
 
 
 def _chunks(
-    log: Reader, conversation: Conversation, gap: _Gap, counter: TokenCounter
+    snapshot: ReadTransaction, conversation: Conversation, gap: _Gap, counter: TokenCounter
 ) -> Iterator[list[Turn]]:
     """Yield the turns of the next summaries, units whole; none of what is to wait."""
-    units = _complete_units(log, conversation, gap)
+    units = _complete_units(snapshot, conversation, gap)
     tokens = [sum(counter.count(line) for line in turn_lines(unit, counter)) for unit in units]
     turns = [len(unit) for unit in units]
     begin = 0
@@ -98,18 +101,20 @@ def _chunks(
         begin += size
 
 
-def _complete_units(log: Reader, conversation: Conversation, gap: _Gap) -> list[Sequence[Turn]]:
+def _complete_units(
+    snapshot: ReadTransaction, conversation: Conversation, gap: _Gap
+) -> list[Sequence[Turn]]:
     """Return the gap's units up to one that goes on in the recent window or was not read whole."""
     turns, limit = gap.turns, TURNS_READ_AT_ONCE
     units = whole_units(turns)
     while len(turns) >= limit and len(units) == 1:
         limit *= 4
-        turns = log.said_between(conversation.key, turns[0].seq - 1, gap.before_seq, limit)
+        turns = snapshot.turns.between(conversation.key, turns[0].seq - 1, gap.before_seq, limit)
         units = whole_units(turns)
     if len(turns) >= limit:
         units.pop()
     if gap.is_last:
-        going_on = log.units_from(conversation.key, gap.before_seq)
+        going_on = snapshot.turns.tool_groups_from(conversation.key, gap.before_seq)
         ends = (n for n, unit in enumerate(units) if any(one.unit_key in going_on for one in unit))
         del units[next(ends, len(units)) :]
     return units
@@ -130,8 +135,10 @@ def _telling(conversation: Conversation, turns: Sequence[Turn], counter: TokenCo
     return Work(conversation.key, new, turn_lines(turns, counter))
 
 
-def _merging(log: Reader, conversation: Conversation, places: Sequence[SummaryPlace]) -> Work:
-    found = log.summaries_of_keys(conversation.key, [place.key for place in places])
+def _merging(
+    snapshot: ReadTransaction, conversation: Conversation, places: Sequence[SummaryPlace]
+) -> Work:
+    found = snapshot.summaries.by_keys(conversation.key, [place.key for place in places])
     parts = [found[place.key] for place in places]
     new = NewSummary(
         level=1 + max(part.level for part in parts),

@@ -24,7 +24,8 @@ from memory_service.core.models import (
 from memory_service.core.protocols import Embedder
 from memory_service.recall import ranking
 from memory_service.text.terms import term_spans, terms
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 log_line = structlog.get_logger(__name__)
 
@@ -52,12 +53,12 @@ class SummaryFinder:
 
         Raises NotFound if the project has no such conversation or user.
         """
-        with self._log.read() as log:
-            scope = _scope(log, project_key, conversation_id, user_id)
-            summaries = log.summaries_of_scope(scope, MAX_COMPARED)
+        with self._log.read() as snapshot:
+            scope = _scope(snapshot, project_key, conversation_id, user_id)
+            summaries = snapshot.summaries.of_scope(scope, MAX_COMPARED)
             by_key = {one.key: one for one in summaries}
             ranked = self._rank(scope, query, summaries)[:top_k]
-            conversations = log.conversations_by_key(
+            conversations = snapshot.conversations.by_keys(
                 project_key, {by_key[one.turn_key].conversation_key for one in ranked}
             )
         return [
@@ -111,14 +112,14 @@ class SummaryFinder:
 
 
 def _scope(
-    log: Reader, project_key: int, conversation_id: str | None, user_id: str | None
+    snapshot: ReadTransaction, project_key: int, conversation_id: str | None, user_id: str | None
 ) -> Scope:
     if conversation_id is None:
-        user = log.user_key(project_key, user_id or "")
+        user = snapshot.users.key_of(project_key, user_id or "")
         if user is None:
             raise NotFound(f"No user {user_id!r}.", param="user_id")
-        return log.scope_of_user(project_key, user)
-    found = log.conversation(project_key, conversation_id)
+        return snapshot.conversations.scope_of_user(project_key, user)
+    found = snapshot.conversations.get(project_key, conversation_id)
     if found is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
     member = ScopeMember.of(found)

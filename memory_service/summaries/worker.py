@@ -28,7 +28,8 @@ from memory_service.core.protocols import ChatModel, Embedder
 from memory_service.summaries.model_prompts import kept_text, messages
 from memory_service.summaries.planner import Place, Work, next_work
 from memory_service.tokens.counting import TokenCounter
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 log_line = structlog.get_logger(__name__)
 
@@ -107,8 +108,8 @@ class Summarizer:
 
     def status(self) -> SummaryStatus:
         """Return how many conversations wait, and what went wrong since the last success."""
-        with self._log.read() as log:
-            waiting = len(log.conversations_to_summarise())
+        with self._log.read() as snapshot:
+            waiting = len(snapshot.summary_queue.all())
         return SummaryStatus(waiting, len(self._desk.aside()), self._error)
 
     def drain(self) -> None:
@@ -118,8 +119,8 @@ class Summarizer:
 
     def step(self) -> bool:
         """Do the next piece of work of some conversation; return whether to go on at once."""
-        with self._log.read() as log:
-            queue = log.conversations_to_summarise()
+        with self._log.read() as snapshot:
+            queue = snapshot.summary_queue.all()
         queued = self._desk.take(queue)
         if queued is None:
             return False
@@ -147,14 +148,14 @@ class Summarizer:
     def _advance(self, conversation_key: int) -> bool:
         """Write one summary, or embed some; return whether there was anything to do."""
         aside = self._desk.aside()
-        with self._log.read() as log:
-            conversation = log.conversation_of_key(conversation_key)
+        with self._log.read() as snapshot:
+            conversation = snapshot.conversations.by_key(conversation_key)
             if conversation is None or not self._rules.wants(conversation):
                 return False
-            model = self._model_of(log, conversation_key)
-            unembedded = self._unembedded(log, conversation_key, aside)
+            model = self._model_of(snapshot, conversation_key)
+            unembedded = self._unembedded(snapshot, conversation_key, aside)
             counter = self._counter(model)
-            work = None if unembedded else next_work(log, conversation, counter, aside)
+            work = None if unembedded else next_work(snapshot, conversation, counter, aside)
         if not unembedded and work is None:
             return False
         try:
@@ -182,8 +183,8 @@ class Summarizer:
         with self._storing:
             if self._stopping.is_set():
                 return
-            with self._log.write() as log:
-                kept = log.add_summary(
+            with self._log.write() as transaction:
+                kept = transaction.summaries.add(
                     work.conversation_key,
                     work.new,
                     text=text,
@@ -202,18 +203,18 @@ class Summarizer:
     def _embeds_with_write(self) -> bool:
         return self._embedder.embeds_with_write
 
-    def _model_of(self, log: Reader, conversation_key: int) -> str | None:
+    def _model_of(self, snapshot: ReadTransaction, conversation_key: int) -> str | None:
         if self._rules.model is not None:
             return self._rules.model
-        state = log.prompt_state(conversation_key)
+        state = snapshot.prompt_states.get(conversation_key)
         return None if state is None else state.model
 
     def _unembedded(
-        self, log: Reader, conversation_key: int, aside: Collection[Place]
+        self, snapshot: ReadTransaction, conversation_key: int, aside: Collection[Place]
     ) -> list[Summary]:
         if self._embeds_with_write or _embedding_of(conversation_key) in aside:
             return []
-        return log.summaries_without_vector(conversation_key, _VECTORS_AT_ONCE)
+        return snapshot.summaries.without_vector(conversation_key, _VECTORS_AT_ONCE)
 
     def _embed(self, summaries: Sequence[Summary]) -> None:
         """Embed what was written without a vector; one with nothing to embed is set aside."""
@@ -227,15 +228,15 @@ class Summarizer:
             raise EmbedderRefused("A summary holds nothing that can be embedded.")
         with self._storing:
             if not self._stopping.is_set():
-                with self._log.write() as log:
-                    log.store_summary_vectors(vectors)
+                with self._log.write() as transaction:
+                    transaction.summaries.store_vectors(vectors)
 
     def _leave(self, queued: QueuedConversation) -> None:
         """Take a conversation off the queue; one that something was set aside of comes back."""
         if self._desk.rest(queued.conversation_key):
             return
-        with self._log.write() as log:
-            log.finish_summaries(queued)
+        with self._log.write() as transaction:
+            transaction.summary_queue.finish(queued)
 
     def _wait_longer(self, error: ChatModelDown | EmbedderDown) -> None:
         """Leave the model alone, after each failure for twice as long."""

@@ -1,4 +1,4 @@
-"""Conversations: making, finding, listing and changing them."""
+"""Conversations: creating, finding, listing and changing them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ from memory_service.turn_log.statements import (
 _SELECT = sa.select(conversations, users.c.external_id.label("user")).select_from(
     conversations.outerjoin(users, users.c.id == conversations.c.user_id)
 )
+
 # Made once: each request looks its conversation up a few times, and half of that was making this.
 _BY_ID = _SELECT.where(
     conversations.c.project_id == sa.bindparam("project_key"),
     conversations.c.external_id == sa.bindparam("conversation_id"),
 )
+
 _BY_KEY = _SELECT.where(conversations.c.id == sa.bindparam("conversation_key"))
+
 _INSERT = sa.insert(conversations)
+
 _SET_LANGUAGE = (
     sa.update(conversations)
     .where(conversations.c.id == sa.bindparam("conversation_key"))
@@ -56,18 +60,16 @@ def _record(row: Any) -> Conversation:
     )
 
 
-class ConversationReads(Statements):
-    """Finding conversations, always under their project."""
+class ConversationQueries(Statements):
+    """Reads conversations, always under their project."""
 
-    def conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
+    def get(self, project_key: int, conversation_id: str) -> Conversation | None:
         """Return a conversation of the project by its id."""
         named = {"project_key": project_key, "conversation_id": conversation_id}
         row = self._connection.execute(_BY_ID, named).first()
         return None if row is None else _record(row)
 
-    def conversations_by_key(
-        self, project_key: int, keys: Iterable[int]
-    ) -> dict[int, Conversation]:
+    def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Conversation]:
         """Return those of the keys that are the project's."""
         found: dict[int, Conversation] = {}
         for some in batches(keys):
@@ -79,12 +81,12 @@ class ConversationReads(Statements):
             found.update((row.id, _record(row)) for row in rows)
         return found
 
-    def conversation_of_key(self, conversation_key: int) -> Conversation | None:
+    def by_key(self, conversation_key: int) -> Conversation | None:
         """Return a conversation by its key; for work in no project."""
         row = self._connection.execute(_BY_KEY, {"conversation_key": conversation_key}).first()
         return None if row is None else _record(row)
 
-    def conversations(
+    def page(
         self, project_key: int, user_key: int | None, after: int | None, limit: int, order: Order
     ) -> Page:
         """Return a page of conversations in the order they were made; of one user, if given."""
@@ -100,9 +102,7 @@ class ConversationReads(Statements):
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    def newest_conversations(
-        self, project_key: int, user_key: int, limit: int
-    ) -> list[Conversation]:
+    def newest(self, project_key: int, user_key: int, limit: int) -> list[Conversation]:
         """Return the conversations of a user that were last added to, the newest first."""
         rows = self._connection.execute(
             _SELECT.where(
@@ -116,13 +116,11 @@ class ConversationReads(Statements):
         ).all()
         return [_record(row) for row in rows]
 
-    def all_conversations(
-        self, project_key: int, user_key: int | None = None
-    ) -> Iterator[Conversation]:
+    def all(self, project_key: int, user_key: int | None = None) -> Iterator[Conversation]:
         """Yield the project's conversations, oldest first."""
         after = None
         while True:
-            page = self.conversations(project_key, user_key, after, 500, "asc")
+            page = self.page(project_key, user_key, after, 500, "asc")
             yield from page.data
             if not page.has_more:
                 return
@@ -146,10 +144,10 @@ class ConversationReads(Statements):
         return Scope(project_key, {row.id: ScopeMember(*row[1:]) for row in rows})
 
 
-class ConversationWrites(ConversationReads):
-    """Making and changing conversations."""
+class ConversationRepository(ConversationQueries):
+    """Creates and changes conversations."""
 
-    def create_conversation(
+    def create(
         self,
         project_key: int,
         conversation_id: str,
@@ -183,7 +181,7 @@ class ConversationWrites(ConversationReads):
         made = self._connection.execute(_BY_KEY, {"conversation_key": key}).one()
         return _record(made)
 
-    def lock_conversation(self, project_key: int, conversation_id: str) -> Conversation | None:
+    def lock(self, project_key: int, conversation_id: str) -> Conversation | None:
         """Return a conversation that nobody else changes until this transaction ends."""
         row = self._connection.execute(
             _SELECT.where(
@@ -193,7 +191,7 @@ class ConversationWrites(ConversationReads):
         ).first()
         return None if row is None else _record(row)
 
-    def conversation_stored_at(self, conversation_key: int) -> int:
+    def stored_at(self, conversation_key: int) -> int:
         """Return when the conversation was made here, whatever time its caller gave it."""
         return int(
             self._connection.execute(
@@ -205,7 +203,7 @@ class ConversationWrites(ConversationReads):
         """Say whether the conversation is summarised; None leaves that to the settings."""
         self._update(conversation_key, {"summaries": wanted})
 
-    def update_conversation(
+    def update(
         self, conversation_key: int, *, metadata: Metadata | None, title: str | None
     ) -> None:
         """Replace the metadata and the title, each if given."""

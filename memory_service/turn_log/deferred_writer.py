@@ -12,7 +12,8 @@ from collections.abc import Callable
 import structlog
 
 from memory_service.core.errors import ServiceError
-from memory_service.turn_log.log import TurnLog, Writer
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import WriteTransaction
 
 log_line = structlog.get_logger(__name__)
 
@@ -22,7 +23,7 @@ MAX_WAITING = 10_000
 _BATCH = 500
 _PAUSE_SECONDS = 0.25
 
-Task = Callable[[Writer], None]
+Task = Callable[[WriteTransaction], None]
 
 
 class LaterWriter:
@@ -59,9 +60,9 @@ class LaterWriter:
 
     def _write(self, tasks: list[Task]) -> None:
         try:
-            with self._log.write() as log:
+            with self._log.write() as transaction:
                 for task in tasks:
-                    task(log)
+                    task(transaction)
         except ServiceError as error:
             log_line.warning("traces were not written", error=error.message, count=len(tasks))
 

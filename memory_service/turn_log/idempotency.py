@@ -1,17 +1,16 @@
-"""Requests that come twice: idempotency keys, and the receipts of what was deleted."""
+"""Idempotency keys: what a keyed request stored, by reference."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
-from memory_service.core.models import Receipt
 from memory_service.items.strict_json import dumps
-from memory_service.turn_log.schema import idempotency, receipts
+from memory_service.turn_log.schema import idempotency
 from memory_service.turn_log.statements import Statements
 
 
@@ -23,10 +22,10 @@ class KeyedRequest:
     result: Mapping[str, Any]
 
 
-class RetryReads(Statements):
-    """Finding what was done before."""
+class IdempotencyQueries(Statements):
+    """Finds earlier requests by their key."""
 
-    def keyed_request(self, project_key: int, key: str, since: int) -> KeyedRequest | None:
+    def get(self, project_key: int, key: str, since: int) -> KeyedRequest | None:
         """Return the request that used an Idempotency-Key since a time."""
         row = self._connection.execute(
             sa.select(idempotency.c.request_hash, idempotency.c.result).where(
@@ -37,24 +36,11 @@ class RetryReads(Statements):
         ).first()
         return None if row is None else KeyedRequest(row.request_hash, json.loads(row.result))
 
-    def receipt(self, project_key: int, receipt_id: str) -> Receipt | None:
-        """Return a receipt of the project."""
-        row = self._connection.execute(
-            sa.select(receipts).where(
-                receipts.c.project_id == project_key, receipts.c.external_id == receipt_id
-            )
-        ).first()
-        return (
-            None
-            if row is None
-            else Receipt(row.external_id, row.kind, json.loads(row.counts), row.created_at)
-        )
 
+class IdempotencyRepository(IdempotencyQueries):
+    """Stores what a keyed request led to."""
 
-class RetryWrites(RetryReads):
-    """Remembering what was done."""
-
-    def remember_request(
+    def add(
         self,
         project_key: int,
         key: str,
@@ -86,23 +72,3 @@ class RetryWrites(RetryReads):
                 created_at=now,
             )
         )
-
-    def add_receipt(
-        self,
-        project_key: int,
-        receipt_id: str,
-        kind: Literal["item", "conversation", "user"],
-        counts: Mapping[str, int],
-        now: int,
-    ) -> Receipt:
-        """Store the proof of a deletion: numbers only."""
-        self._connection.execute(
-            sa.insert(receipts).values(
-                project_id=project_key,
-                external_id=receipt_id,
-                kind=kind,
-                counts=dumps(dict(counts)),
-                created_at=now,
-            )
-        )
-        return Receipt(receipt_id, kind, counts, now)

@@ -14,48 +14,11 @@ from sqlalchemy.exc import OperationalError
 
 from memory_service.core.errors import Unavailable
 from memory_service.turn_log import sqlite
-from memory_service.turn_log.conversations import ConversationReads, ConversationWrites
-from memory_service.turn_log.erasure import ErasureWrites
 from memory_service.turn_log.fair_lock import FairLock
-from memory_service.turn_log.idempotency import RetryReads, RetryWrites
-from memory_service.turn_log.index_state import IndexReads
 from memory_service.turn_log.migrate import migrate
-from memory_service.turn_log.observations import ObservationReads, ObservationWrites
-from memory_service.turn_log.summaries import SummaryReads
-from memory_service.turn_log.tenants import TenantReads, TenantWrites
-from memory_service.turn_log.terms import TermReads, TermWrites
-from memory_service.turn_log.turns import TurnReads
+from memory_service.turn_log.transactions import ReadTransaction, WriteTransaction
 
 FILE_NAME = "turn_log.sqlite3"
-
-
-class Reader(
-    TenantReads,
-    ConversationReads,
-    TurnReads,
-    TermReads,
-    IndexReads,
-    RetryReads,
-    ObservationReads,
-    SummaryReads,
-):
-    """The statements of a transaction that only reads; what it sees does not change under it."""
-
-    def integrity_problems(self) -> list[str]:
-        """Return what the database itself finds wrong with its files and foreign keys."""
-        return sqlite.integrity_problems(self._connection)
-
-
-class Writer(
-    ErasureWrites,
-    TermWrites,
-    ConversationWrites,
-    TenantWrites,
-    RetryWrites,
-    ObservationWrites,
-    Reader,
-):
-    """The statements of the one transaction that writes; all of it is durable, or nothing."""
 
 
 class TurnLog:
@@ -79,26 +42,26 @@ class TurnLog:
         return cls(engine)
 
     @contextmanager
-    def read(self) -> Iterator[Reader]:
+    def read(self) -> Iterator[ReadTransaction]:
         """Open a snapshot; raises Unavailable when the database cannot be read."""
         joined = self._joined_connection()
         if joined is not None:
             with _as_unavailable():
-                yield Reader(joined)
+                yield ReadTransaction(joined)
             return
         with _as_unavailable(), self._engine.connect() as connection, connection.begin():
-            yield Reader(connection)
+            yield ReadTransaction(connection)
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self) -> Iterator[WriteTransaction]:
         """Open the writing transaction; it is flushed to disk when the block ends without error."""
         joined = self._joined_connection()
         if joined is not None:
             with _as_unavailable(), joined.begin_nested():
-                yield Writer(joined)
+                yield WriteTransaction(joined)
             return
         with self._writing_connection() as connection:
-            yield Writer(connection)
+            yield WriteTransaction(connection)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -151,9 +114,9 @@ class TurnLog:
 
     def check_writable(self) -> None:
         """Raise Unavailable unless a write can be made durable now."""
-        with self.write() as log:
+        with self.write() as transaction:
             # Another value each time: what does not change, SQLite does not write.
-            log.set_property("write_check", uuid.uuid4().hex)
+            transaction.properties.set("write_check", uuid.uuid4().hex)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,4 +1,4 @@
-"""Residues: where bytes of what was deleted may still lie in files, until these are rewritten."""
+"""Residues: places where bytes of deleted data may remain until files are rewritten."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from memory_service.turn_log.schema import residues
 from memory_service.turn_log.statements import Statements
 
 
-class ResidueReads(Statements):
-    """What is still to be scrubbed."""
+class ResidueQueries(Statements):
+    """Reads residues."""
 
-    def erased_residues(self) -> list[Residue]:
+    def erased(self) -> list[Residue]:
         """Return where deleted data may still lie, in the order of the deletions."""
         rows = self._connection.execute(
             sa.select(residues.c.id, residues.c.place, residues.c.collection_id)
@@ -21,17 +21,17 @@ class ResidueReads(Statements):
         )
         return [Residue(*row) for row in rows]
 
-    def last_residue(self) -> int | None:
+    def newest(self) -> int | None:
         """Return the key of the newest of these, or None if there is none."""
         newest = sa.select(sa.func.max(residues.c.id)).where(residues.c.erased)
         key: int | None = self._connection.scalar(newest)
         return key
 
 
-class ResidueWrites(ResidueReads):
-    """Noting residues, and that they are gone."""
+class ResidueRepository(ResidueQueries):
+    """Notes residues, and that they are gone."""
 
-    def add_residue(
+    def add(
         self,
         place: ResiduePlace,
         collection_key: int | None = None,
@@ -62,15 +62,15 @@ class ResidueWrites(ResidueReads):
         # New rows, not changed ones: a scrub that is running settles all that are older than it.
         self._connection.execute(sa.delete(residues).where(*of_it))
         for collection_key in moved:
-            self.add_residue("collection", collection_key)
+            self.add("collection", collection_key)
 
-    def settle_residues(self, last_key: int) -> None:
+    def settle(self, last_key: int) -> None:
         """Forget the residues up to a key: their files were rewritten."""
         self._connection.execute(
             sa.delete(residues).where(residues.c.erased, residues.c.id <= last_key)
         )
 
-    def _carry_residues(self, old_collection: int, new_collection: int, after: int) -> None:
+    def carry(self, old_collection: int, new_collection: int, after: int) -> None:
         """Let a collection that replaces another answer for what left it meanwhile."""
         self._connection.execute(
             sa.update(residues)
@@ -78,7 +78,7 @@ class ResidueWrites(ResidueReads):
             .values(collection_id=new_collection)
         )
 
-    def _settle_moves(self, collection_key: int) -> None:
+    def settle_moves(self, collection_key: int) -> None:
         """Forget what moved out of a collection whose files go anyway."""
         self._connection.execute(
             sa.delete(residues).where(

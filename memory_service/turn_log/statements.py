@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from memory_service.core.models import Metadata, Order, Vector
 from memory_service.items.strict_json import dumps
-from memory_service.turn_log.schema import collections, key_blocks, placements, properties
+from memory_service.turn_log.schema import key_blocks
 
 T = TypeVar("T")
 
@@ -34,16 +34,6 @@ _ALLOCATE = (
     .values(next_key=key_blocks.c.next_key + sa.bindparam("count", type_=sa.BigInteger))
     .returning(key_blocks.c.next_key)
 )
-_COUNT_VECTORS = (
-    sa.update(collections)
-    .where(
-        collections.c.id
-        == sa.select(placements.c.collection_id)
-        .where(placements.c.conversation_id == sa.bindparam("conversation_key"))
-        .scalar_subquery()
-    )
-    .values(vectors=collections.c.vectors + sa.bindparam("change", type_=sa.BigInteger))
-)
 
 
 def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
@@ -59,29 +49,6 @@ class Statements:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-
-    def property(self, name: str) -> str | None:
-        """Return what the data was made with, by name."""
-        return self._connection.scalar(
-            sa.select(properties.c.value).where(properties.c.name == name)
-        )
-
-    def set_property(self, name: str, value: str) -> None:
-        """Remember what the data was made with."""
-        changed = self._connection.execute(
-            sa.update(properties).where(properties.c.name == name).values(value=value)
-        )
-        if changed.rowcount == 0:
-            self._connection.execute(sa.insert(properties).values(name=name, value=value))
-
-    def count_vectors(self, conversation_key: int, change: int) -> None:
-        """Note that a conversation gained or lost passages, if it has its place already.
-
-        So a collection counts what it holds and what it is still to take in.
-        """
-        self._connection.execute(
-            _COUNT_VECTORS, {"conversation_key": conversation_key, "change": change}
-        )
 
     def _insert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         if rows:

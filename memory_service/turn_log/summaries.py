@@ -1,4 +1,4 @@
-"""Summaries: what models wrote of stretches of a path, and which conversations are next."""
+"""Summaries: what a model wrote of turns, or of summaries of a lower level."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from memory_service.core.models import (
     NewSummary,
     Order,
     Page,
-    QueuedConversation,
     Scope,
     Summary,
     SummaryPlace,
     Vector,
 )
 from memory_service.items.conversation_items import new_id
-from memory_service.turn_log.schema import conversations, summaries, summary_queue, turns
+from memory_service.turn_log.schema import summaries, turns
 from memory_service.turn_log.statements import (
     Statements,
     allocate_keys,
@@ -28,6 +27,7 @@ from memory_service.turn_log.statements import (
     vector_from_blob,
     vector_to_blob,
 )
+from memory_service.turn_log.summary_queue import SummaryQueueRepository
 
 # One that was made on another branch is kept, and comes back with the branch.
 _LIVE = summaries.join(turns, sa.and_(turns.c.id == summaries.c.tip_id, turns.c.live))
@@ -51,10 +51,10 @@ def _record(row: Any) -> Summary:
     )
 
 
-class SummaryReads(Statements):
-    """Reading summaries, and the queue of conversations that may want some."""
+class SummaryQueries(Statements):
+    """Reads summaries."""
 
-    def summary_places(self, conversation_key: int) -> list[SummaryPlace]:
+    def places(self, conversation_key: int) -> list[SummaryPlace]:
         """Return what the summaries of the live path cover."""
         rows = self._connection.execute(
             sa.select(
@@ -65,7 +65,7 @@ class SummaryReads(Statements):
         ).all()
         return [SummaryPlace(*row) for row in rows]
 
-    def summaries_of_keys(self, conversation_key: int, keys: Iterable[int]) -> dict[int, Summary]:
+    def by_keys(self, conversation_key: int, keys: Iterable[int]) -> dict[int, Summary]:
         """Return those of the keys that are summaries of the conversation."""
         return {
             row.id: _record(row)
@@ -77,7 +77,7 @@ class SummaryReads(Statements):
             ).all()
         }
 
-    def summary_key(self, conversation_key: int, summary_id: str) -> int | None:
+    def key_of(self, conversation_key: int, summary_id: str) -> int | None:
         """Return the key of a conversation's summary by its id."""
         return self._connection.scalar(
             sa.select(summaries.c.id).where(
@@ -86,9 +86,7 @@ class SummaryReads(Statements):
             )
         )
 
-    def summary_page(
-        self, conversation_key: int, after: int | None, limit: int, order: Order
-    ) -> Page:
+    def page(self, conversation_key: int, after: int | None, limit: int, order: Order) -> Page:
         """Return a page of the live path's summaries in the order they were made."""
         rows = self._connection.execute(
             sa.select(summaries)
@@ -102,7 +100,7 @@ class SummaryReads(Statements):
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    def summaries_of_scope(self, scope: Scope, limit: int) -> list[Summary]:
+    def of_scope(self, scope: Scope, limit: int) -> list[Summary]:
         """Return the newest summaries of the scope's live paths."""
         found: list[Summary] = []
         for some in batches(scope.conversation_keys):
@@ -116,7 +114,7 @@ class SummaryReads(Statements):
             found.extend(_record(row) for row in rows)
         return sorted(found, key=lambda one: -one.key)[:limit]
 
-    def summaries_without_vector(self, conversation_key: int, limit: int) -> list[Summary]:
+    def without_vector(self, conversation_key: int, limit: int) -> list[Summary]:
         """Return the oldest summaries of a conversation that are not embedded yet."""
         rows = self._connection.execute(
             sa.select(summaries)
@@ -126,7 +124,7 @@ class SummaryReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def all_summaries(self, conversation_key: int) -> list[Summary]:
+    def all(self, conversation_key: int) -> list[Summary]:
         """Return the summaries of every branch of a conversation, for `verify`."""
         rows = self._connection.execute(
             sa.select(summaries)
@@ -135,18 +133,11 @@ class SummaryReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def conversations_to_summarise(self) -> list[QueuedConversation]:
-        """Return the conversations that may have something to summarise."""
-        rows = self._connection.execute(
-            sa.select(summary_queue).order_by(summary_queue.c.conversation_id)
-        )
-        return [QueuedConversation(*row) for row in rows]
 
+class SummaryRepository(SummaryQueries):
+    """Stores and deletes summaries."""
 
-class SummaryWrites(SummaryReads):
-    """Keeping summaries, and the queue."""
-
-    def add_summary(
+    def add(
         self,
         conversation_key: int,
         new: NewSummary,
@@ -157,7 +148,7 @@ class SummaryWrites(SummaryReads):
         now: int,
     ) -> bool:
         """Keep a summary; False, and nothing happens, if what it was made of is not all there."""
-        if not self._is_there(turns, new.turn_keys) or not self._is_there(
+        if not self._all_exist(turns, new.turn_keys) or not self._all_exist(
             summaries, new.summary_keys
         ):
             return False
@@ -180,7 +171,7 @@ class SummaryWrites(SummaryReads):
         )
         return True
 
-    def store_summary_vectors(self, vectors: Mapping[int, Vector]) -> None:
+    def store_vectors(self, vectors: Mapping[int, Vector]) -> None:
         """Keep vectors that were made after their summaries were stored."""
         for key, vector in vectors.items():
             self._connection.execute(
@@ -189,7 +180,7 @@ class SummaryWrites(SummaryReads):
                 .values(vector=vector_to_blob(vector))
             )
 
-    def delete_summaries(self, conversation_key: int, seqs: Sequence[int]) -> int:
+    def delete(self, conversation_key: int, seqs: Sequence[int]) -> int:
         """Delete every summary, of whatever level or branch, whose range holds one of the `seqs`.
 
         What is left uncovered is queued to be summarised again.
@@ -205,34 +196,10 @@ class SummaryWrites(SummaryReads):
         for some in batches(doomed):
             self._connection.execute(sa.delete(summaries).where(summaries.c.id.in_(some)))
         if doomed:
-            self.queue_summaries(conversation_key)
+            self._summary_queue.add(conversation_key)
         return len(doomed)
 
-    def queue_summaries(self, conversation_key: int) -> None:
-        """Say that a conversation may have something to summarise, unless it was deleted."""
-        changed = self._connection.execute(
-            sa.update(summary_queue)
-            .where(summary_queue.c.conversation_id == conversation_key)
-            .values(requests=summary_queue.c.requests + 1)
-        )
-        if changed.rowcount == 0:
-            is_there = sa.select(conversations.c.id, sa.literal(1)).where(
-                conversations.c.id == conversation_key
-            )
-            self._connection.execute(
-                sa.insert(summary_queue).from_select(["conversation_id", "requests"], is_there)
-            )
-
-    def finish_summaries(self, done: QueuedConversation) -> None:
-        """Take a conversation off the queue, unless it was queued again since it was read."""
-        self._connection.execute(
-            sa.delete(summary_queue).where(
-                summary_queue.c.conversation_id == done.conversation_key,
-                summary_queue.c.requests == done.requests,
-            )
-        )
-
-    def _is_there(self, table: sa.Table, keys: Sequence[int]) -> bool:
+    def _all_exist(self, table: sa.Table, keys: Sequence[int]) -> bool:
         """Return whether a table has all of the keys; they are never given twice."""
         found = sum(
             self._connection.scalar(
@@ -242,3 +209,7 @@ class SummaryWrites(SummaryReads):
             for some in batches(keys)
         )
         return found == len(keys)
+
+    @property
+    def _summary_queue(self) -> SummaryQueueRepository:
+        return SummaryQueueRepository(self._connection)

@@ -1,4 +1,4 @@
-"""Turns: appending them to the tree, and reading along its live path."""
+"""Turns: appending them to the tree, and reading along the active branch."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ _TURN = (
     turns.c.stored_at,
     turns.c.content_hash,
 )
+
 """In the order of a Turn's fields."""
 
 _LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
@@ -70,6 +71,7 @@ _SAID = sa.select(
     ),
     turns.c.project_id,
 ).join(passages, passages.c.turn_id == turns.c.id)
+
 """In the order of a SaidRow's fields, and whose it is."""
 
 
@@ -130,15 +132,47 @@ _TREE_POINT = (
 )
 
 
-class TurnReads(Statements):
-    """Reading turns."""
+@dataclass(slots=True)
+class _Append:
+    """What one append has worked out so far: who made which call, and the turn before."""
 
-    def turn(self, project_key: int, conversation_key: int, turn_id: str) -> Turn | None:
+    parent_key: int | None
+    parent_unit: int | None
+    parent_calls: bool
+    callers: dict[str, int] = field(default_factory=dict)
+
+
+def _unit(turn: NewTurn, key: int, state: _Append) -> int | None:
+    if turn.answers is not None:
+        return state.callers.get(turn.answers)
+    if not turn.calls:
+        return None
+    if state.parent_calls and turn.kind != "message":
+        return state.parent_unit
+    return key
+
+
+def _from_row(row: dict[str, Any]) -> Turn:
+    values = dict(row)
+    values["key"] = values.pop("id")
+    values["id"] = values.pop("external_id")
+    values["conversation_key"] = values.pop("conversation_id")
+    values["parent_key"] = values.pop("parent_id")
+    values["unit_key"] = values.pop("unit_id")
+    values["metadata"] = metadata_from_text(values["metadata"])
+    del values["project_id"]
+    return Turn(**values)
+
+
+class TurnQueries(Statements):
+    """Reads turns."""
+
+    def get(self, project_key: int, conversation_key: int, turn_id: str) -> Turn | None:
         """Return a turn of the conversation by its id."""
-        found = self.turns_by_id(project_key, [turn_id]).get(turn_id)
+        found = self.by_ids(project_key, [turn_id]).get(turn_id)
         return found if found and found.conversation_key == conversation_key else None
 
-    def turns_by_id(self, project_key: int, ids: Iterable[str]) -> dict[str, Turn]:
+    def by_ids(self, project_key: int, ids: Iterable[str]) -> dict[str, Turn]:
         """Return those of the ids that the project has, in whatever conversation."""
         found: dict[str, Turn] = {}
         for some in batches(ids):
@@ -146,7 +180,7 @@ class TurnReads(Statements):
             found.update((row.external_id, _record(row)) for row in rows)
         return found
 
-    def turns_by_key(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
+    def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
         """Return those of the keys that are the project's."""
         # The project is compared here: in the statement SQLite would look the keys up by it, which
         # reads an index entry of each turn the project has (33 ms of 100,000, not 2).
@@ -156,7 +190,7 @@ class TurnReads(Statements):
             if row[-1] == project_key
         }
 
-    def said_in(self, project_key: int, passage_keys: Iterable[int]) -> list[SaidRow]:
+    def passage_texts(self, project_key: int, passage_keys: Iterable[int]) -> list[SaidRow]:
         """Return the words of passages of the project, without the rest of their turns."""
         return [
             SaidRow(*row[:-1])
@@ -164,7 +198,7 @@ class TurnReads(Statements):
             if row[-1] == project_key
         ]
 
-    def turns_of_keys(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
+    def of_conversation(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
         """Return those of the keys that are turns of the conversation; for work in no project."""
         return [
             _record(row)
@@ -185,9 +219,7 @@ class TurnReads(Statements):
             .limit(1)
         )
 
-    def path_page(
-        self, conversation_key: int, after_seq: int | None, limit: int, order: Order
-    ) -> Page:
+    def page(self, conversation_key: int, after_seq: int | None, limit: int, order: Order) -> Page:
         """Return a page of the live path."""
         rows = self._connection.execute(
             sa.select(*_TURN)
@@ -201,7 +233,7 @@ class TurnReads(Statements):
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    def said_between(
+    def between(
         self, conversation_key: int, after_seq: int, before_seq: int, limit: int
     ) -> list[Turn]:
         """Return the first turns of the live path between two, system messages apart."""
@@ -219,7 +251,7 @@ class TurnReads(Statements):
         ).all()
         return [_record(row) for row in rows]
 
-    def units_from(self, conversation_key: int, seq: int) -> set[int]:
+    def tool_groups_from(self, conversation_key: int, seq: int) -> set[int]:
         """Return the units that have live turns at `seq` or after it."""
         return set(
             self._connection.scalars(
@@ -234,20 +266,18 @@ class TurnReads(Statements):
             )
         )
 
-    def recent_turns(self, conversation_key: int, limit: int) -> list[Turn]:
+    def newest(self, conversation_key: int, limit: int) -> list[Turn]:
         """Return the last turns of the live path, oldest first."""
-        return list(reversed(self.path_page(conversation_key, None, limit, "desc").data))
+        return list(reversed(self.page(conversation_key, None, limit, "desc").data))
 
-    def path_before(self, turn: Turn, limit: int) -> list[Turn]:
+    def before(self, turn: Turn, limit: int) -> list[Turn]:
         """Return the last turns of the path that leads to a turn, without itself, oldest first."""
         found: list[Turn] = []
         key = turn.parent_key
         while key is not None and len(found) < limit:
-            parent = self.turns_of_keys(turn.conversation_key, [key])[0]
+            parent = self.of_conversation(turn.conversation_key, [key])[0]
             if parent.live:
-                rest = self.path_page(
-                    turn.conversation_key, parent.seq + 1, limit - len(found), "desc"
-                )
+                rest = self.page(turn.conversation_key, parent.seq + 1, limit - len(found), "desc")
                 found += rest.data
                 break
             found.append(parent)
@@ -269,7 +299,7 @@ class TurnReads(Statements):
         ).all()
         return [TreePoint(*row) for row in (*live, *aside)]
 
-    def raw_of_turns(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
+    def raw(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
         """Return the JSON of turns of a conversation, by key."""
         return {
             row.id: row.raw
@@ -281,7 +311,7 @@ class TurnReads(Statements):
             )
         }
 
-    def turns_from(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
+    def in_range(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
         """Return the turns whose `seq` lies in a range, of all branches."""
         rows = self._connection.execute(
             sa.select(*_TURN)
@@ -293,7 +323,7 @@ class TurnReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def all_turns(self, conversation_key: int) -> Iterator[Turn]:
+    def all(self, conversation_key: int) -> Iterator[Turn]:
         """Yield every turn of every branch by rising `seq`, a bounded number at a time."""
         after = 0
         while True:
@@ -308,7 +338,7 @@ class TurnReads(Statements):
                 return
             after = rows[-1].seq
 
-    def unit(self, turn: Turn) -> list[Turn]:
+    def tool_group(self, turn: Turn) -> list[Turn]:
         """Return the turns that must stay together with this one, itself among them."""
         if turn.unit_key is None:
             return [turn]
@@ -321,7 +351,7 @@ class TurnReads(Statements):
         )
         return [_record(row) for row in rows]
 
-    def live_path(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
+    def active_branch(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
         """Return the next live turns from a `seq` on, oldest first, without their texts."""
         # Rows in the order of a PathRow's fields, which is all that anybody asks of one.
         return cast(
@@ -346,18 +376,8 @@ class TurnReads(Statements):
         )
 
 
-@dataclass(slots=True)
-class _Append:
-    """What one append has worked out so far: who made which call, and the turn before."""
-
-    parent_key: int | None
-    parent_unit: int | None
-    parent_calls: bool
-    callers: dict[str, int] = field(default_factory=dict)
-
-
-class TurnWrites(TurnReads):
-    """Growing the tree."""
+class TurnRepository(TurnQueries):
+    """Appends turns and moves the head."""
 
     def append(
         self,
@@ -375,7 +395,7 @@ class TurnWrites(TurnReads):
         A parent that is not the head makes a branch: what followed it is kept and no longer live.
         """
         if live and (parent.key if parent else None) != conversation.head_key:
-            self._make_live(conversation.key, parent)
+            self._make_active(conversation.key, parent)
         keys = allocate_keys(self._connection, "turns", len(new))
         state = self._append_state(conversation.key, parent, new)
         rows = [
@@ -404,7 +424,7 @@ class TurnWrites(TurnReads):
 
     def set_head(self, conversation_key: int, head: Turn) -> None:
         """Make the path that ends in `head` the live one."""
-        self._make_live(conversation_key, head)
+        self._make_active(conversation_key, head)
         self._connection.execute(
             sa.update(conversations)
             .where(conversations.c.id == conversation_key)
@@ -473,7 +493,7 @@ class TurnWrites(TurnReads):
             state.callers.update((row.call_id, row.unit_id) for row in rows)
         return state
 
-    def _path_changed(self, conversation_key: int) -> None:
+    def count_path_change(self, conversation_key: int) -> None:
         """Count a change of the live path that is not an append."""
         self._connection.execute(
             sa.update(conversations)
@@ -481,7 +501,7 @@ class TurnWrites(TurnReads):
             .values(path_changes=conversations.c.path_changes + 1)
         )
 
-    def _make_live(self, conversation_key: int, head: Turn | None) -> None:
+    def _make_active(self, conversation_key: int, head: Turn | None) -> None:
         revived: list[int] = []
         key, fork_seq = (head.key if head else None), 0
         while key is not None:
@@ -500,28 +520,6 @@ class TurnWrites(TurnReads):
             )
             .values(live=False)
         )
-        self._path_changed(conversation_key)
+        self.count_path_change(conversation_key)
         for some in batches(revived):
             self._connection.execute(sa.update(turns).where(turns.c.id.in_(some)).values(live=True))
-
-
-def _unit(turn: NewTurn, key: int, state: _Append) -> int | None:
-    if turn.answers is not None:
-        return state.callers.get(turn.answers)
-    if not turn.calls:
-        return None
-    if state.parent_calls and turn.kind != "message":
-        return state.parent_unit
-    return key
-
-
-def _from_row(row: dict[str, Any]) -> Turn:
-    values = dict(row)
-    values["key"] = values.pop("id")
-    values["id"] = values.pop("external_id")
-    values["conversation_key"] = values.pop("conversation_id")
-    values["parent_key"] = values.pop("parent_id")
-    values["unit_key"] = values.pop("unit_id")
-    values["metadata"] = metadata_from_text(values["metadata"])
-    del values["project_id"]
-    return Turn(**values)

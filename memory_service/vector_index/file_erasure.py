@@ -56,8 +56,8 @@ class Scrubber:
     @property
     def is_pending(self) -> bool:
         """Whether files may still hold what was deleted."""
-        with self._log.read() as log:
-            return log.last_residue() is not None
+        with self._log.read() as snapshot:
+            return snapshot.residues.newest() is not None
 
     def targets(self, collection_key: int) -> list[int]:
         """Return the collections that a change goes to: one that is being replaced has a twin."""
@@ -115,8 +115,8 @@ class Scrubber:
         return pause
 
     def _is_due(self) -> bool:
-        with self._log.read() as log:
-            newest = log.last_residue()
+        with self._log.read() as snapshot:
+            newest = snapshot.residues.newest()
         now = time.monotonic()
         if self._newest is None:
             self._first_seen = now
@@ -128,14 +128,14 @@ class Scrubber:
         return is_quiet or now - self._first_seen >= LONGEST_WAIT_SECONDS
 
     def _is_small(self) -> bool:
-        with self._log.read() as log:
-            keys = {residue.collection_key for residue in log.erased_residues()}
-            vectors = sum(one.vectors for one in log.all_collections() if one.key in keys)
+        with self._log.read() as snapshot:
+            keys = {residue.collection_key for residue in snapshot.residues.erased()}
+            vectors = sum(one.vectors for one in snapshot.collections.all() if one.key in keys)
         return self._log.size_bytes() <= CLOSING_BYTES and vectors <= CLOSING_VECTORS
 
     def _scrub(self) -> Parts:
-        with self._log.read() as log:
-            residues = log.erased_residues()
+        with self._log.read() as snapshot:
+            residues = snapshot.residues.erased()
         newest = residues[-1].key
         for key in sorted({one.collection_key for one in residues if one.collection_key}):
             yield from self._rewrite(key, newest)
@@ -143,29 +143,32 @@ class Scrubber:
         self._log.vacuum()
         while not self._log.checkpoint():
             yield _CHECKPOINT_PAUSE_SECONDS
-        with self._log.write() as log:
-            log.settle_residues(newest)
+        with self._log.write() as transaction:
+            transaction.residues.settle(newest)
         self._newest = None
 
     def _clean_index(self) -> Parts:
         """Wait until the indexer has dropped what is queued, and rewrite the index's database."""
         yield 0.0
-        with self._log.read() as log:
-            if log.queued_drops():
+        with self._log.read() as snapshot:
+            if snapshot.index_queue.drops():
                 raise VectorIndexDown("A collection could not be dropped.")
         self._index.compact()
         yield 0.0
 
     def _rewrite(self, collection_key: int, newest: int) -> Parts:
         """Fill a twin beside a collection and let it take its place."""
-        with self._log.write() as log:
-            old = log.collection(collection_key)
+        with self._log.write() as transaction:
+            old = transaction.collections.get(collection_key)
             if old is None:
                 return
-            if not log.conversations_in(collection_key):
-                log.retire_collection(collection_key)
+            if not transaction.placements.conversations_in(collection_key):
+                transaction.placements.retire(collection_key)
                 return
-            keys, twin = sorted(log.indexed_keys(collection_key)), log.reserve_collection()
+            keys, twin = (
+                sorted(transaction.collections.expected_keys(collection_key)),
+                transaction.collections.reserve(),
+            )
         self._twins[collection_key] = twin
         is_in_place = False
         try:
@@ -176,13 +179,13 @@ class Scrubber:
         finally:
             del self._twins[collection_key]
             if not is_in_place:
-                with self._log.write() as log:
-                    log.queue_drop(twin)
+                with self._log.write() as transaction:
+                    transaction.index_queue.add_drop(twin)
 
     def _copy(self, old: Collection, twin: int, keys: list[int]) -> None:
-        with self._log.read() as log:
-            placed = log.conversations_in(old.key)
-            passages = log.passages_by_key(keys).values()
+        with self._log.read() as snapshot:
+            placed = snapshot.placements.conversations_in(old.key)
+            passages = snapshot.passages.by_keys(keys).values()
         ready: list[tuple[StoredPassage, Vector]] = [
             (one, one.vector)
             for one in passages
@@ -197,9 +200,9 @@ class Scrubber:
             )
 
     def _switch(self, old: Collection, twin: int, newest: int) -> bool:
-        with self._log.write() as log:
-            current = log.collection(old.key)
+        with self._log.write() as transaction:
+            current = transaction.collections.get(old.key)
             if current is None:
                 return False  # Its conversation was deleted meanwhile.
-            log.replace_collection(current, twin, settled=newest)
+            transaction.placements.replace(current, twin, settled=newest)
             return True

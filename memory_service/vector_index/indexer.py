@@ -80,8 +80,8 @@ class Indexer:
 
     def start(self) -> None:
         """Give parked changes another chance and begin to work in the background."""
-        with self._log.write() as log:
-            log.unpark()
+        with self._log.write() as transaction:
+            transaction.index_queue.unpark()
         forget_rebuild(self._log)
         try:
             self._restore()
@@ -135,8 +135,8 @@ class Indexer:
     def step(self) -> int:
         """Take one batch into the index; return how many changes it was."""
         rests = time.monotonic() < self._embedder_rests_until
-        with self._log.read() as log:
-            queue = log.queued(self._batch, "embedded" if rests else None)
+        with self._log.read() as snapshot:
+            queue = snapshot.index_queue.next(self._batch, "embedded" if rests else None)
         self._apply(queue)
         return len(queue)
 
@@ -187,8 +187,8 @@ class Indexer:
 
     def _step_carefully(self) -> int:
         """Take one change, which counts as failed until it is done: a bug may be about it."""
-        with self._log.read() as log:
-            queue = log.queued(1)
+        with self._log.read() as snapshot:
+            queue = snapshot.index_queue.next(1)
         if not queue:
             self._careful = 0
             return 0
@@ -203,8 +203,8 @@ class Indexer:
         now = time.monotonic()
         if now >= self._unparks_at:
             self._unparks_at = now + PARKED_SECONDS / 10
-            with self._log.write() as log:
-                log.unpark(before=clock.now() - PARKED_SECONDS * MICROSECONDS)
+            with self._log.write() as transaction:
+                transaction.index_queue.unpark(before=clock.now() - PARKED_SECONDS * MICROSECONDS)
 
     def _scrub_before_the_end(self) -> None:
         try:
@@ -216,8 +216,8 @@ class Indexer:
 
     def _remove(self) -> None:
         """Take one batch of what is to leave the index out of it."""
-        with self._log.read() as log:
-            queue = log.queued(self._batch, "removals")
+        with self._log.read() as snapshot:
+            queue = snapshot.index_queue.next(self._batch, "removals")
         self._apply(queue)
 
     def _upsert(self, changes: Sequence[QueuedPassage]) -> None:
@@ -236,8 +236,8 @@ class Indexer:
             self._upsert_into(collection_key, some)
 
     def _upsert_into(self, collection_key: int, changes: Sequence[QueuedPassage]) -> None:
-        with self._log.read() as log:
-            passages = log.passages_by_key(change.passage_key or 0 for change in changes)
+        with self._log.read() as snapshot:
+            passages = snapshot.passages.by_keys(change.passage_key or 0 for change in changes)
         unusable = [key for key, one in passages.items() if not self._vectors.is_usable(one.vector)]
         try:
             embedded = self._vectors.embed([passages[key] for key in unusable])
@@ -246,8 +246,8 @@ class Indexer:
             return
         if embedded:
             # Before anything else can fail: an embedder may ask money for the same texts again.
-            with self._log.write() as log:
-                log.store_vectors(embedded)
+            with self._log.write() as transaction:
+                transaction.passages.store_vectors(embedded)
         vectors = {
             key: one.vector
             for key, one in passages.items()
@@ -277,15 +277,17 @@ class Indexer:
                 [passage.conversation_key for passage in ready],
                 np.stack([vectors[passage.key] for passage in ready]),
             )
-        with self._log.write() as log:
+        with self._log.write() as transaction:
             # A turn deleted meanwhile has left the queue; its vector must leave the index again.
-            alive = {place.key for place in log.passage_places(one.key for one in ready)}
+            alive = {place.key for place in transaction.passages.places(one.key for one in ready)}
             gone = {passage.key for passage in ready if passage.key not in alive}
             if gone:
-                log.add_residue("collection", collection_key)
+                transaction.residues.add("collection", collection_key)
             # Whoever deleted it has queued that already if the conversation had its place by then.
-            log.queue_deletion(collection_key, sorted(gone - log.queued_deletions(collection_key)))
-            log.finish([change.queue_key for change in changes])
+            transaction.index_queue.add_deletions(
+                collection_key, sorted(gone - transaction.index_queue.deletions(collection_key))
+            )
+            transaction.index_queue.finish([change.queue_key for change in changes])
         self._done()
 
     def _not_embedded(
@@ -326,8 +328,8 @@ class Indexer:
 
             def drop(some: Sequence[QueuedPassage], collection: int) -> None:
                 self._index.drop(collection)
-                with self._log.write() as log:
-                    log.forget_collection(collection)
+                with self._log.write() as transaction:
+                    transaction.placements.remove(collection)
                 self._finish(some)
 
             collection_key = change.collection_key or 0
@@ -362,8 +364,8 @@ class Indexer:
         return self._repair.mend(collection_key)
 
     def _finish(self, changes: Sequence[QueuedPassage]) -> None:
-        with self._log.write() as log:
-            log.finish([change.queue_key for change in changes])
+        with self._log.write() as transaction:
+            transaction.index_queue.finish([change.queue_key for change in changes])
         self._done()
 
     def _done(self) -> None:
@@ -377,8 +379,10 @@ class Indexer:
     def _count_failure(self, change: QueuedPassage, message: str) -> None:
         is_worn_out = change.attempts + 1 >= MAX_ATTEMPTS
         log_line.warning("a change could not be indexed", error=message, parked=is_worn_out)
-        with self._log.write() as log:
-            log.fail([change.queue_key], message, parked_at=clock.now() if is_worn_out else None)
+        with self._log.write() as transaction:
+            transaction.index_queue.fail(
+                [change.queue_key], message, parked_at=clock.now() if is_worn_out else None
+            )
 
     def _note(self, event: str, error: ServiceError) -> None:
         log_line.warning(event, error=error.message)

@@ -10,7 +10,8 @@ from memory_service.core.errors import EmbedderDown
 from memory_service.core.models import StoredPassage, Vector
 from memory_service.core.protocols import Embedder
 from memory_service.text.chunking import Window, passage_text
-from memory_service.turn_log.log import Reader, TurnLog
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import ReadTransaction
 
 
 class PassageVectors:
@@ -38,8 +39,8 @@ class PassageVectors:
             passages = [passage for passage in passages if passage.vector is not None]
         if not passages:
             return {}
-        with self._log.read() as log:
-            texts = self._texts(log, passages)
+        with self._log.read() as snapshot:
+            texts = self._texts(snapshot, passages)
         known = [passage for passage in passages if passage.key in texts]
         fresh = self._embedder.embed_documents([texts[passage.key] for passage in known])
         if len(fresh) != len(known):
@@ -61,7 +62,9 @@ class PassageVectors:
             if vector is not None
         }
 
-    def _texts(self, log: Reader, passages: Sequence[StoredPassage]) -> dict[int, str]:
+    def _texts(
+        self, snapshot: ReadTransaction, passages: Sequence[StoredPassage]
+    ) -> dict[int, str]:
         """Return what each passage says, without those that were deleted meanwhile."""
         by_conversation: dict[int, list[int]] = {}
         for passage in passages:
@@ -69,7 +72,7 @@ class PassageVectors:
         turns = {
             turn.key: turn
             for conversation_key, keys in by_conversation.items()
-            for turn in log.turns_of_keys(conversation_key, keys)
+            for turn in snapshot.turns.of_conversation(conversation_key, keys)
         }
         return {
             passage.key: passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memory_service.core.models import Collection
-from memory_service.turn_log.index_state import Home
-from memory_service.turn_log.log import TurnLog, Writer
+from memory_service.turn_log.collections import Home
+from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.transactions import WriteTransaction
 
 
 class Placement:
@@ -23,15 +24,18 @@ class Placement:
         batch of an import is of a dozen new conversations, and each flush waits for the disk.
         """
         keys = list(conversation_keys)
-        with self._log.read() as log:
-            found = log.placements(keys)
+        with self._log.read() as snapshot:
+            found = snapshot.placements.of_conversations(keys)
         homeless = [key for key in keys if not self._has_room(found.get(key))]
         if homeless:
-            with self._log.write() as log:
-                homes, found_now = log.homes(homeless), log.placements(homeless)
+            with self._log.write() as transaction:
+                homes, found_now = (
+                    transaction.placements.homes(homeless),
+                    transaction.placements.of_conversations(homeless),
+                )
                 for key in homeless:
                     if key in homes:
-                        found[key] = self._place(log, key, homes[key], found_now.get(key))
+                        found[key] = self._place(transaction, key, homes[key], found_now.get(key))
                     else:
                         found.pop(key, None)
         return found
@@ -41,17 +45,19 @@ class Placement:
             placed.conversation_key is not None or placed.vectors <= self._capacity
         )
 
-    def _place(self, log: Writer, key: int, home: Home, placed: Collection | None) -> Collection:
+    def _place(
+        self, transaction: WriteTransaction, key: int, home: Home, placed: Collection | None
+    ) -> Collection:
         own_share, needed = self._capacity // 2, home.passages
         if needed > own_share:
-            chosen = log.create_collection(home.project_key, key)
+            chosen = transaction.collections.create(home.project_key, key)
         else:
             # Room for all of it: where only its first batch fits, it would have to move again.
-            chosen = log.collection_with_room(
+            chosen = transaction.collections.with_room(
                 home.project_key, home.user_key, below=self._capacity - needed + 1
-            ) or log.create_collection(home.project_key, None)
+            ) or transaction.collections.create(home.project_key, None)
         if placed is None:
-            log.place(key, chosen, needed)
+            transaction.placements.place(key, chosen, needed)
         elif placed.key != chosen.key:
-            log.move(key, placed, chosen, needed)
+            transaction.placements.move(key, placed, chosen, needed)
         return chosen

@@ -33,8 +33,8 @@ class Rebuild:
 
         Raises VectorIndexDown when the folder cannot be written.
         """
-        with self._log.read() as log:
-            resumes = log.property(PROPERTY) == _FILLING
+        with self._log.read() as snapshot:
+            resumes = snapshot.properties.get(PROPERTY) == _FILLING
         try:
             missing = self._missing() if resumes else None
         except VectorIndexDown as error:
@@ -46,8 +46,8 @@ class Rebuild:
             self._index.reset()
             self._note(_FILLING)
             missing = self._missing()
-        with self._log.read() as log:
-            total = sum(len(log.indexed_keys(key)) for key in missing)
+        with self._log.read() as snapshot:
+            total = sum(len(snapshot.collections.expected_keys(key)) for key in missing)
         done = total - sum(map(len, missing.values()))
         on_progress(done, total)
         for collection_key, keys in missing.items():
@@ -57,18 +57,23 @@ class Rebuild:
                 done += len(some)
                 on_progress(done, total)
         self._note(_DONE)
-        with self._log.read() as log:
-            return Rebuilt(total, len(missing), resumed=resumes, waiting=log.lag())
+        with self._log.read() as snapshot:
+            return Rebuilt(total, len(missing), resumed=resumes, waiting=snapshot.index_queue.lag())
 
     def _missing(self) -> dict[int, list[int]]:
         """Return the passages that are not in the index yet, by collection."""
-        with self._log.read() as log:
-            expected = {one.key: log.indexed_keys(one.key) for one in log.all_collections()}
+        with self._log.read() as snapshot:
+            expected = {
+                one.key: snapshot.collections.expected_keys(one.key)
+                for one in snapshot.collections.all()
+            }
         return {key: sorted(keys - self._index.keys(key)) for key, keys in expected.items() if keys}
 
     def _fill(self, collection_key: int, keys: list[int]) -> None:
-        with self._log.read() as log:
-            passages = [one for one in log.passages_by_key(keys).values() if one.vector is not None]
+        with self._log.read() as snapshot:
+            passages = [
+                one for one in snapshot.passages.by_keys(keys).values() if one.vector is not None
+            ]
         self._index.upsert(
             collection_key,
             [passage.key for passage in passages],
@@ -77,12 +82,12 @@ class Rebuild:
         )
 
     def _note(self, state: str) -> None:
-        with self._log.write() as log:
-            log.set_property(PROPERTY, state)
+        with self._log.write() as transaction:
+            transaction.properties.set(PROPERTY, state)
 
 
 def forget_rebuild(log: TurnLog) -> None:
     """Note that a service has taken over: what a rebuild left unfinished, it finishes itself."""
-    with log.write() as writer:
-        if writer.property(PROPERTY) is not None:
-            writer.set_property(PROPERTY, _DONE)
+    with log.write() as transaction:
+        if transaction.properties.get(PROPERTY) is not None:
+            transaction.properties.set(PROPERTY, _DONE)

@@ -40,8 +40,8 @@ class IndexRepair:
 
         Returns the collections that are there and worth a probe.
         """
-        with self._log.read() as log:
-            known = {one.key for one in log.all_collections()} - log.queued_drops()
+        with self._log.read() as snapshot:
+            known = {one.key for one in snapshot.collections.all()} - snapshot.index_queue.drops()
         try:
             held = self._collections()
         except VectorIndexDown as error:
@@ -49,11 +49,11 @@ class IndexRepair:
             self._index.reset()
             held = set()
         lost = known - held
-        with self._log.write() as log:
-            vectors = sum(log.requeue(key) for key in lost)
+        with self._log.write() as transaction:
+            vectors = sum(transaction.index_queue.requeue(key) for key in lost)
             # A collection that was to replace another, and was not finished.
-            for key in held - known - log.queued_drops():
-                log.queue_drop(key)
+            for key in held - known - transaction.index_queue.drops():
+                transaction.index_queue.add_drop(key)
         if vectors:
             log_line.warning(
                 "vectors were lost and are built again from the turn log",
@@ -70,8 +70,8 @@ class IndexRepair:
             self.restore()
             return True
         if collection_key not in held:
-            with self._log.read() as log:
-                is_lost = log.indexed(collection_key, SAMPLE).passages > 0
+            with self._log.read() as snapshot:
+                is_lost = snapshot.collections.expected(collection_key, SAMPLE).passages > 0
             if is_lost:
                 self.restore()
             return is_lost
@@ -99,10 +99,10 @@ class IndexRepair:
 
     def _is_sound(self, collection_key: int) -> bool:
         """Return whether a collection opens and holds the log's vectors; what differs is queued."""
-        with self._log.read() as log:
-            expected = log.indexed(collection_key, SAMPLE)
-            waiting = log.queued_changes(collection_key)
-            passages = log.passages_by_key(expected.sample)
+        with self._log.read() as snapshot:
+            expected = snapshot.collections.expected(collection_key, SAMPLE)
+            waiting = snapshot.index_queue.change_count(collection_key)
+            passages = snapshot.passages.by_keys(expected.sample)
         vectors = {key: one.vector for key, one in passages.items() if one.vector is not None}
         try:
             # The first use of a large collection takes long, and is no sign of damage.
@@ -120,18 +120,20 @@ class IndexRepair:
 
     def _level(self, collection_key: int) -> bool:
         """Queue what a collection has too few or too many; return whether it can be read at all."""
-        with self._log.read() as log:
-            expected = log.indexed_keys(collection_key)
-            waiting = log.queued_upserts(collection_key) | log.queued_deletions(collection_key)
+        with self._log.read() as snapshot:
+            expected = snapshot.collections.expected_keys(collection_key)
+            waiting = snapshot.index_queue.upserts(collection_key) | snapshot.index_queue.deletions(
+                collection_key
+            )
         try:
             held = self._index.keys(collection_key)
         except VectorIndexDown as error:
             log_line.warning("a collection is unreadable", error=error.message)
             return False
         missing, extra = expected - held, held - expected - waiting
-        with self._log.write() as log:
-            log.requeue(collection_key, missing)
-            log.queue_deletion(collection_key, sorted(extra))
+        with self._log.write() as transaction:
+            transaction.index_queue.requeue(collection_key, missing)
+            transaction.index_queue.add_deletions(collection_key, sorted(extra))
         log_line.warning(
             "a collection differs from the turn log and is made level",
             missing=len(missing),

@@ -26,14 +26,16 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
 
 def make_key(settings: Settings, project: str = "acme") -> str:
     """Make a key beside the server, as the command does."""
-    with closing(open_log(settings.data_dir)) as log, log.write() as writer:
-        return writer.create_api_key(writer.ensure_project(project, clock.now()), clock.now())
+    with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
+        return transaction.api_keys.create(
+            transaction.projects.ensure(project, clock.now()), clock.now()
+        )
 
 
 def revoke_key(settings: Settings, number: int) -> None:
     """Revoke a key beside the server, as the command does."""
-    with closing(open_log(settings.data_dir)) as log, log.write() as writer:
-        assert writer.revoke_api_key(number, clock.now())
+    with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
+        assert transaction.api_keys.revoke(number, clock.now())
 
 
 def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

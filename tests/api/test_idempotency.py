@@ -38,9 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Turn
 @pytest.fixture
 def key(server: tuple[str, TurnLog]) -> str:
     """Return the key of a project that the test has for itself."""
-    with server[1].write() as writer:
-        project = writer.ensure_project(f"project {next(NUMBERS)}", clock.now())
-        return writer.create_api_key(project, clock.now())
+    with server[1].write() as transaction:
+        project = transaction.projects.ensure(f"project {next(NUMBERS)}", clock.now())
+        return transaction.api_keys.create(project, clock.now())
 
 
 @pytest.fixture

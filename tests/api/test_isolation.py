@@ -141,9 +141,9 @@ class World:
     def tenant(self, name: str = "", *, filled: bool = True) -> Tenant:
         """Return a new project."""
         name = name or f"project{next(NUMBERS)}x"
-        with self.log.write() as writer:
-            project = writer.ensure_project(name, clock.now())
-            made = Tenant(name, writer.create_api_key(project, clock.now()), self.http)
+        with self.log.write() as transaction:
+            project = transaction.projects.ensure(name, clock.now())
+            made = Tenant(name, transaction.api_keys.create(project, clock.now()), self.http)
         if filled:
             made.fill()
             made.ids["summary"] = self.summarise(project, made)
@@ -151,14 +151,16 @@ class World:
 
     def summarise(self, project: int, tenant: Tenant) -> str:
         """Store a summary of what the tenant said; return its id."""
-        with self.log.write() as writer:
-            conversation = writer.conversation(project, tenant.ids["conversation"])
+        with self.log.write() as transaction:
+            conversation = transaction.conversations.get(project, tenant.ids["conversation"])
             assert conversation is not None
-            turns = list(writer.all_turns(conversation.key))
+            turns = list(transaction.turns.all(conversation.key))
             new = NewSummary(1, 1, 2, turns[-1].key, 0, 0, tuple(turn.key for turn in turns))
             text = f"a walrus of {tenant.name}"
-            writer.add_summary(conversation.key, new, text=text, model="m", vector=None, now=0)
-            return str(writer.all_summaries(conversation.key)[0].id)
+            transaction.summaries.add(
+                conversation.key, new, text=text, model="m", vector=None, now=0
+            )
+            return str(transaction.summaries.all(conversation.key)[0].id)
 
     def export(self, tenant: Tenant) -> list[str]:
         """Return everything that a project has stored."""

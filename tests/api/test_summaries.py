@@ -245,11 +245,11 @@ def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings])
         create(http)
         cut(http)
         eventually(lambda: upstream.requests)
-    with closing(open_log(settings.data_dir)) as log, log.read() as reader:
-        conversation = reader.conversation(1, "c")
+    with closing(open_log(settings.data_dir)) as log, log.read() as snapshot:
+        conversation = snapshot.conversations.get(1, "c")
         assert conversation is not None
-        assert reader.all_summaries(conversation.key) == []
-        assert len(reader.conversations_to_summarise()) == 1
+        assert snapshot.summaries.all(conversation.key) == []
+        assert len(snapshot.summary_queue.all()) == 1
 
 
 def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(

@@ -52,8 +52,8 @@ def rows(folder: Path, statement: str) -> list[Any]:
 def vectors(service: Service) -> set[int]:
     """Return the passages that have a vector in the index, once it is level with the log."""
     eventually(lambda: service.index_status().lag == 0)
-    with service.log.read() as log:
-        collections = log.all_collections()
+    with service.log.read() as snapshot:
+        collections = snapshot.collections.all()
     return {key for one in collections for key in service.index.keys(one.key)}
 
 
@@ -99,8 +99,8 @@ def test_a_deleted_user_is_in_no_file(settings: Settings) -> None:
         create(service, "secondpademelon", DOOMED, user="numbatlikeuser")
         service.forget.user(project_key(service), "numbatlikeuser")
         assert findings(service) == []
-        with service.log.read() as log:
-            page = log.users(project_key(service), None, 10, "asc")
+        with service.log.read() as snapshot:
+            page = snapshot.users.page(project_key(service), None, 10, "asc")
     assert [user.id for user in page.data] == ["kept-user"]
     assert left_in(settings.data_dir, words) == set()
 
@@ -224,8 +224,8 @@ def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_preve
     wal = settings.data_dir / f"{FILE_NAME}-wal"
     with idle_service(settings) as service:
         create(service, "c", KEPT, doomed())
-        with service.log.read() as reader:
-            assert reader.conversation(project_key(service), "c") is not None
+        with service.log.read() as snapshot:
+            assert snapshot.conversations.get(project_key(service), "c") is not None
             service.forget.item(project_key(service), "c", "i-bandicootish")
             append(service, "c", "writers are not held up")
             assert not service.log.checkpoint()
@@ -238,8 +238,8 @@ def test_deletions_behind_one_reader_are_all_cleaned_up(settings: Settings) -> N
     wal = settings.data_dir / f"{FILE_NAME}-wal"
     with idle_service(settings) as service:
         create(service, "c", KEPT, doomed("i-1"), doomed("i-2"), doomed("i-3"))
-        with service.log.read() as reader:
-            assert reader.conversation(project_key(service), "c") is not None
+        with service.log.read() as snapshot:
+            assert snapshot.conversations.get(project_key(service), "c") is not None
             for item_id in ("i-1", "i-2", "i-3"):
                 service.forget.item(project_key(service), "c", item_id)
         eventually(lambda: wal.stat().st_size == 0)

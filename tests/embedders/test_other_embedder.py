@@ -35,5 +35,5 @@ def test_the_commands_of_the_error_make_the_data_anew(
     with Service.open(new, purpose="tests") as service:
         eventually(lambda: service.index_status().lag == 0)
         assert findings(service, with_index=True) == []
-        with service.log.read() as log:
-            assert log.property("embedder") != HashingEmbedder.name
+        with service.log.read() as snapshot:
+            assert snapshot.properties.get("embedder") != HashingEmbedder.name

@@ -117,9 +117,9 @@ def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
 
 def check(chat: Gateway, conversation: str, questions: list[str], fact: str) -> None:
     """Check that all was stored once and in order, and that the old fact was in the last prompt."""
-    with chat.log.read() as log:
-        found = log.conversation(log.project("local") or 0, conversation)
-        turns = list(log.all_turns(found.key if found else 0))
+    with chat.log.read() as snapshot:
+        found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
+        turns = list(snapshot.turns.all(found.key if found else 0))
     assert [turn.text for turn in turns if turn.role == "user"] == questions
     assert all(turn.live for turn in turns)
     assert len(turns) == 2 * len(questions) + 3 * sum("look up" in one for one in questions)

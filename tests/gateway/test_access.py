@@ -19,9 +19,9 @@ CHAT = "/v1/chat/completions"
 
 
 def create_key(running: Gateway, project: str = "acme") -> str:
-    with running.log.write() as writer:
-        made = writer.ensure_project(project, clock.now())
-        return writer.create_api_key(made, clock.now())
+    with running.log.write() as transaction:
+        made = transaction.projects.ensure(project, clock.now())
+        return transaction.api_keys.create(made, clock.now())
 
 
 def sent_upstream(running: Gateway, headers: dict[str, str]) -> str | None:

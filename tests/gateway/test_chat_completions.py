@@ -214,9 +214,9 @@ def test_choices_after_the_first_are_its_siblings(chat: Gateway, upstream: Upstr
     upstream.then(says("first", "second", "third"))
     chat.send("hello", headers=in_conversation(one), n=3).raise_for_status()
     assert chat.said(one) == ["hello", "first"]
-    with chat.log.read() as log:
-        found = log.conversation(log.project("local") or 0, one)
-        question, *answers = log.all_turns(found.key if found else 0)
+    with chat.log.read() as snapshot:
+        found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, one)
+        question, *answers = snapshot.turns.all(found.key if found else 0)
     assert sorted(turn.text for turn in answers) == ["first", "second", "third"]
     assert {turn.parent_key for turn in answers} == {question.key}
 
@@ -515,10 +515,10 @@ def test_a_quoted_recollection_is_kept_and_not_indexed_again(
     answer = chat.send(ask, headers=ann | in_conversation(two)).raise_for_status()
     assert answer.headers["x-memory-recalled"] != "0"
     assert fact in chat.said(two)[1]
-    with chat.log.read() as log:
-        found = log.conversation(log.project("local") or 0, two)
-        answered = list(log.all_turns(found.key if found else 0))[1]
-        passages = log.passages_of_turns([answered.key])
+    with chat.log.read() as snapshot:
+        found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, two)
+        answered = list(snapshot.turns.all(found.key if found else 0))[1]
+        passages = snapshot.passages.of_turns([answered.key])
     indexed = [answered.text[passage.start : passage.end] for passage in passages]
     assert indexed == ["Shall I also look for the spare umbrella stand?"]
 

@@ -47,10 +47,10 @@ def folder(template: Path, tmp_path: Path) -> Path:
 
 def _first(service: Service) -> str:
     """Return the id of the first turn of `c`."""
-    with service.log.read() as log:
-        conversation = log.conversation(project_key(service), "c")
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(project_key(service), "c")
         assert conversation is not None
-        return next(log.all_turns(conversation.key)).id
+        return next(snapshot.turns.all(conversation.key)).id
 
 
 def verify(folder: Path) -> Result:

@@ -69,8 +69,8 @@ def test_no_trace_holds_what_was_said(
     log = open_log(settings.data_dir)
     try:
         for _ in range(10_000):
-            with log.read() as reader:
-                stored = reader.trace(1, trace_id)
+            with log.read() as snapshot:
+                stored = snapshot.traces.get(1, trace_id)
             if stored is not None:
                 break
     finally:
@@ -107,14 +107,14 @@ def test_the_block_of_a_user_message_is_the_same_in_a_loop_of_tool_calls(
 
 
 def test_traces_are_bounded_in_number_and_age(service: Service, project: int) -> None:
-    with service.log.write() as log:
+    with service.log.write() as transaction:
         for number in range(30):
-            log.add_trace(project, f"trace_{number}", number, {})
-        log.prune_traces(project, keep=10, forget_before=25)
-    with service.log.read() as reader:
-        kept = [n for n in range(30) if reader.trace(project, f"trace_{n}") is not None]
+            transaction.traces.add(project, f"trace_{number}", number, {})
+        transaction.traces.prune(project, keep=10, forget_before=25)
+    with service.log.read() as snapshot:
+        kept = [n for n in range(30) if snapshot.traces.get(project, f"trace_{n}") is not None]
     assert kept == list(range(25, 30))
-    with service.log.write() as log:
-        log.prune_traces(project, keep=2, forget_before=0)
-        assert log.trace(project, "trace_27") is None
-        assert log.trace(project, "trace_28") is not None
+    with service.log.write() as transaction:
+        transaction.traces.prune(project, keep=2, forget_before=0)
+        assert transaction.traces.get(project, "trace_27") is None
+        assert transaction.traces.get(project, "trace_28") is not None

@@ -55,7 +55,9 @@ def test_the_same_words_in_another_project_are_that_projects(settings: Settings)
 def test_turns_are_found_by_any_number_of_keys(settings: Settings, count: int) -> None:
     with idle_service(settings) as service:
         stored = create(service, "c-one", *map(str, range(count + 1)), project="one")[:count]
-        with service.log.read() as log:
-            found = log.turns_by_key(project_key(service, "one"), [turn.key for turn in stored])
+        with service.log.read() as snapshot:
+            found = snapshot.turns.by_keys(
+                project_key(service, "one"), [turn.key for turn in stored]
+            )
             assert found == {turn.key: turn for turn in stored}
-            assert log.turns_by_key(0, found) == {}
+            assert snapshot.turns.by_keys(0, found) == {}

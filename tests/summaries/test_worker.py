@@ -217,8 +217,8 @@ def test_a_summary_of_a_conversation_that_was_deleted_meanwhile_is_thrown_away(
         prompt(service)
         worker(service).drain()
         assert worker(service).status().waiting == 0
-        with service.log.read() as log:
-            assert log.integrity_problems() == []
+        with service.log.read() as snapshot:
+            assert snapshot.integrity_problems() == []
 
 
 def test_another_branch_has_summaries_of_its_own_and_keeps_what_it_shares(

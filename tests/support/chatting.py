@@ -69,10 +69,10 @@ class Gateway:
 
     def everything(self, conversation: str) -> list[str]:
         """Return the texts of all branches by time."""
-        with self.log.read() as log:
-            project = log.project("local")
-            found = None if project is None else log.conversation(project, conversation)
-            return [] if found is None else [turn.text for turn in log.all_turns(found.key)]
+        with self.log.read() as snapshot:
+            project = snapshot.projects.key_of("local")
+            found = None if project is None else snapshot.conversations.get(project, conversation)
+            return [] if found is None else [turn.text for turn in snapshot.turns.all(found.key)]
 
     def wait_for(self, conversation: str, turns: int) -> None:
         """Wait until a conversation has that many turns."""

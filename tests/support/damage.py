@@ -65,9 +65,9 @@ TO_THE_FOLDER: Mapping[str, Callable[[Path], None]] = {
 
 def collection_of(service: Service, conversation_id: str) -> int:
     """Return the collection that a conversation's vectors are in."""
-    with service.log.read() as log:
-        conversation = log.conversation(project_key(service), conversation_id)
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(project_key(service), conversation_id)
         assert conversation is not None
-        placed = log.placement(conversation.key)
+        placed = snapshot.placements.of_conversation(conversation.key)
     assert placed is not None
     return placed.key

@@ -82,12 +82,12 @@ def append(
 
 def project_key(service: Service, name: str = LOCAL_PROJECT) -> int:
     """Return the key of a project, which is made if it is new."""
-    with service.log.read() as log:
-        found = log.project(name)
+    with service.log.read() as snapshot:
+        found = snapshot.projects.key_of(name)
     if found is not None:
         return found
-    with service.log.write() as writer:
-        return writer.ensure_project(name, 0)
+    with service.log.write() as transaction:
+        return transaction.projects.ensure(name, 0)
 
 
 def findings(service: Service, *, with_index: bool = False) -> list[str]:

@@ -85,10 +85,10 @@ def fold(service: Service, conversation: str = "c", **fields: Any) -> Prompt:
 
 def summaries(service: Service, conversation: str = "c") -> list[Summary]:
     """Return the summaries of the live path, in the order they were made."""
-    with service.log.read() as log:
-        found = log.conversation(project_key(service), conversation)
+    with service.log.read() as snapshot:
+        found = snapshot.conversations.get(project_key(service), conversation)
         assert found is not None
-        return list(log.summary_page(found.key, None, 10_000, "asc").data)
+        return list(snapshot.summaries.page(found.key, None, 10_000, "asc").data)
 
 
 def places(service: Service, conversation: str = "c") -> list[SummaryPlace]:
@@ -107,7 +107,7 @@ def ranges(service: Service, level: int = 1, conversation: str = "c") -> list[tu
 
 def path(service: Service, conversation: str = "c") -> list[Turn]:
     """Return the live path."""
-    with service.log.read() as log:
-        found = log.conversation(project_key(service), conversation)
+    with service.log.read() as snapshot:
+        found = snapshot.conversations.get(project_key(service), conversation)
         assert found is not None
-        return list(log.path_page(found.key, None, 10_000, "asc").data)
+        return list(snapshot.turns.page(found.key, None, 10_000, "asc").data)

@@ -48,8 +48,8 @@ def test_every_connection_has_its_pragmas(tmp_path: Path, pragma: str, value: ob
 def test_a_checkpoint_gives_the_connection_its_patience_back(tmp_path: Path) -> None:
     log = TurnLog.open(tmp_path)
     assert log.checkpoint()
-    with log.read() as reader:
-        timeout = reader._connection.exec_driver_sql("PRAGMA busy_timeout").scalar()  # noqa: SLF001
+    with log.read() as snapshot:
+        timeout = snapshot._connection.exec_driver_sql("PRAGMA busy_timeout").scalar()  # noqa: SLF001
     log.close()
     assert timeout == BUSY_TIMEOUT_MS
 
@@ -99,10 +99,10 @@ def test_sixteen_writers_at_once_store_everything_without_a_gap(service: Service
 def seqs(service: Service, conversation_id: str) -> list[int]:
     """Return the numbers of a conversation's turns."""
     project = project_key(service)
-    with service.log.read() as log:
-        conversation = log.conversation(project, conversation_id)
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(project, conversation_id)
         assert conversation is not None
-        return [turn.seq for turn in log.all_turns(conversation.key)]
+        return [turn.seq for turn in snapshot.turns.all(conversation.key)]
 
 
 def test_another_process_makes_a_key_beside_busy_writers(service: Service) -> None:
@@ -121,19 +121,23 @@ def test_another_process_makes_a_key_beside_busy_writers(service: Service) -> No
         done.set()
     assert made.returncode == 0, made.stderr
     assert [future.exception() for future in writing] == [None] * 4
-    with service.log.read() as log:
-        assert log.project_of_key(made.stdout.splitlines()[-1]) == log.project("acme")
+    with service.log.read() as snapshot:
+        assert snapshot.api_keys.project_of(
+            made.stdout.splitlines()[-1]
+        ) == snapshot.projects.key_of("acme")
 
 
 def test_what_a_reader_sees_does_not_change_under_it(service: Service, project: int) -> None:
     (first,) = create(service, "c", "before")
-    with service.log.read() as log:
-        assert len(list(log.all_turns(first.conversation_key))) == 1
+    with service.log.read() as snapshot:
+        assert len(list(snapshot.turns.all(first.conversation_key))) == 1
         append(service, "c", "while it reads")
         service.forget.item(project, "c", first.id)
-        assert [turn.text for turn in log.all_turns(first.conversation_key)] == ["before"]
-    with service.log.read() as log:
-        assert [turn.text for turn in log.all_turns(first.conversation_key)] == ["while it reads"]
+        assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == ["before"]
+    with service.log.read() as snapshot:
+        assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == [
+            "while it reads"
+        ]
 
 
 def test_no_key_is_ever_used_again(settings: Settings) -> None:
@@ -141,8 +145,8 @@ def test_no_key_is_ever_used_again(settings: Settings) -> None:
     for _ in range(3):
         with Service.open(settings, purpose="tests") as service:
             turns = create(service, "c", "one", "two", "three", user="u")
-            with service.log.read() as log:
-                passages = log.passages_of_turns(turn.key for turn in turns)
+            with service.log.read() as snapshot:
+                passages = snapshot.passages.of_turns(turn.key for turn in turns)
             keys = {("turn", turn.key) for turn in turns}
             keys |= {("passage", passage.key) for passage in passages}
             keys.add(("conversation", turns[0].conversation_key))
@@ -155,17 +159,17 @@ def test_a_transaction_that_fails_leaves_nothing(service: Service, project: int)
     create(service, "c", "kept")
 
     def fail_half_way() -> None:
-        with service.log.write() as log:
-            log.ensure_project("other", 0)
-            conversation = log.conversation(project, "c")
+        with service.log.write() as transaction:
+            transaction.projects.ensure("other", 0)
+            conversation = transaction.conversations.get(project, "c")
             assert conversation is not None
-            log.delete_conversation(conversation)
+            transaction.deletions.delete_conversation(conversation)
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
         fail_half_way()
-    with service.log.read() as log:
-        assert log.project("other") is None
+    with service.log.read() as snapshot:
+        assert snapshot.projects.key_of("other") is None
     assert seqs(service, "c") == [1]
 
 
@@ -178,10 +182,10 @@ def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Ser
         return [turn.seq for turn in append(service, "c", "second")]
 
     with ThreadPoolExecutor(1) as pool:
-        with service.log.write() as log:
+        with service.log.write() as transaction:
             second = pool.submit(write)
             assert inside.wait(30)
-            log.set_property("held", "yes")
+            transaction.properties.set("held", "yes")
             assert not second.done()
         assert second.result(30) == [1]
 
@@ -189,12 +193,15 @@ def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Ser
 def test_transactions_together_are_durable_at_once_and_undone_one_by_one(tmp_path: Path) -> None:
     log = TurnLog.open(tmp_path)
     with log.together():
-        with log.write() as writer:
-            writer.set_property("kept", "1")
+        with log.write() as transaction:
+            transaction.properties.set("kept", "1")
         with pytest.raises(ZeroDivisionError):
             _spoil(log)
-        with log.read() as reader:
-            assert (reader.property("kept"), reader.property("undone")) == ("1", None)
+        with log.read() as snapshot:
+            assert (snapshot.properties.get("kept"), snapshot.properties.get("undone")) == (
+                "1",
+                None,
+            )
         with ThreadPoolExecutor(1) as other:
             assert other.submit(_property, log, "kept").result() is None
     assert (_property(log, "kept"), _property(log, "undone")) == ("1", None)
@@ -202,11 +209,11 @@ def test_transactions_together_are_durable_at_once_and_undone_one_by_one(tmp_pat
 
 
 def _spoil(log: TurnLog) -> None:
-    with log.write() as writer:
-        writer.set_property("undone", str(1))
-        writer.set_property("undone", str(1 // 0))
+    with log.write() as transaction:
+        transaction.properties.set("undone", str(1))
+        transaction.properties.set("undone", str(1 // 0))
 
 
 def _property(log: TurnLog, name: str) -> str | None:
-    with log.read() as reader:
-        return reader.property(name)
+    with log.read() as snapshot:
+        return snapshot.properties.get(name)

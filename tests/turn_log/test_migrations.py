@@ -138,18 +138,18 @@ def test_a_log_made_at_the_first_revision_opens_with_its_rows(
             connection.execute(sa.text(f"INSERT INTO {table} ({columns}) VALUES ({marks})"), row)  # noqa: S608
     engine.dispose()
     log = TurnLog.open(tmp_path)
-    with log.read() as reader:
-        assert reader.integrity_problems() == []
-        conversation = reader.conversation(1, "c")
+    with log.read() as snapshot:
+        assert snapshot.integrity_problems() == []
+        conversation = snapshot.conversations.get(1, "c")
         assert conversation is not None
         assert (conversation.title, conversation.user) == ("Old", "ana")
-        (turn,) = reader.all_turns(conversation.key)
+        (turn,) = snapshot.turns.all(conversation.key)
         assert _as_stored(turn) == {key: FIRST_ROWS["turns"][key] for key in _as_stored(turn)}
-        receipt = reader.receipt(1, "rcpt_1")
+        receipt = snapshot.receipts.get(1, "rcpt_1")
         assert receipt is not None
         assert receipt.counts == {"turns": 1}
         # What was deleted then left remnants in the file; now it will be scrubbed.
-        assert [one.place for one in reader.erased_residues()] == ["log"]
+        assert [one.place for one in snapshot.residues.erased()] == ["log"]
     log.close()
 
 

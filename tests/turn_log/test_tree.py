@@ -145,13 +145,13 @@ class Tree(RuleBasedStateMachine):
     def the_log_equals_the_model(self) -> None:
         """Compare everything that the log says of the tree."""
         project = project_key(self.service)
-        with self.service.log.read() as log:
-            conversation = log.conversation(project, "c")
+        with self.service.log.read() as snapshot:
+            conversation = snapshot.conversations.get(project, "c")
             if conversation is None:
                 return
-            turns = list(log.all_turns(conversation.key))
-            rising = log.path_page(conversation.key, None, 1_000, "asc")
-            falling = log.path_page(conversation.key, None, 1_000, "desc")
+            turns = list(snapshot.turns.all(conversation.key))
+            rising = snapshot.turns.page(conversation.key, None, 1_000, "asc")
+            falling = snapshot.turns.page(conversation.key, None, 1_000, "desc")
         ids = {turn.key: turn.id for turn in turns}
         stored = {
             turn.id: (turn.seq, ids.get(turn.parent_key or 0), turn.gap_before, turn.live)
@@ -176,23 +176,23 @@ class Tree(RuleBasedStateMachine):
     def the_statistics_are_those_of_the_passages(self) -> None:
         """Compare what is counted along with every change to what is there."""
         project = project_key(self.service)
-        with self.service.log.read() as log:
-            conversation = log.conversation(project, "c")
+        with self.service.log.read() as snapshot:
+            conversation = snapshot.conversations.get(project, "c")
             if conversation is None:
                 return
-            keys = [turn.key for turn in log.all_turns(conversation.key)]
-            lengths = [passage.length for passage in log.passages_of_turns(keys)]
+            keys = [turn.key for turn in snapshot.turns.all(conversation.key)]
+            lengths = [passage.length for passage in snapshot.passages.of_turns(keys)]
         assert (conversation.passages, conversation.terms) == (len(lengths), sum(lengths))
 
     @invariant()
     def what_is_in_memory_is_what_the_log_has(self) -> None:
         """Compare caches that grew with every step to what is read anew."""
         project = project_key(self.service)
-        with self.service.log.read() as log:
-            conversation = log.conversation(project, "c")
+        with self.service.log.read() as snapshot:
+            conversation = snapshot.conversations.get(project, "c")
             if conversation is None:
                 return
-            asked = log, conversation.key, ScopeMember.of(conversation)
+            asked = snapshot, conversation.key, ScopeMember.of(conversation)
             paths = self.paths.get(*asked), PathCache(PAUSE).get(*asked)
             vectors = self.vectors.get(*asked), VectorCache(64, 2**20).get(*asked)
         same(*paths)

@@ -32,11 +32,11 @@ def rare_word(number: int) -> str:
 
 def vectors_of(service: Service, conversation_id: str) -> list[Vector]:
     """Return the vectors of a conversation's turns."""
-    with service.log.read() as log:
-        conversation = log.conversation(project_key(service), conversation_id)
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(project_key(service), conversation_id)
         assert conversation is not None
-        turns = [turn.key for turn in log.all_turns(conversation.key)]
-        return [one.vector for one in log.passages_of_turns(turns) if one.vector is not None]
+        turns = [turn.key for turn in snapshot.turns.all(conversation.key)]
+        return [one.vector for one in snapshot.passages.of_turns(turns) if one.vector is not None]
 
 
 def is_scrubbed(service: Service) -> bool:
@@ -161,9 +161,9 @@ def test_whatever_happens_during_a_scrub_the_index_is_level_after_it(
         scrubber, project = service.indexer.scrubber, project_key(service)
         for number, (step, which) in enumerate(steps):
             conversation_id = f"c{which}"
-            with service.log.read() as log:
-                found = log.conversation(project, conversation_id)
-                turns = [] if found is None else list(log.all_turns(found.key))
+            with service.log.read() as snapshot:
+                found = snapshot.conversations.get(project, conversation_id)
+                turns = [] if found is None else list(snapshot.turns.all(found.key))
             if step == "append" and found is None:
                 create(service, conversation_id, *(f"turn {number}" for _ in range(4)))
             elif step == "append":

@@ -42,18 +42,18 @@ def said(count: int, word: str = "turn") -> list[str]:
 
 def placement(service: Service, conversation_id: str, project: str = "local") -> Collection:
     """Return the collection that a conversation is in."""
-    with service.log.read() as log:
-        conversation = log.conversation(project_key(service, project), conversation_id)
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(project_key(service, project), conversation_id)
         assert conversation is not None
-        placed = log.placement(conversation.key)
+        placed = snapshot.placements.of_conversation(conversation.key)
     assert placed is not None
     return placed
 
 
 def indexed(service: Service) -> Counter[int]:
     """Return how many vectors each collection of the index holds."""
-    with service.log.read() as log:
-        collections = log.all_collections()
+    with service.log.read() as snapshot:
+        collections = snapshot.collections.all()
     return Counter({one.key: len(service.index.keys(one.key)) for one in collections})
 
 
@@ -61,8 +61,8 @@ def assert_level(service: Service) -> None:
     """Check that queue, log, index and the collections' counts agree."""
     assert service.index_status().lag == 0
     assert findings(service, with_index=True) == []
-    with service.log.read() as log:
-        counts = {one.key: one.vectors for one in log.all_collections()}
+    with service.log.read() as snapshot:
+        counts = {one.key: one.vectors for one in snapshot.collections.all()}
     assert counts == indexed(service)
 
 
@@ -155,8 +155,8 @@ def test_an_own_collection_is_dropped_with_its_conversation(idle: Service) -> No
     idle.forget.conversation(project_key(idle), "big")
     assert findings(idle, with_index=True) == []
     idle.indexer.drain()
-    with idle.log.read() as log:
-        assert log.all_collections() == []
+    with idle.log.read() as snapshot:
+        assert snapshot.collections.all() == []
     assert_level(idle)
 
 
@@ -477,9 +477,9 @@ def test_what_needs_no_embedder_goes_on_while_it_is_down(small: Settings) -> Non
 
 def test_a_damaged_vector_in_the_log_is_made_again_before_it_is_indexed(idle: Service) -> None:
     create(idle, "c", *said(3))
-    with idle.log.write() as log:
-        log.store_vectors({1: np.full(64, np.inf, dtype=np.float32)})
-        log.store_vectors({2: np.ones(3, dtype=np.float32)})
+    with idle.log.write() as transaction:
+        transaction.passages.store_vectors({1: np.full(64, np.inf, dtype=np.float32)})
+        transaction.passages.store_vectors({2: np.ones(3, dtype=np.float32)})
     assert [one for one in findings(idle) if "not usable" in one]
     idle.indexer.drain()
     assert_level(idle)

@@ -25,8 +25,11 @@ def keys(settings: Settings) -> dict[str, str]:
     """Return an API key for each project."""
     log = open_log(settings.data_dir)
     try:
-        with log.write() as writer:
-            return {name: writer.create_api_key(writer.ensure_project(name, 0), 0) for name in SAID}
+        with log.write() as transaction:
+            return {
+                name: transaction.api_keys.create(transaction.projects.ensure(name, 0), 0)
+                for name in SAID
+            }
     finally:
         log.close()
 

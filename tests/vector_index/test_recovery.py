@@ -17,8 +17,8 @@ SAID = ("the locker is 8314", "we had soup", "the train was late")
 
 def vectors(service: Service) -> int:
     """Return how many vectors the index holds of the collections that the log knows."""
-    with service.log.read() as log:
-        collections = log.all_collections()
+    with service.log.read() as snapshot:
+        collections = snapshot.collections.all()
     return sum(len(service.index.keys(one.key)) for one in collections)
 
 

@@ -1,4 +1,4 @@
-"""Forgetting: deleting turns, conversations and users from every table."""
+"""Deletion of turns, conversations and users from every table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, Turn
-from memory_service.turn_log.index_state import IndexWrites
+from memory_service.turn_log.collections import CollectionRepository
+from memory_service.turn_log.index_queue import IndexQueueRepository
+from memory_service.turn_log.placements import PlacementRepository
+from memory_service.turn_log.residues import ResidueRepository
 from memory_service.turn_log.schema import (
     conversations,
     idempotency,
@@ -19,13 +22,13 @@ from memory_service.turn_log.schema import (
     turns,
     users,
 )
-from memory_service.turn_log.statements import batches
-from memory_service.turn_log.summaries import SummaryWrites
-from memory_service.turn_log.turns import TurnWrites
+from memory_service.turn_log.statements import Statements, batches
+from memory_service.turn_log.summaries import SummaryRepository
+from memory_service.turn_log.turns import TurnRepository
 
 
-class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
-    """Deleting; each method returns how many rows of each kind are gone."""
+class DeletionRepository(Statements):
+    """Deletes; each method returns how many rows of each kind it deleted."""
 
     def delete_turns(self, conversation: Conversation, doomed: Sequence[Turn]) -> Counter[str]:
         """Delete turns; their children hang on the nearest ancestor left, behind a gap."""
@@ -33,10 +36,10 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
         for turn in sorted(doomed, key=lambda one: -one.seq):
             self._bypass(conversation, turn)
         seqs = [turn.seq for turn in doomed]
-        self.add_residue("log")
+        self._residues.add("log")
         counts = self._delete_passages(conversation.key, keys)
-        self._path_changed(conversation.key)
-        counts["summaries"] = self.delete_summaries(conversation.key, seqs)
+        self._turns.count_path_change(conversation.key)
+        counts["summaries"] = self._summaries.delete(conversation.key, seqs)
         for some in batches(keys):
             counts["turns"] += self._connection.execute(
                 sa.delete(turns).where(turns.c.id.in_(some))
@@ -56,8 +59,8 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
 
     def delete_conversation(self, conversation: Conversation) -> Counter[str]:
         """Delete a conversation with everything below it."""
-        self.add_residue("log")
-        counts = self._forget_vectors(conversation.key)
+        self._residues.add("log")
+        counts = self._remove_vectors(conversation.key)
         for table, name in (
             (postings, "postings"),
             (passages, "passages"),
@@ -78,7 +81,7 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
 
     def delete_user(self, user_key: int) -> Counter[str]:
         """Delete a user who has no conversations any more."""
-        self.add_residue("log")
+        self._residues.add("log")
         deleted = self._connection.execute(sa.delete(users).where(users.c.id == user_key))
         return Counter({"users": deleted.rowcount})
 
@@ -99,14 +102,14 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
     def _delete_passages(self, conversation_key: int, turn_keys: Sequence[int]) -> Counter[str]:
         counts: Counter[str] = Counter()
         keys = [passage.key for passage in self._passage_keys(turn_keys)]
-        placement = self.placement(conversation_key)
+        placement = self._placements.of_conversation(conversation_key)
         if placement is not None:
             # One that is still waiting may be in the index: the service can stop between the two.
-            self.queue_deletion(placement.key, keys)
-            self.count_vectors(conversation_key, -len(keys))
-            self.mark_erased(conversation_key)
+            self._index_queue.add_deletions(placement.key, keys)
+            self._collections.count_vectors(conversation_key, -len(keys))
+            self._residues.mark_erased(conversation_key)
             if keys:
-                self.add_residue("collection", placement.key)
+                self._residues.add("collection", placement.key)
         for some in batches(keys):
             gone = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
@@ -148,20 +151,44 @@ class ErasureWrites(TurnWrites, IndexWrites, SummaryWrites):
             )
         ]
 
-    def _forget_vectors(self, conversation_key: int) -> Counter[str]:
+    def _remove_vectors(self, conversation_key: int) -> Counter[str]:
         """Queue the vectors of a conversation out of the index, or its whole collection."""
-        placement = self.placement(conversation_key)
+        placement = self._placements.of_conversation(conversation_key)
         if placement is None:
             return Counter()
-        self.mark_erased(conversation_key)
+        self._residues.mark_erased(conversation_key)
         if placement.conversation_key == conversation_key:
-            self.queue_drop(placement.key)
-            self.add_residue("index")
+            self._index_queue.add_drop(placement.key)
+            self._residues.add("index")
             return Counter()
-        self.add_residue("collection", placement.key)
+        self._residues.add("collection", placement.key)
         keys = self._connection.scalars(
             sa.select(passages.c.id).where(passages.c.conversation_id == conversation_key)
         ).all()
-        self.queue_deletion(placement.key, keys)
-        self.count_vectors(conversation_key, -len(keys))
+        self._index_queue.add_deletions(placement.key, keys)
+        self._collections.count_vectors(conversation_key, -len(keys))
         return Counter()
+
+    @property
+    def _collections(self) -> CollectionRepository:
+        return CollectionRepository(self._connection)
+
+    @property
+    def _index_queue(self) -> IndexQueueRepository:
+        return IndexQueueRepository(self._connection)
+
+    @property
+    def _placements(self) -> PlacementRepository:
+        return PlacementRepository(self._connection)
+
+    @property
+    def _residues(self) -> ResidueRepository:
+        return ResidueRepository(self._connection)
+
+    @property
+    def _summaries(self) -> SummaryRepository:
+        return SummaryRepository(self._connection)
+
+    @property
+    def _turns(self) -> TurnRepository:
+        return TurnRepository(self._connection)

@@ -1,0 +1,69 @@
+"""API keys: only their hashes are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import sqlalchemy as sa
+
+from memory_service.core.models import ApiKey
+from memory_service.turn_log.schema import api_keys, projects
+from memory_service.turn_log.statements import Statements
+
+KEY_PREFIX = "msk_"
+
+_HINT_CHARS = 4
+
+
+def hash_key(key: str) -> str:
+    """Return the SHA-256 of a key in hex; keys hold 256 random bits, so no salt is needed."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ApiKeyQueries(Statements):
+    """Reads API keys."""
+
+    def exist(self) -> bool:
+        """Return whether a key was ever made: revoking the last one must not open the door."""
+        return self._connection.scalar(sa.select(api_keys.c.id).limit(1)) is not None
+
+    def project_of(self, key: str) -> int | None:
+        """Return the project that an unrevoked key opens."""
+        return self._connection.scalar(
+            sa.select(api_keys.c.project_id).where(
+                api_keys.c.hash == hash_key(key), api_keys.c.revoked_at.is_(None)
+            )
+        )
+
+    def all(self) -> list[ApiKey]:
+        """Return all keys, oldest first."""
+        rows = self._connection.execute(
+            sa.select(api_keys, projects.c.name)
+            .join(projects, projects.c.id == api_keys.c.project_id)
+            .order_by(api_keys.c.id)
+        )
+        return [ApiKey(row.id, row.name, row.hint, row.created_at, row.revoked_at) for row in rows]
+
+
+class ApiKeyRepository(ApiKeyQueries):
+    """Creates and revokes API keys."""
+
+    def create(self, project_key: int, now: int) -> str:
+        """Return a new key; only its hash is kept, so it cannot be shown again."""
+        key = KEY_PREFIX + secrets.token_urlsafe(32)
+        self._connection.execute(
+            sa.insert(api_keys).values(
+                project_id=project_key, hash=hash_key(key), hint=key[-_HINT_CHARS:], created_at=now
+            )
+        )
+        return key
+
+    def revoke(self, key_number: int, now: int) -> bool:
+        """Revoke a key by its number in `api_keys()`; return whether it was valid until now."""
+        changed = self._connection.execute(
+            sa.update(api_keys)
+            .where(api_keys.c.id == key_number, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+        return changed.rowcount == 1

@@ -1,0 +1,172 @@
+"""Collections of the vector index, and the passages that each should hold."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from memory_service.core.models import Collection
+from memory_service.turn_log.schema import (
+    collections,
+    conversations,
+    index_queue,
+    passages,
+    placements,
+)
+from memory_service.turn_log.statements import Statements, allocate_keys
+
+_OF_USER = (
+    sa.select(sa.literal(1))
+    .select_from(placements)
+    .join(conversations, conversations.c.id == placements.c.conversation_id)
+    .where(
+        placements.c.collection_id == collections.c.id,
+        conversations.c.user_id.is_not_distinct_from(sa.bindparam("user_key")),
+    )
+    .exists()
+)
+
+_WITH_ROOM = (
+    sa.select(collections)
+    .where(
+        collections.c.project_id == sa.bindparam("project_key"),
+        collections.c.conversation_id.is_(None),
+        collections.c.vectors < sa.bindparam("below"),
+    )
+    .order_by(_OF_USER.desc(), collections.c.vectors.desc())
+    .limit(1)
+)
+
+
+class Home(NamedTuple):
+    """Whose a conversation is, and how many passages it has."""
+
+    project_key: int
+    user_key: int | None
+    passages: int
+
+
+class Indexed(NamedTuple):
+    """What a collection should hold: how many passages, and the keys of some, rising."""
+
+    passages: int
+    sample: list[int]
+
+
+_COUNT_VECTORS = (
+    sa.update(collections)
+    .where(
+        collections.c.id
+        == sa.select(placements.c.collection_id)
+        .where(placements.c.conversation_id == sa.bindparam("conversation_key"))
+        .scalar_subquery()
+    )
+    .values(vectors=collections.c.vectors + sa.bindparam("change", type_=sa.BigInteger))
+)
+
+
+class CollectionQueries(Statements):
+    """Reads collections."""
+
+    def get(self, key: int) -> Collection | None:
+        """Return a collection by its key."""
+        row = self._connection.execute(
+            sa.select(collections).where(collections.c.id == key)
+        ).first()
+        return None if row is None else Collection(*row)
+
+    def all(self) -> list[Collection]:
+        """Return all collections."""
+        rows = self._connection.execute(sa.select(collections).order_by(collections.c.id))
+        return [Collection(*row) for row in rows]
+
+    def expected_keys(self, collection_key: int) -> set[int]:
+        """Return the passages that a collection should hold now."""
+        return {row[0] for row in self._fetch_plain(self.expected_passages(collection_key))}
+
+    def expected_passages(self, collection_key: int) -> sa.Select[tuple[int]]:
+        """Return the query for the passages that a collection should hold now."""
+        waiting = (
+            sa.select(sa.literal(1))
+            .select_from(index_queue)
+            .where(index_queue.c.passage_id == passages.c.id, index_queue.c.action == "upsert")
+        )
+        return (
+            sa.select(passages.c.id)
+            .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+            .where(
+                placements.c.collection_id == collection_key,
+                passages.c.vector.is_not(None),
+                ~waiting.exists(),
+            )
+        )
+
+    def expected(self, collection_key: int, sample: int) -> Indexed:
+        """Return how many passages a collection should hold now, and about `sample` of them.
+
+        What SQLite counts, Python need not hold: the keys of a million are 100 MB of objects.
+        """
+        expected = self.expected_passages(collection_key)
+        count, oldest, newest = self._connection.execute(
+            expected.with_only_columns(
+                sa.func.count(), sa.func.min(passages.c.id), sa.func.max(passages.c.id)
+            )
+        ).one()
+        if not count:
+            return Indexed(0, [])
+        step = max(1, count // sample)
+        between = self._connection.scalars(
+            expected.where(passages.c.id % step == 0).limit(2 * sample)
+        )
+        return Indexed(count, sorted({oldest, newest, *between}))
+
+    def passage_count(self, collection_key: int) -> int:
+        """Return how many passages the conversations in a collection have."""
+        return (
+            self._connection.scalar(
+                sa.select(sa.func.count())
+                .select_from(passages)
+                .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+                .where(placements.c.collection_id == collection_key)
+            )
+            or 0
+        )
+
+    def with_room(self, project_key: int, user_key: int | None, below: int) -> Collection | None:
+        """Return a shared collection of the project that has or awaits fewer than `below` vectors.
+
+        One that holds the user's other conversations comes first, so that a recall over a user
+        asks few collections; then the fullest, so that half-empty ones do not pile up.
+        """
+        row = self._connection.execute(
+            _WITH_ROOM, {"project_key": project_key, "user_key": user_key, "below": below}
+        ).first()
+        return None if row is None else Collection(*row)
+
+
+class CollectionRepository(CollectionQueries):
+    """Creates collections and counts their vectors."""
+
+    def create(self, project_key: int, conversation_key: int | None) -> Collection:
+        """Add a collection: shared, or of one conversation."""
+        key = allocate_keys(self._connection, "collections", 1)[0]
+        self._connection.execute(
+            sa.insert(collections).values(
+                id=key, project_id=project_key, conversation_id=conversation_key, vectors=0
+            )
+        )
+        return Collection(key, project_key, conversation_key, 0)
+
+    def reserve(self) -> int:
+        """Return a key for a collection that is filled before anything is placed in it."""
+        return allocate_keys(self._connection, "collections", 1)[0]
+
+    def count_vectors(self, conversation_key: int, change: int) -> None:
+        """Note that a conversation gained or lost passages, if it has its place already.
+
+        So a collection counts what it holds and what it is still to take in.
+        """
+        self._connection.execute(
+            _COUNT_VECTORS, {"conversation_key": conversation_key, "change": change}
+        )

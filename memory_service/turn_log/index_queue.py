@@ -1,0 +1,233 @@
+"""The index queue: changes that the vector index has not applied yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+
+from memory_service.core.models import IndexStatus, QueuedPassage
+from memory_service.turn_log.collections import CollectionRepository
+from memory_service.turn_log.residues import ResidueQueries
+from memory_service.turn_log.schema import (
+    index_queue,
+    passages,
+    placements,
+)
+from memory_service.turn_log.statements import Statements, batches
+
+
+class IndexQueueQueries(Statements):
+    """Reads the queue."""
+
+    def status(self) -> IndexStatus:
+        """Return how many changes the index has not taken in yet, and how many are parked."""
+        row = self._connection.execute(
+            sa.select(
+                sa.func.count(),
+                sa.func.count(index_queue.c.parked_at),
+                sa.func.max(index_queue.c.error),
+            ).select_from(index_queue)
+        ).one()
+        is_pending = self._residues.newest() is not None
+        return IndexStatus(row[0], row[1], error=row[2], scrub_is_pending=is_pending)
+
+    def lag(self) -> int:
+        """Return how many changes the index has not taken in yet: each append says it."""
+        return self._connection.scalar(sa.select(sa.func.count()).select_from(index_queue)) or 0
+
+    def next(
+        self, limit: int, only: Literal["embedded", "removals"] | None = None
+    ) -> list[QueuedPassage]:
+        """Return the oldest changes that are not parked.
+
+        `only` keeps those that need no embedder, or the deletions and drops.
+        """
+        removes = index_queue.c.action != "upsert"
+        has_vector = sa.select(passages.c.id).where(passages.c.vector.is_not(None))
+        wanted = {
+            None: sa.true(),
+            "embedded": sa.or_(removes, index_queue.c.passage_id.in_(has_vector)),
+            "removals": removes,
+        }[only]
+        rows = self._connection.execute(
+            sa.select(
+                index_queue.c.id,
+                index_queue.c.action,
+                index_queue.c.passage_id,
+                index_queue.c.conversation_id,
+                index_queue.c.collection_id,
+                index_queue.c.attempts,
+            )
+            .where(index_queue.c.parked_at.is_(None), wanted)
+            .order_by(index_queue.c.id)
+            .limit(limit)
+        )
+        return [QueuedPassage(*row) for row in rows]
+
+    def change_count(self, collection_key: int) -> int:
+        """Return how many passages a collection is still to take in or to forget."""
+        waits = (
+            sa.select(sa.func.count())
+            .select_from(index_queue)
+            .outerjoin(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+            .where(
+                sa.or_(
+                    sa.and_(
+                        index_queue.c.action == "upsert",
+                        placements.c.collection_id == collection_key,
+                    ),
+                    sa.and_(
+                        index_queue.c.action == "delete",
+                        index_queue.c.collection_id == collection_key,
+                    ),
+                )
+            )
+        )
+        return self._connection.scalar(waits) or 0
+
+    def deletions(self, collection_key: int) -> set[int]:
+        """Return the passages that a collection is still to forget."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.passage_id).where(
+                    index_queue.c.collection_id == collection_key, index_queue.c.action == "delete"
+                )
+            )
+        )
+
+    def upserts(self, collection_key: int) -> set[int]:
+        """Return the passages that a collection is still to take in, as far as it is known."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.passage_id)
+                .join(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+                .where(
+                    placements.c.collection_id == collection_key, index_queue.c.action == "upsert"
+                )
+            )
+        )
+
+    def drops(self) -> set[int]:
+        """Return the collections that are still to be dropped."""
+        return set(
+            self._connection.scalars(
+                sa.select(index_queue.c.collection_id).where(index_queue.c.action == "drop")
+            )
+        )
+
+    def problems(self) -> list[str]:
+        """Return what in the queue refers to nothing, and passages that nobody will ever index."""
+        queued = sa.select(index_queue.c.passage_id).where(index_queue.c.action == "upsert")
+        placed = sa.select(placements.c.conversation_id)
+        existing = sa.select(passages.c.id)
+        counts = {
+            "upserts of passages that do not exist": sa.select(sa.func.count())
+            .select_from(index_queue)
+            .where(index_queue.c.action == "upsert", index_queue.c.passage_id.not_in(existing)),
+            "deletions of passages that still exist where they are placed": sa.select(
+                sa.func.count()
+            )
+            .select_from(index_queue)
+            .join(passages, passages.c.id == index_queue.c.passage_id)
+            .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+            .where(
+                index_queue.c.action == "delete",
+                index_queue.c.collection_id == placements.c.collection_id,
+            ),
+            "passages neither placed nor queued": sa.select(sa.func.count())
+            .select_from(passages)
+            .where(passages.c.conversation_id.not_in(placed), passages.c.id.not_in(queued)),
+        }
+        found = {said: self._connection.scalar(count) for said, count in counts.items()}
+        return [f"{count} {said}" for said, count in found.items() if count]
+
+    @property
+    def _residues(self) -> ResidueQueries:
+        return ResidueQueries(self._connection)
+
+
+class IndexQueueRepository(IndexQueueQueries):
+    """Adds changes to the queue and removes them."""
+
+    def add_upserts(self, passages_of: Iterable[tuple[int, int]]) -> None:
+        """Queue passages to be taken into the index: (passage, conversation) each."""
+        self._insert_plain(
+            index_queue,
+            ("action", "passage_id", "conversation_id", "attempts"),
+            [("upsert", key, conversation_key, 0) for key, conversation_key in passages_of],
+        )
+
+    def add_deletions(self, collection_key: int, passage_keys: Iterable[int]) -> None:
+        """Queue vectors to be taken out of a collection, whether it has taken them in or not."""
+        self._insert(
+            index_queue,
+            [
+                {
+                    "action": "delete",
+                    "passage_id": key,
+                    "collection_id": collection_key,
+                    "attempts": 0,
+                }
+                for key in passage_keys
+            ],
+        )
+
+    def add_drop(self, collection_key: int) -> None:
+        """Queue a collection that nothing is placed in any more for removal."""
+        self._insert(
+            index_queue, [{"action": "drop", "collection_id": collection_key, "attempts": 0}]
+        )
+
+    def finish(self, queue_keys: Sequence[int]) -> None:
+        """Take changes that the index has made durable off the queue."""
+        for some in batches(queue_keys):
+            self._connection.execute(sa.delete(index_queue).where(index_queue.c.id.in_(some)))
+
+    def fail(self, queue_keys: Sequence[int], error: str, *, parked_at: int | None) -> None:
+        """Count a failed attempt; a parked change is not tried again until `unpark`."""
+        for some in batches(queue_keys):
+            self._connection.execute(
+                sa.update(index_queue)
+                .where(index_queue.c.id.in_(some))
+                .values(attempts=index_queue.c.attempts + 1, error=error, parked_at=parked_at)
+            )
+
+    def unpark(self, *, before: int | None = None) -> int:
+        """Give parked changes another chance, or those parked earlier; return how many."""
+        parked = index_queue.c.parked_at
+        changed = self._connection.execute(
+            sa.update(index_queue)
+            .where(parked.is_not(None) if before is None else parked < before)
+            .values(parked_at=None, attempts=0, error=None)
+        )
+        return int(changed.rowcount)
+
+    def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
+        """Queue what a collection should hold, all or some; return how many passages that is."""
+        if keys is None:
+            return self._requeue_all(collection_key)
+        wanted = self._collections.expected_keys(collection_key) & set(keys)
+        for some in batches(sorted(wanted)):
+            found = self._connection.execute(
+                sa.select(passages.c.id, passages.c.conversation_id).where(passages.c.id.in_(some))
+            )
+            self.add_upserts((row.id, row.conversation_id) for row in found)
+        return len(wanted)
+
+    def _requeue_all(self, collection_key: int) -> int:
+        expected = self._collections.expected_passages(collection_key).with_only_columns(
+            sa.literal("upsert"), passages.c.id, passages.c.conversation_id, sa.literal(0)
+        )
+        queued = self._connection.execute(
+            sa.insert(index_queue).from_select(
+                ("action", "passage_id", "conversation_id", "attempts"),
+                expected.order_by(passages.c.id),
+            )
+        )
+        return int(queued.rowcount)
+
+    @property
+    def _collections(self) -> CollectionRepository:
+        return CollectionRepository(self._connection)

@@ -1,0 +1,169 @@
+"""Placements: which collection holds the vectors of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from memory_service.core.models import Collection, Scope
+from memory_service.turn_log.collections import CollectionRepository, Home
+from memory_service.turn_log.index_queue import IndexQueueRepository
+from memory_service.turn_log.residues import ResidueRepository
+from memory_service.turn_log.schema import (
+    collections,
+    conversations,
+    index_queue,
+    passages,
+    placements,
+)
+from memory_service.turn_log.statements import Statements, batches
+
+
+class PlacementQueries(Statements):
+    """Reads placements."""
+
+    def of_scope(self, scope: Scope) -> dict[int, list[int]]:
+        """Return the scope's conversations by the collection that holds them."""
+        found: dict[int, list[int]] = {}
+        for some in batches(scope.conversation_keys):
+            rows = self._connection.execute(
+                sa.select(placements).where(placements.c.conversation_id.in_(some))
+            )
+            for row in rows:
+                found.setdefault(row.collection_id, []).append(row.conversation_id)
+        return found
+
+    def of_conversation(self, conversation_key: int) -> Collection | None:
+        """Return the collection that a conversation's vectors are in."""
+        return self.of_conversations([conversation_key]).get(conversation_key)
+
+    def of_conversations(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
+        """Return the collections that the vectors of conversations are in, of those that have."""
+        placed = sa.select(placements.c.conversation_id, collections).join(
+            collections, placements.c.collection_id == collections.c.id
+        )
+        return {
+            row[0]: Collection(*row[1:])
+            for some in batches(conversation_keys)
+            for row in self._connection.execute(
+                placed.where(placements.c.conversation_id.in_(some))
+            )
+        }
+
+    def conversations_in(self, collection_key: int) -> set[int]:
+        """Return the conversations that are placed in a collection."""
+        return set(
+            self._connection.scalars(
+                sa.select(placements.c.conversation_id).where(
+                    placements.c.collection_id == collection_key
+                )
+            )
+        )
+
+    def foreign_conversations(self, collection: Collection) -> set[int]:
+        """Return conversations placed in a collection of another project, or of another's own."""
+        own = conversations.c.id == collection.conversation_key
+        rows = self._connection.scalars(
+            sa.select(placements.c.conversation_id)
+            .join(conversations, conversations.c.id == placements.c.conversation_id)
+            .where(
+                placements.c.collection_id == collection.key,
+                sa.or_(
+                    conversations.c.project_id != collection.project_key,
+                    sa.false() if collection.conversation_key is None else ~own,
+                ),
+            )
+        )
+        return set(rows)
+
+    def homes(self, conversation_keys: Iterable[int]) -> dict[int, Home]:
+        """Return what a conversation's place depends on; those that were deleted are left out."""
+        of = (
+            conversations.c.id,
+            conversations.c.project_id,
+            conversations.c.user_id,
+            conversations.c.passages,
+        )
+        return {
+            row[0]: Home(*row[1:])
+            for some in batches(conversation_keys)
+            for row in self._connection.execute(sa.select(*of).where(conversations.c.id.in_(some)))
+        }
+
+
+class PlacementRepository(PlacementQueries):
+    """Places conversations, and moves and replaces collections."""
+
+    def place(self, conversation_key: int, collection: Collection, passage_count: int) -> None:
+        """Say that the vectors of a conversation without a place are in a collection from now."""
+        self._connection.execute(
+            sa.insert(placements),
+            {"conversation_id": conversation_key, "collection_id": collection.key},
+        )
+        self._collections.count_vectors(conversation_key, passage_count)
+
+    def move(
+        self, conversation_key: int, old: Collection, new: Collection, passage_count: int
+    ) -> None:
+        """Place a conversation elsewhere: its vectors are queued out of `old` and into `new`."""
+        waiting = sa.select(index_queue.c.passage_id).where(
+            index_queue.c.conversation_id == conversation_key, index_queue.c.action == "upsert"
+        )
+        moved = self._connection.scalars(
+            sa.select(passages.c.id).where(
+                passages.c.conversation_id == conversation_key, passages.c.id.not_in(waiting)
+            )
+        ).all()
+        self._collections.count_vectors(conversation_key, -passage_count)
+        self._connection.execute(
+            sa.delete(placements).where(placements.c.conversation_id == conversation_key)
+        )
+        self.place(conversation_key, new, passage_count)
+        self._index_queue.add_deletions(old.key, moved)
+        self._index_queue.add_upserts((key, conversation_key) for key in moved)
+        self._residues.add("collection", old.key, conversation_key, erased=False)
+
+    def replace(self, old: Collection, new_key: int, *, settled: int) -> None:
+        """Let a filled collection take the place of another, which is queued for removal.
+
+        Residues up to `settled` were not copied; younger ones pass on to the new collection.
+        """
+        self._connection.execute(
+            sa.insert(collections).values(
+                id=new_key,
+                project_id=old.project_key,
+                conversation_id=old.conversation_key,
+                vectors=old.vectors,
+            )
+        )
+        for table in (placements, index_queue):
+            self._connection.execute(
+                sa.update(table)
+                .where(table.c.collection_id == old.key)
+                .values(collection_id=new_key)
+            )
+        self._residues.carry(old.key, new_key, settled)
+        self.retire(old.key)
+
+    def retire(self, collection_key: int) -> None:
+        """Remove a collection in which nothing is placed, and queue it out of the index."""
+        self.remove(collection_key)
+        self._index_queue.add_drop(collection_key)
+
+    def remove(self, collection_key: int) -> None:
+        """Remove a collection's row: the index has dropped it, or is to."""
+        self._residues.settle_moves(collection_key)
+        self._connection.execute(sa.delete(collections).where(collections.c.id == collection_key))
+
+    @property
+    def _collections(self) -> CollectionRepository:
+        return CollectionRepository(self._connection)
+
+    @property
+    def _index_queue(self) -> IndexQueueRepository:
+        return IndexQueueRepository(self._connection)
+
+    @property
+    def _residues(self) -> ResidueRepository:
+        return ResidueRepository(self._connection)

@@ -1,0 +1,153 @@
+"""Postings: which passage holds which term, and the statistics of a scope."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
+
+import numpy as np
+import sqlalchemy as sa
+
+from memory_service.core.models import Posting, Scope
+from memory_service.turn_log.schema import conversations, passages, postings
+from memory_service.turn_log.statements import (
+    MAX_PARAMETERS,
+    Statements,
+    batches,
+)
+
+_TERMS_COUNTED_AT_ONCE = 16
+
+
+@cache
+def _counting(terms: int) -> sa.TextClause:
+    """Return the statement that counts the passages of several terms, each up to a limit.
+
+    One statement, and as text: built anew for each term, it took longer than the counting.
+    """
+    counts = (
+        f"SELECT {number}, count(*) FROM (SELECT 1 FROM postings"  # noqa: S608 - only numbers
+        " WHERE conversation_id IN :scope"
+        f" AND term = :term{number} LIMIT :most) AS capped{number}"
+        for number in range(terms)
+    )
+    return sa.text(" UNION ALL ".join(counts)).bindparams(sa.bindparam("scope", expanding=True))
+
+
+class PostingQueries(Statements):
+    """Reads postings and document frequencies."""
+
+    def document_frequencies(
+        self, scope: Scope, terms: Iterable[str], *, at_most: int
+    ) -> dict[str, int]:
+        """Return in how many passages of the scope each term occurs; counting stops at `at_most`.
+
+        A term in more passages than that weighs next to nothing, and counting them all would
+        cost more than the rest of the recall.
+        """
+        counts: Counter[str] = Counter(dict.fromkeys(terms, 0))
+        for asked in batches(counts, _TERMS_COUNTED_AT_ONCE):
+            for some in batches(scope.conversation_keys, MAX_PARAMETERS // len(asked)):
+                rows = self._connection.execute(
+                    _counting(len(asked)),
+                    {"scope": some, "most": at_most}
+                    | {f"term{number}": term for number, term in enumerate(asked)},
+                )
+                for number, count in rows:
+                    counts[asked[number]] += count
+        return {term: min(count, at_most) for term, count in counts.items()}
+
+    def in_scope(self, scope: Scope, terms: Sequence[str]) -> list[Posting]:
+        """Return all postings of the terms in the scope."""
+        return [
+            posting
+            for some in batches(scope.conversation_keys)
+            for posting in self._postings(terms, postings.c.conversation_id.in_(some))
+        ]
+
+    def in_passages(
+        self, terms: Sequence[str], passages: Mapping[int, Iterable[int]]
+    ) -> list[Posting]:
+        """Return the postings of the terms in some passages, given by conversation."""
+        return [
+            posting
+            for conversation_key, keys in passages.items()
+            for some in batches(keys, MAX_PARAMETERS - len(terms))
+            for posting in self._postings(
+                terms,
+                sa.and_(
+                    postings.c.conversation_id == conversation_key,
+                    postings.c.passage_id.in_(some),
+                ),
+            )
+        ]
+
+    def _postings(self, terms: Sequence[str], where: sa.ColumnElement[bool]) -> list[Posting]:
+        # A row a term, its columns as text: Python gives up its lock for each row that it reads,
+        # and beside threads that compute waits for it again, thousands of times a query.
+        columns = (postings.c.passage_id, postings.c.tf, postings.c.length)
+        rows = self._fetch_plain(
+            sa.select(
+                postings.c.term,
+                *(sa.func.aggregate_strings(sa.cast(one, sa.String), ",") for one in columns),
+            )
+            .where(where, postings.c.term.in_(terms))
+            .group_by(postings.c.term)
+            .order_by(postings.c.term)
+        )
+        return [
+            Posting(term, *(np.fromstring(column, dtype=np.int64, sep=",") for column in texts))
+            for term, *texts in rows
+        ]
+
+    def term_counts(self, conversation_key: int) -> dict[int, dict[str, int]]:
+        """Return the terms of each passage of a conversation, for `verify`."""
+        found: dict[int, dict[str, int]] = {}
+        rows = self._connection.execute(
+            sa.select(postings.c.passage_id, postings.c.term, postings.c.tf).where(
+                postings.c.conversation_id == conversation_key
+            )
+        )
+        for row in rows:
+            found.setdefault(row.passage_id, {})[row.term] = row.tf
+        return found
+
+
+class PostingRepository(PostingQueries):
+    """Writes postings."""
+
+    def replace(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
+        """Make the postings of all the conversation's passages anew."""
+        self._connection.execute(
+            sa.delete(postings).where(postings.c.conversation_id == conversation_key)
+        )
+        for key, found in terms.items():
+            self._connection.execute(
+                sa.update(passages).where(passages.c.id == key).values(length=len(found))
+            )
+        self.add(
+            conversation_key, ((key, Counter(found), len(found)) for key, found in terms.items())
+        )
+        self._connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.id == conversation_key)
+            .values(passages=len(terms), terms=sum(map(len, terms.values())))
+        )
+
+    def add(
+        self, conversation_key: int, counted: Iterable[tuple[int, Mapping[str, int], int]]
+    ) -> None:
+        """Store postings: of each passage its key, its terms with their counts, its length."""
+        rows = [
+            (conversation_key, term, key, tf, length)
+            for key, terms, length in counted
+            for term, tf in terms.items()
+        ]
+        # In the order of the clustered key a batch touches each page once. Passages come by rising
+        # keys and stay so; to compare whole rows takes three times as long.
+        rows.sort(key=itemgetter(1))
+        self._insert_plain(
+            postings, ("conversation_id", "term", "passage_id", "tf", "length"), rows
+        )

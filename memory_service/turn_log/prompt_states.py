@@ -1,0 +1,71 @@
+"""Prompt states: how each conversation's last prompt was built.
+
+Keys, scores and numbers only: texts and ids are joined on reading, so that deleted text cannot be
+read here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from memory_service.core.models import PromptState, RecalledStretch
+from memory_service.items.strict_json import dumps
+from memory_service.turn_log.schema import conversations, prompt_states
+from memory_service.turn_log.statements import Statements
+
+
+class PromptStateQueries(Statements):
+    """Reads prompt states."""
+
+    def get(self, conversation_key: int) -> PromptState | None:
+        """Return how the conversation's last prompt was built."""
+        row = self._connection.execute(
+            sa.select(prompt_states).where(prompt_states.c.conversation_id == conversation_key)
+        ).first()
+        if row is None:
+            return None
+        return PromptState(
+            window_seq=row.window_seq,
+            input_parent_key=row.input_parent_id,
+            input_hash=row.input_hash,
+            recalled=tuple(RecalledStretch(**one) for one in json.loads(row.recalled)),
+            left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
+            model=row.model,
+            summaries=tuple(json.loads(row.summaries)),
+        )
+
+
+class PromptStateRepository(PromptStateQueries):
+    """Writes prompt states."""
+
+    def set(self, conversation_key: int, state: PromptState) -> None:
+        """Remember how a prompt was built; nothing happens if the conversation was deleted."""
+        values = {
+            "window_seq": state.window_seq,
+            "input_parent_id": state.input_parent_key,
+            "input_hash": state.input_hash,
+            "recalled": dumps([asdict(one) for one in state.recalled]),
+            "left_out": dumps(state.left_out),
+            "model": state.model,
+            "summaries": dumps(state.summaries),
+        }
+        changed = self._connection.execute(
+            sa.update(prompt_states)
+            .where(prompt_states.c.conversation_id == conversation_key)
+            .values(**values)
+        )
+        if changed.rowcount == 0 and self._exists(conversation_key):
+            self._connection.execute(
+                sa.insert(prompt_states).values(conversation_id=conversation_key, **values)
+            )
+
+    def _exists(self, conversation_key: int) -> bool:
+        return (
+            self._connection.scalar(
+                sa.select(conversations.c.id).where(conversations.c.id == conversation_key)
+            )
+            is not None
+        )

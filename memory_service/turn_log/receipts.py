@@ -1,0 +1,55 @@
+"""Receipts of deletions: what kind and how much, never what it said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+import sqlalchemy as sa
+
+from memory_service.core.models import Receipt
+from memory_service.items.strict_json import dumps
+from memory_service.turn_log.schema import receipts
+from memory_service.turn_log.statements import Statements
+
+
+class ReceiptQueries(Statements):
+    """Reads receipts."""
+
+    def get(self, project_key: int, receipt_id: str) -> Receipt | None:
+        """Return a receipt of the project."""
+        row = self._connection.execute(
+            sa.select(receipts).where(
+                receipts.c.project_id == project_key, receipts.c.external_id == receipt_id
+            )
+        ).first()
+        return (
+            None
+            if row is None
+            else Receipt(row.external_id, row.kind, json.loads(row.counts), row.created_at)
+        )
+
+
+class ReceiptRepository(ReceiptQueries):
+    """Stores receipts."""
+
+    def add(
+        self,
+        project_key: int,
+        receipt_id: str,
+        kind: Literal["item", "conversation", "user"],
+        counts: Mapping[str, int],
+        now: int,
+    ) -> Receipt:
+        """Store the proof of a deletion: numbers only."""
+        self._connection.execute(
+            sa.insert(receipts).values(
+                project_id=project_key,
+                external_id=receipt_id,
+                kind=kind,
+                counts=dumps(dict(counts)),
+                created_at=now,
+            )
+        )
+        return Receipt(receipt_id, kind, counts, now)

@@ -1,0 +1,52 @@
+"""The summary queue: conversations that may have something to summarise."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from memory_service.core.models import (
+    QueuedConversation,
+)
+from memory_service.turn_log.schema import conversations, summary_queue
+from memory_service.turn_log.statements import (
+    Statements,
+)
+
+
+class SummaryQueueQueries(Statements):
+    """Reads the queue."""
+
+    def all(self) -> list[QueuedConversation]:
+        """Return the conversations that may have something to summarise."""
+        rows = self._connection.execute(
+            sa.select(summary_queue).order_by(summary_queue.c.conversation_id)
+        )
+        return [QueuedConversation(*row) for row in rows]
+
+
+class SummaryQueueRepository(SummaryQueueQueries):
+    """Adds conversations to the queue and removes them."""
+
+    def add(self, conversation_key: int) -> None:
+        """Say that a conversation may have something to summarise, unless it was deleted."""
+        changed = self._connection.execute(
+            sa.update(summary_queue)
+            .where(summary_queue.c.conversation_id == conversation_key)
+            .values(requests=summary_queue.c.requests + 1)
+        )
+        if changed.rowcount == 0:
+            is_there = sa.select(conversations.c.id, sa.literal(1)).where(
+                conversations.c.id == conversation_key
+            )
+            self._connection.execute(
+                sa.insert(summary_queue).from_select(["conversation_id", "requests"], is_there)
+            )
+
+    def finish(self, done: QueuedConversation) -> None:
+        """Take a conversation off the queue, unless it was queued again since it was read."""
+        self._connection.execute(
+            sa.delete(summary_queue).where(
+                summary_queue.c.conversation_id == done.conversation_key,
+                summary_queue.c.requests == done.requests,
+            )
+        )
