@@ -1,0 +1,95 @@
+"""The values that travel between packages: frozen, free of I/O, free of vendor types.
+
+Times are integers: microseconds since the Unix epoch, UTC. `utc_offset_minutes` keeps the offset
+that a caller wrote beside a time, so that an export returns what was sent and "yesterday" can be
+resolved in the speaker's own day.
+
+Imports: no other package of the service.
+Start reading: `turns` for what is stored, `recall` and `prompts` for what is made of it.
+"""
+
+from memory_service.core.models.conversations import Conversation
+from memory_service.core.models.deletion import Receipt, Residue, ResiduePlace
+from memory_service.core.models.passages import Passage, PassagePlace, Posting, StoredPassage
+from memory_service.core.models.prompts import (
+    Dropped,
+    DropReason,
+    Prompt,
+    PromptState,
+    PromptTokens,
+    RecalledStretch,
+    StoredTrace,
+)
+from memory_service.core.models.recall import Considered, Hit, Outcome, Recall
+from memory_service.core.models.scopes import Scope, ScopeMember, ScopeStatistics
+from memory_service.core.models.summaries import (
+    Answer,
+    NewSummary,
+    QueuedConversation,
+    Summary,
+    SummaryHit,
+    SummaryPlace,
+    SummaryStatus,
+)
+from memory_service.core.models.tenants import ApiKey, User
+from memory_service.core.models.turns import NewTurn, Turn
+from memory_service.core.models.values import (
+    MICROSECONDS,
+    Integers,
+    Matrix,
+    Metadata,
+    Order,
+    Page,
+    Vector,
+)
+from memory_service.core.models.vector_index import Collection, IndexStatus, QueuedPassage, Rebuilt
+from memory_service.core.models.verification import Finding, Verification
+
+__all__ = [
+    "MICROSECONDS",
+    "Answer",
+    "ApiKey",
+    "Collection",
+    "Considered",
+    "Conversation",
+    "DropReason",
+    "Dropped",
+    "Finding",
+    "Hit",
+    "IndexStatus",
+    "Integers",
+    "Matrix",
+    "Metadata",
+    "NewSummary",
+    "NewTurn",
+    "Order",
+    "Outcome",
+    "Page",
+    "Passage",
+    "PassagePlace",
+    "Posting",
+    "Prompt",
+    "PromptState",
+    "PromptTokens",
+    "QueuedConversation",
+    "QueuedPassage",
+    "Rebuilt",
+    "Recall",
+    "RecalledStretch",
+    "Receipt",
+    "Residue",
+    "ResiduePlace",
+    "Scope",
+    "ScopeMember",
+    "ScopeStatistics",
+    "StoredPassage",
+    "StoredTrace",
+    "Summary",
+    "SummaryHit",
+    "SummaryPlace",
+    "SummaryStatus",
+    "Turn",
+    "User",
+    "Vector",
+    "Verification",
+]

@@ -1,0 +1,30 @@
+"""Receipts of deletions, and residues: places where bytes of deleted data may remain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that something was forgotten: what kind and how much, never what it said."""
+
+    id: str
+    kind: Literal["item", "conversation", "user"]
+    counts: Mapping[str, int]
+    created_at: int
+
+
+ResiduePlace = Literal["log", "index", "collection"]
+"""The log's file, the database of the vector index, or the files of one collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """A place where bytes of deleted data may still lie."""
+
+    key: int
+    place: ResiduePlace
+    collection_key: int | None
