@@ -119,13 +119,13 @@ class LocalSink:
         if self._new is not None:
             # A transaction for the conversation and one for its turns take half as long again.
             first = [] if run.gap_before else turns
-            self._service.remember.create_conversation(
+            self._service.writer.create_conversation(
                 self._key, self._new, first, _NO_RETRY, self._plan
             )
             self._new = None
             if first:
                 return len(first)
-        stored = self._service.remember.append(
+        stored = self._service.writer.append(
             self._key,
             conversation_id,
             turns,
@@ -138,7 +138,7 @@ class LocalSink:
 
     def set_head(self, conversation_id: str, item_id: str) -> None:
         """Make the branch that ends in an item the live one."""
-        self._service.remember.update_conversation(
+        self._service.writer.update_conversation(
             self._key,
             conversation_id,
             metadata=None,

@@ -65,7 +65,7 @@ class Memory:
             parse_item(item, dumps(item), {}, self._service.item_limits, f"items.{number}")
             for number, item in enumerate(items)
         ]
-        remember = self._service.remember
+        remember = self._service.writer
         try:
             return remember.append(self._project, conversation, turns, _ONCE).turns
         except NotFound:

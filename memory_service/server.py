@@ -19,7 +19,7 @@ from memory_service.core.gc_tuning import spare_what_is_there
 from memory_service.core.settings import Settings
 from memory_service.service import Service, open_log
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 30
 """How long requests in progress may go on after a signal to stop."""
@@ -38,7 +38,7 @@ def serve(settings: Settings) -> None:
     with _listen(settings) as listener:
         address = _address(listener)
         with Service.open(settings, purpose=f"memory-service serve on {address}") as service:
-            log_line.info("listening", address=address, data_dir=str(settings.data_dir))
+            logger.info("listening", address=address, data_dir=str(settings.data_dir))
             spare_what_is_there()
             sys.setswitchinterval(_SWITCH_SECONDS)
             # With more threads, those of OpenBLAS wait for the next product in a loop: of a search

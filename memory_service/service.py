@@ -14,9 +14,9 @@ import structlog
 from filelock import FileLock, Timeout
 
 from memory_service.chroma.process import ChromaProcess
-from memory_service.conversations.deletion import Forget
+from memory_service.conversations.deletion import DeletionService
 from memory_service.conversations.preparation import Planner
-from memory_service.conversations.writer import Limits, Remember
+from memory_service.conversations.writer import ConversationWriter, Limits
 from memory_service.core import clock
 from memory_service.core.errors import StartupError
 from memory_service.core.models import IndexStatus
@@ -46,11 +46,11 @@ from memory_service.summaries.worker import Summarizer, SummaryRules
 from memory_service.text.terms import ANALYSER_VERSION, load_detector
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
-from memory_service.turn_log.deferred_writer import LaterWriter
+from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 from memory_service.vector_index.indexer import Indexer
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LOCAL_PROJECT = "local"
 """The one project of keyless mode."""
@@ -154,7 +154,7 @@ class Service:
             batch=settings.index_batch,
             collection_vectors=settings.collection_vectors,
         )
-        self.remember = Remember(
+        self.writer = ConversationWriter(
             log,
             Planner(
                 embedder,
@@ -167,12 +167,12 @@ class Service:
             ),
             on_stored=self.indexer.wake,
         )
-        self.forget = Forget(log, on_deleted=self.indexer.wake)
+        self.deletions = DeletionService(log, on_deleted=self.indexer.wake)
         self._vectors = VectorCache(embedder.dimension, settings.vector_cache_mib * 1024 * 1024)
         self.recaller = self.new_recaller()
-        self.later = LaterWriter(log)
+        self.deferred_writer = DeferredWriter(log)
         self.traces = Traces(
-            log, self.later, keep=settings.traces_kept, keep_days=settings.trace_days
+            log, self.deferred_writer, keep=settings.traces_kept, keep_days=settings.trace_days
         )
         self.summary_finder = SummaryFinder(log, embedder)
         rules = SummaryRules(settings.summaries, settings.summary_model, settings.summary_tokens)
@@ -185,7 +185,7 @@ class Service:
             log,
             self.recaller,
             self.counter,
-            PromptStates(self.later),
+            PromptStates(self.deferred_writer),
             self.traces,
             PromptDefaults(
                 token_budget=settings.token_budget,
@@ -196,7 +196,7 @@ class Service:
             ),
             SummaryChooser(
                 log,
-                self.later,
+                self.deferred_writer,
                 rules if chat_model else None,
                 token_share=settings.summary_token_share,
             ),
@@ -208,7 +208,7 @@ class Service:
         """Return the chat completions of the upstream that the settings name, if they do."""
         settings = self.settings
         key = settings.upstream_api_key
-        corrections = Corrections(self.log, self.later)
+        corrections = Corrections(self.log, self.deferred_writer)
         return Gateway(
             None
             if settings.upstream_base_url is None
@@ -217,9 +217,9 @@ class Service:
                 None if key is None else key.get_secret_value(),
                 settings.upstream_timeout_seconds,
             ),
-            Intake(self.log, self.remember, self.item_limits, settings.retry_window_seconds),
+            Intake(self.log, self.writer, self.item_limits, settings.retry_window_seconds),
             Prompting(self.prompts, self.counter, corrections),
-            self.remember,
+            self.writer,
             corrections,
             self.item_limits,
             GatewayOptions(settings.recall_timeout_seconds, settings.strict_recall),
@@ -254,11 +254,11 @@ class Service:
             stack.callback(index.close)
             model = chat_model or chat_model_of(settings)
             service = cls(settings, log=log, index=index, embedder=chosen, chat_model=model)
-            stack.callback(service.forget.close)
+            stack.callback(service.deletions.close)
             stack.callback(service.indexer.stop)
             service.indexer.start()
-            stack.callback(service.later.stop)
-            service.later.start()
+            stack.callback(service.deferred_writer.stop)
+            service.deferred_writer.start()
             if service.summarizer is not None and model is not None:
                 stack.callback(service.summarizer.stop)
                 stack.callback(model.close)
@@ -366,7 +366,7 @@ def chat_model_of(settings: Settings) -> ChatModel | None:
     key = settings.upstream_api_key
     wanted = settings.summaries and "summaries" in settings.model_fields_set
     if key is None and not wanted and not is_nearby(settings.upstream_base_url):
-        log_line.info("no summaries are written: MEMORY_UPSTREAM_API_KEY is not set")
+        logger.info("no summaries are written: MEMORY_UPSTREAM_API_KEY is not set")
         return None
     return OpenAIChatModel(
         base_url=settings.upstream_base_url,

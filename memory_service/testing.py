@@ -108,7 +108,7 @@ class MemoryIndex:
             self._collections.clear()
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._collections.clear()
 
     def _fail_if_told(self) -> None:

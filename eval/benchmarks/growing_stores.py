@@ -191,7 +191,7 @@ def _turns_of(service: Service, name: str) -> int | None:
 
 def _create(service: Service, name: str, user: str | None) -> None:
     made = NewConversation(stored.legal_id(name), user, None, {})
-    service.remember.create_conversation(service.local_project(), made, [], _FIRST_TIME)
+    service.writer.create_conversation(service.local_project(), made, [], _FIRST_TIME)
 
 
 def _append(service: Service, name: str, turns: Sequence[Turn]) -> None:

@@ -82,7 +82,7 @@ def store(service: Service, project: int, dataset: Dataset, progress: Progress) 
     for name, turns in dataset.conversations.items():
         conversation, user = legal_id(name), dataset.users.get(name)
         made = NewConversation(conversation, None if user is None else legal_id(user), None, {})
-        service.remember.create_conversation(project, made, [], _FIRST_TIME)
+        service.writer.create_conversation(project, made, [], _FIRST_TIME)
         append(service, project, conversation, turns, lambda count: progress.advance(task, count))
 
 
@@ -96,7 +96,7 @@ def append(
     """Append turns to a conversation that is there, and say after each call how many they were."""
     for start in range(0, len(turns), _BATCH):
         new = [_as_new(turn, service) for turn in turns[start : start + _BATCH]]
-        service.remember.append(project, conversation, new, _FIRST_TIME)
+        service.writer.append(project, conversation, new, _FIRST_TIME)
         on_stored(len(new))
 
 

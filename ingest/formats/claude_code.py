@@ -46,7 +46,7 @@ _CUT = re.compile(
 )
 """How a first line begins that is longer than a head."""
 
-Block = Mapping[str, Any]
+MessageGroup = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -55,8 +55,8 @@ class _Turn:
 
     role: str
     line: Record
-    blocks: list[Block]
-    results: list[tuple[Record, Block]] = field(default_factory=list)
+    blocks: list[MessageGroup]
+    results: list[tuple[Record, MessageGroup]] = field(default_factory=list)
     is_added: bool = False
     end: str | None = None
     """The id of its last item, once it is added: what comes next hangs below that."""
@@ -179,7 +179,7 @@ class _Session:
         """Return where a line without a parent hangs: a compaction does not begin anew."""
         return next(reversed(self._by_uuid), None) if reason == "compaction" else None
 
-    def _take(self, line: Record, message: Mapping[str, Any], blocks: list[Block]) -> None:
+    def _take(self, line: Record, message: Mapping[str, Any], blocks: list[MessageGroup]) -> None:
         if line.value["type"] == "assistant":
             turn = self._answer(line, message, blocks)
         else:
@@ -188,7 +188,9 @@ class _Session:
         if uuid is not None:
             self._by_uuid[uuid] = turn
 
-    def _answer(self, line: Record, message: Mapping[str, Any], blocks: list[Block]) -> _Turn:
+    def _answer(
+        self, line: Record, message: Mapping[str, Any], blocks: list[MessageGroup]
+    ) -> _Turn:
         message_id = message.get("id")
         turn = self._by_message.get(message_id) if isinstance(message_id, str) else None
         if turn is None:
@@ -202,9 +204,9 @@ class _Session:
                 self._by_call[block["id"]] = turn
         return turn
 
-    def _said_by_user(self, line: Record, blocks: list[Block]) -> _Turn:
+    def _said_by_user(self, line: Record, blocks: list[MessageGroup]) -> _Turn:
         turn: _Turn | None = None
-        orphans: list[tuple[Record, Block]] = []
+        orphans: list[tuple[Record, MessageGroup]] = []
         for block in blocks:
             if block.get("type") == "tool_result":
                 call = block.get("tool_use_id")

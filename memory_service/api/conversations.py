@@ -42,7 +42,7 @@ def create_conversation(
         created_at=created_at,
         summaries=wanted.summaries,
     )
-    stored = service.remember.create_conversation(project, new, turns, attempt)
+    stored = service.writer.create_conversation(project, new, turns, attempt)
     return render.respond(render.conversation(stored.conversation))
 
 
@@ -88,7 +88,7 @@ def update_conversation(
     metadata: dict[str, Any] | None = None
     if "metadata" in wanted.model_fields_set:
         metadata = check_metadata(wanted.metadata, "metadata")
-    changed = service.remember.update_conversation(
+    changed = service.writer.update_conversation(
         project,
         conversation_id,
         metadata=metadata,
@@ -102,8 +102,8 @@ def update_conversation(
 
 @router.delete("/{conversation_id}")
 def delete_conversation(project: Project, service: ServiceState, conversation_id: str) -> Response:
-    """Forget a conversation with all its items."""
-    receipt = service.forget.conversation(project, conversation_id)
+    """Delete a conversation with all its items."""
+    receipt = service.deletions.conversation(project, conversation_id)
     return render.respond(
         {
             "id": conversation_id,

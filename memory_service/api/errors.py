@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from memory_service.core.errors import Conflict, InvalidRequest, NoUpstream, ServiceError
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _STATUS_CODES = {404: "unknown_route", 405: "method_not_allowed"}
 
@@ -61,7 +61,7 @@ def _service_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, ServiceError):
         raise error
     if error.status >= 500:
-        log_line.error("a request failed", error=error.message, code=error.code)
+        logger.error("a request failed", error=error.message, code=error.code)
     return render(error)
 
 

@@ -41,7 +41,7 @@ def create_items(
     """Append items; they are on disk when the answer comes."""
     wanted = body.as_model(ItemsCreate)
     turns = parse_items(service, body, wanted.items, wanted.stored_as)
-    stored = service.remember.append(
+    stored = service.writer.append(
         project,
         conversation_id,
         turns,
@@ -98,8 +98,8 @@ def get_item(
 def delete_item(
     project: Project, service: ServiceState, conversation_id: str, item_id: str
 ) -> Response:
-    """Forget an item; of a tool call, the call and all its results. Returns the conversation."""
-    conversation, receipt = service.forget.item(project, conversation_id, item_id)
+    """Delete an item; of a tool call, the call and all its results. Returns the conversation."""
+    conversation, receipt = service.deletions.item(project, conversation_id, item_id)
     return render.respond({**render.conversation(conversation), "receipt": receipt.id})
 
 

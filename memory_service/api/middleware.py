@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_service.api.errors import envelope
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 REQUEST_ID_HEADER = "x-request-id"
 
@@ -42,11 +42,11 @@ class RequestContext:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
-                log_line.exception("a request met a bug", route=_route(scope))
+                logger.exception("a request met a bug", route=_route(scope))
                 if status:
                     raise
                 await _bug_response(request_id)(scope, receive, send_with_id)
-            log_line.info(
+            logger.info(
                 "request",
                 method=scope["method"],
                 route=_route(scope),

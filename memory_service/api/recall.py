@@ -73,7 +73,7 @@ def build_context(
     now, offset = _moment(wanted.now)
     # A repeated request gets the prompt it had, not one with its own input in the recent turns.
     before = (
-        service.remember.stored_before(project, conversation_id, turns, attempt)
+        service.writer.stored_before(project, conversation_id, turns, attempt)
         if wanted.store
         else ()
     )
@@ -96,7 +96,7 @@ def build_context(
         ),
     )
     if wanted.store:
-        service.remember.append(project, conversation_id, turns, attempt)
+        service.writer.append(project, conversation_id, turns, attempt)
     return render.respond(render.prompt(built))
 
 

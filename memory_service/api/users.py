@@ -35,8 +35,8 @@ def list_users(
 # An id may hold a slash, which is one in the decoded path too.
 @router.delete("/users/{user_id:path}")
 def delete_user(project: Project, service: ServiceState, user_id: str) -> Response:
-    """Forget a user with all conversations."""
-    receipt = service.forget.user(project, user_id)
+    """Delete a user with all conversations."""
+    receipt = service.deletions.user(project, user_id)
     return render.respond(
         {"id": user_id, "object": "user.deleted", "deleted": True, "receipt": receipt.id}
     )

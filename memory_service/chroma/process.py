@@ -16,7 +16,7 @@ from memory_service.core.errors import VectorIndexDown
 from memory_service.core.models import Matrix, Vector
 from memory_service.subprocesses.child_process import ChildEnded, ChildProcess
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 START_SECONDS = 60.0
 READ_SECONDS = 10.0
@@ -68,7 +68,7 @@ class ChromaProcess:
         try:
             self._alive()
         except VectorIndexDown as error:
-            log_line.warning("the vector index cannot be opened", error=error.message)
+            logger.warning("the vector index cannot be opened", error=error.message)
 
     def upsert(
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
@@ -174,7 +174,7 @@ class ChromaProcess:
         except VectorIndexDown as error:
             # After an error of the disk the next write hangs for ever: better a new child at once.
             if name in WRITES or (isinstance(error, _TimedOutError) and not self._answers(child)):
-                log_line.warning("the vector index failed and is replaced", error=error.message)
+                logger.warning("the vector index failed and is replaced", error=error.message)
                 child.kill()
             raise
 
@@ -193,7 +193,7 @@ class ChromaProcess:
             if self._child is not None and self._child.is_alive:
                 return self._child
             if self._child is not None:
-                log_line.warning("the vector index had stopped and is started again")
+                logger.warning("the vector index had stopped and is started again")
                 self._child.kill()
             self._child = ChildProcess(_CHILD, self._hello)
             try:

@@ -15,14 +15,14 @@ from memory_service.items.conversation_items import new_id
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import WriteTransaction
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _CHECKPOINT_TRIES = 50
 """A reader that is in the way longer than this is worth a line in the log."""
 _CHECKPOINT_PAUSE_SECONDS = 0.1
 
 
-class Forget:
+class DeletionService:
     """The use cases that delete."""
 
     def __init__(self, log: TurnLog, on_deleted: Callable[[], None]) -> None:
@@ -105,7 +105,7 @@ class Forget:
                     return
             tries += 1
             if tries == _CHECKPOINT_TRIES:
-                log_line.warning(
+                logger.warning(
                     "deleted text is still in the write-ahead file: a reader is in the way",
                     tries=tries,
                 )

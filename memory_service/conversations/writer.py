@@ -79,7 +79,7 @@ class Limits:
     idempotency_hours: int
 
 
-class Remember:
+class ConversationWriter:
     """The use cases that write what was said."""
 
     def __init__(

@@ -16,7 +16,7 @@ import anyio.to_thread
 import structlog
 
 from memory_service.conversations.echo import as_metadata, echoes
-from memory_service.conversations.writer import Remember
+from memory_service.conversations.writer import ConversationWriter
 from memory_service.core.errors import NoUpstream, RecallFailed, ServiceError
 from memory_service.core.models import NewTurn
 from memory_service.core.protocols import Upstream
@@ -30,7 +30,7 @@ from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import ItemLimits, new_id, parse_item
 from memory_service.items.strict_json import dumps
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Gateway:
         upstream: Upstream | None,
         intake: Intake,
         prompting: Prompting,
-        remember: Remember,
+        remember: ConversationWriter,
         corrections: Corrections,
         item_limits: ItemLimits,
         options: GatewayOptions,
@@ -108,7 +108,7 @@ class Gateway:
                 self._prepared, question, request, abandon_on_cancel=True
             )
         if waiting.cancelled_caught:
-            log_line.warning("recall was too slow", seconds=seconds)
+            logger.warning("recall was too slow", seconds=seconds)
             memory.error = "timeout"
         if memory.error is not None and self._options.strict_recall:
             raise RecallFailed(
@@ -124,11 +124,11 @@ class Gateway:
         except ServiceError as error:
             if error.status < 500:
                 raise
-            log_line.warning("recall failed", error=error.message, code=error.code)
+            logger.warning("recall failed", error=error.message, code=error.code)
             return None, error.code
         except Exception:
             # A bug in recall must not stop a conversation that would go on without it.
-            log_line.exception("recall met a bug")
+            logger.exception("recall met a bug")
             return None, "internal_error"
 
     async def _again(
@@ -138,7 +138,7 @@ class Gateway:
         memory = exchange.memory
         if memory.question is None or memory.prepared is None:
             return exchange
-        log_line.info("the upstream found the prompt too long", tokens=memory.prepared.after)
+        logger.info("the upstream found the prompt too long", tokens=memory.prepared.after)
         memory.prepared = await anyio.to_thread.run_sync(
             self._prompting.shrink,
             memory.question,
@@ -169,7 +169,7 @@ class Gateway:
                 )
         except ServiceError as error:
             # The caller has the answer already, or is about to get it.
-            log_line.warning("an answer was not stored", error=error.message, code=error.code)
+            logger.warning("an answer was not stored", error=error.message, code=error.code)
             memory.error = "answer_not_stored"
 
     def _turn(self, said: Message, answers: Answers, memory: Memory) -> NewTurn:

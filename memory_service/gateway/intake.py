@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from memory_service.conversations.echo import as_metadata, echoes
-from memory_service.conversations.writer import Attempt, Below, NewConversation, Remember
+from memory_service.conversations.writer import Attempt, Below, ConversationWriter, NewConversation
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, Conversation, NewTurn, Turn
@@ -54,7 +54,11 @@ class Intake:
     """Finds a request's conversation and stores what is new of it."""
 
     def __init__(
-        self, log: TurnLog, remember: Remember, limits: ItemLimits, retry_window_seconds: int
+        self,
+        log: TurnLog,
+        remember: ConversationWriter,
+        limits: ItemLimits,
+        retry_window_seconds: int,
     ) -> None:
         self._log = log
         self._remember = remember

@@ -17,7 +17,7 @@ from memory_service.gateway.intake import Question
 from memory_service.gateway.prompting import Prepared
 from memory_service.items.strict_json import dumps
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -112,7 +112,7 @@ class Exchange:
                         yield end
             await self._store()
         except UpstreamDown as error:
-            log_line.warning("the upstream broke off", error=error.message)
+            logger.warning("the upstream broke off", error=error.message)
             await self._store()
             yield _error_event(error)
 

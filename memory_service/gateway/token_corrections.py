@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from memory_service.turn_log.deferred_writer import LaterWriter
+from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 
 LOWEST, HIGHEST = 0.8, 2.0
@@ -28,7 +28,7 @@ _NAME_CHARS = 40
 class Corrections:
     """Tokens that the upstream counts for one of ours, by model; 1 until it has said so."""
 
-    def __init__(self, log: TurnLog, later: LaterWriter) -> None:
+    def __init__(self, log: TurnLog, later: DeferredWriter) -> None:
         self._log = log
         self._later = later
         self._lock = threading.Lock()

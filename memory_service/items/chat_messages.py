@@ -28,7 +28,7 @@ OUR_FIELDS = frozenset({"id", "type", "status", "phase", "created_at", "metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MessageGroup:
     """Turns that a prompt holds together or not at all, and the messages they become."""
 
     turns: Sequence[Turn]
@@ -41,7 +41,7 @@ class Block:
         return self.turns[0].seq
 
 
-def blocks(turns: Sequence[Turn], answered: frozenset[str] = frozenset()) -> list[Block]:
+def blocks(turns: Sequence[Turn], answered: frozenset[str] = frozenset()) -> list[MessageGroup]:
     """Cut a stretch of the live path into blocks, oldest first.
 
     `answered` are ids of calls whose results come with the new input. A unit whose beginning lies
@@ -110,7 +110,7 @@ def _without_cut_units(turns: Sequence[Turn]) -> Sequence[Turn]:
     return [turn for turn in turns if turn.unit_key is None or turn.unit_key in keys]
 
 
-def _block(turns: Sequence[Turn], answered: frozenset[str]) -> Block:
+def _block(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:
     items = [(turn, json.loads(turn.raw)) for turn in turns]
     results = {link: message for turn, item in items for link, message in _result(turn, item)}
     calls = [link for turn, item in items for link in _links(turn, item)]
@@ -129,7 +129,7 @@ def _block(turns: Sequence[Turn], answered: frozenset[str]) -> Block:
             messages.append(message)
         waiting += [link for link in _links(turn, item) if link in kept]
     messages += [results[link] for link in waiting if link in results]
-    return Block(turns, messages, _dropped(items, kept, frozenset(calls)))
+    return MessageGroup(turns, messages, _dropped(items, kept, frozenset(calls)))
 
 
 def _joins(turn: Turn, messages: Sequence[Message], waiting: Sequence[str]) -> bool:

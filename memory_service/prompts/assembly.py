@@ -18,7 +18,7 @@ from typing import Any
 from memory_service.core.clock import to_datetime
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import MICROSECONDS, Dropped, Hit, Turn
-from memory_service.items.chat_messages import Block, Message
+from memory_service.items.chat_messages import Message, MessageGroup
 from memory_service.text.terms import folded
 from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message, count_tools
 
@@ -89,7 +89,7 @@ def fixed_parts(
     return parts
 
 
-def block_tokens(block: Block, counter: TokenCounter) -> int:
+def block_tokens(block: MessageGroup, counter: TokenCounter) -> int:
     """Return the tokens of a block's messages."""
     return sum(count_message(message, counter) for message in block.messages)
 
@@ -109,7 +109,7 @@ class Window:
 
 
 def recent_window(
-    blocks: Sequence[Block], tokens: Sequence[int], window: Window, kept_seq: int | None
+    blocks: Sequence[MessageGroup], tokens: Sequence[int], window: Window, kept_seq: int | None
 ) -> int:
     """Return the index of the first block of the recent window; len(blocks) leaves it empty.
 
@@ -140,7 +140,7 @@ def recent_window(
 
 
 def _fitting(
-    blocks: Sequence[Block], tokens: Sequence[int], max_turns: int, max_tokens: int
+    blocks: Sequence[MessageGroup], tokens: Sequence[int], max_turns: int, max_tokens: int
 ) -> int:
     """Return the first block of the longest end of the path within both limits."""
     turns = used = 0

@@ -24,10 +24,10 @@ from memory_service.core.models import (
     PromptState,
     PromptTokens,
     Recall,
-    RecalledStretch,
+    RecalledSpan,
     Turn,
 )
-from memory_service.items.chat_messages import Block, Message, blocks, call_ids
+from memory_service.items.chat_messages import Message, MessageGroup, blocks, call_ids
 from memory_service.items.conversation_items import (
     SYSTEM_ROLES,
     content_hash,
@@ -119,7 +119,7 @@ class _Draft:
     path: Sequence[Turn]
     state: PromptState
     fixed: FixedParts
-    blocks: Sequence[Block]
+    blocks: Sequence[MessageGroup]
     costs: Sequence[int]
     window: Window
     summaries: SummaryPart
@@ -362,7 +362,7 @@ class PromptBuilder:
             window_seq=draft.seq_at(start),
             input_parent_key=parent,
             input_hash=digest,
-            recalled=tuple(RecalledStretch.of(hit) for hit in chosen),
+            recalled=tuple(RecalledSpan.of(hit) for hit in chosen),
             left_out=tuple(left_out),
             model=draft.model,
             summaries=tuple(one.key for one in draft.summaries.remembered),
@@ -422,7 +422,7 @@ def _asked(request: PromptRequest, draft: _Draft) -> tuple[int | None, bytes] | 
 def _window(
     max_turns: int,
     free: int,
-    found: Sequence[Block],
+    found: Sequence[MessageGroup],
     costs: Sequence[int],
     new: Sequence[Message],
 ) -> Window:
@@ -445,7 +445,7 @@ def _window(
     return Window(turns, free, held if held < len(found) else None)
 
 
-def _last_user(found: Sequence[Block]) -> int:
+def _last_user(found: Sequence[MessageGroup]) -> int:
     """Return where the last user message is; the end if there is none."""
     places = (
         number
@@ -461,7 +461,7 @@ def _summary_room(window: Window, costs: Sequence[int]) -> int:
     return min(window.max_tokens // 2, window.max_tokens - held)
 
 
-def _first_answered(found: Sequence[Block], answered: frozenset[str]) -> int:
+def _first_answered(found: Sequence[MessageGroup], answered: frozenset[str]) -> int:
     """Return where the calls begin that the input answers, the newest of each id; else the end."""
     first, open_calls = len(found), set(answered)
     for number in range(len(found) - 1, -1, -1):

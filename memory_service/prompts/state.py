@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 
 from memory_service.core.models import PromptState
-from memory_service.turn_log.deferred_writer import LaterWriter
+from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.transactions import ReadTransaction
 
 MAX_IN_MEMORY = 10_000
@@ -15,7 +15,7 @@ MAX_IN_MEMORY = 10_000
 class PromptStates:
     """The states of conversations by key; a lost one only costs a provider's cache a hit."""
 
-    def __init__(self, later: LaterWriter) -> None:
+    def __init__(self, later: DeferredWriter) -> None:
         self._later = later
         self._lock = threading.Lock()
         self._states: OrderedDict[int, PromptState] = OrderedDict()

@@ -10,7 +10,7 @@ from memory_service.prompts.summary_block import choose_summaries
 from memory_service.summaries.hierarchy import cover
 from memory_service.summaries.worker import SummaryRules
 from memory_service.tokens.counting import TokenCounter
-from memory_service.turn_log.deferred_writer import LaterWriter
+from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
@@ -19,7 +19,7 @@ class SummaryChooser:
     """Finds summaries for prompts; without `rules` there are none."""
 
     def __init__(
-        self, log: TurnLog, later: LaterWriter, rules: SummaryRules | None, *, token_share: float
+        self, log: TurnLog, later: DeferredWriter, rules: SummaryRules | None, *, token_share: float
     ) -> None:
         self._log = log
         self._later = later

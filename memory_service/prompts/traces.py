@@ -17,7 +17,7 @@ from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, DropReason, Prompt, Recall, StoredTrace
 from memory_service.items.conversation_items import new_id
-from memory_service.turn_log.deferred_writer import LaterWriter
+from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 
 _DAY = 24 * 3600 * MICROSECONDS
@@ -28,7 +28,7 @@ _PRUNE_EVERY = 100
 class Traces:
     """Keeps and returns traces."""
 
-    def __init__(self, log: TurnLog, later: LaterWriter, *, keep: int, keep_days: float) -> None:
+    def __init__(self, log: TurnLog, later: DeferredWriter, *, keep: int, keep_days: float) -> None:
         self._log = log
         self._later = later
         self._keep = keep

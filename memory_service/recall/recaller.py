@@ -27,7 +27,7 @@ from memory_service.core.models import (
     Hit,
     Outcome,
     Recall,
-    RecalledStretch,
+    RecalledSpan,
     Scope,
     ScopeMember,
     StoredPassage,
@@ -48,7 +48,7 @@ from memory_service.text.terms import term_spans
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 CANDIDATES_PER_CHANNEL = 50
 CANDIDATES = 60
@@ -270,7 +270,7 @@ class Recaller:
                 snapshot, snapshot.conversations.scope_of_user(project_key, user), query, stages
             )
 
-    def again(self, project_key: int, stretches: Sequence[RecalledStretch]) -> Recall:
+    def again(self, project_key: int, stretches: Sequence[RecalledSpan]) -> Recall:
         """Return hits as they were recalled before, without those that were forgotten since."""
         with self._log.read() as snapshot:
             turns = snapshot.turns.by_keys(project_key, [one.turn_key for one in stretches])
@@ -390,7 +390,7 @@ class Recaller:
         try:
             search.vector = self._embedder.embed_query(search.text, spans)
         except (EmbedderDown, EmbedderRefused) as error:
-            log_line.warning("recall goes on without the embedder", error=error.message)
+            logger.warning("recall goes on without the embedder", error=error.message)
             search.degraded = "embedder"
 
     def _score_vectors(self, search: _Search) -> None:
@@ -417,7 +417,7 @@ class Recaller:
                 groups = self._groups(search.log, collection, members)
                 search.vectors.update(self._index.query(collection, vector, groups, search.limit))
         except VectorIndexDown as error:
-            log_line.warning("recall goes on without the vector index", error=error.message)
+            logger.warning("recall goes on without the vector index", error=error.message)
             search.degraded = "vector_index"
         waiting = search.log.passages.unindexed(search.scope, MAX_UNINDEXED)
         if len(waiting) == MAX_UNINDEXED:
@@ -591,7 +591,7 @@ class Recaller:
 
     def _stretches(
         self, search: _Search, chosen: Sequence[tuple[ranking.Ranked, Turn]]
-    ) -> list[tuple[Turn, RecalledStretch]]:
+    ) -> list[tuple[Turn, RecalledSpan]]:
         """Return the turns with the stretch of each that matches best."""
         best = [search.best[turn.key] for _, turn in chosen if turn.key in search.best]
         places = {
@@ -600,7 +600,7 @@ class Recaller:
         return [
             (
                 turn,
-                RecalledStretch(
+                RecalledSpan(
                     turn.key,
                     *places.get(turn.key, (0, len(turn.text))),
                     score=one.score,
@@ -612,7 +612,7 @@ class Recaller:
 
 
 def _as_hits(
-    snapshot: ReadTransaction, project_key: int, recalled: Sequence[tuple[Turn, RecalledStretch]]
+    snapshot: ReadTransaction, project_key: int, recalled: Sequence[tuple[Turn, RecalledSpan]]
 ) -> list[Hit]:
     """Return turns of the project with their stretches as hits, in this order."""
     conversations = snapshot.conversations.by_keys(

@@ -27,7 +27,7 @@ from memory_service.text.terms import term_spans, terms
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_COMPARED = 2_000
 """Summaries that are compared, the newest: they tell of some 20,000 turns or more."""
@@ -107,7 +107,7 @@ class SummaryFinder:
         try:
             return self._embedder.embed_query(query, weights)
         except (EmbedderDown, EmbedderRefused) as error:
-            log_line.warning("summaries are found without the embedder", error=error.message)
+            logger.warning("summaries are found without the embedder", error=error.message)
             return None
 
 

@@ -31,7 +31,7 @@ from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 ASIDE_SECONDS = 600.0
 """What was refused is tried again after that: somebody may have loaded the model meanwhile."""
@@ -140,7 +140,7 @@ class Summarizer:
                 goes_on = self.step()
             except ServiceError as error:
                 # The log is busy or full: it stays the truth, and the queue stays in it.
-                log_line.warning("summarising is waiting", error=error.message)
+                logger.warning("summarising is waiting", error=error.message)
                 goes_on = False
             if not goes_on:
                 self._stopping.wait(_IDLE_SECONDS)
@@ -167,7 +167,7 @@ class Summarizer:
             place = _embedding_of(conversation_key) if work is None else work.place
             self._desk.set_aside(place)
             self._error = error.message
-            log_line.warning("a summary was refused", error=error.message, place=place)
+            logger.warning("a summary was refused", error=error.message, place=place)
         else:
             self._failures, self._error = 0, None
         return True
@@ -192,7 +192,7 @@ class Summarizer:
                     vector=vector,
                     now=clock.now(),
                 )
-        log_line.info(
+        logger.info(
             "a summary was written" if kept else "what a summary tells of was deleted meanwhile",
             conversation=work.conversation_key,
             of_level=work.new.level,
@@ -244,7 +244,7 @@ class Summarizer:
         wait = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**self._failures)
         # Not counted on for ever: two to the power of a week's failures is no number.
         self._failures = min(self._failures + 1, 16)
-        log_line.warning("summaries wait", error=error.message, seconds=wait)
+        logger.warning("summaries wait", error=error.message, seconds=wait)
         self._stopping.wait(min(_LONGEST_WAIT_SECONDS, max(wait, error.retry_after_seconds or 0.0)))
 
 

@@ -15,7 +15,7 @@ from memory_service.core.errors import ServiceError
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import WriteTransaction
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_WAITING = 10_000
 """Writes that may wait; the oldest are dropped beyond that."""
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 0.25
 Task = Callable[[WriteTransaction], None]
 
 
-class LaterWriter:
+class DeferredWriter:
     """One thread that writes small things in batches."""
 
     def __init__(self, log: TurnLog) -> None:
@@ -64,7 +64,7 @@ class LaterWriter:
                 for task in tasks:
                     task(transaction)
         except ServiceError as error:
-            log_line.warning("traces were not written", error=error.message, count=len(tasks))
+            logger.warning("traces were not written", error=error.message, count=len(tasks))
 
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_SECONDS):

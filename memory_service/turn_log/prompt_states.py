@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from memory_service.core.models import PromptState, RecalledStretch
+from memory_service.core.models import PromptState, RecalledSpan
 from memory_service.items.strict_json import dumps
 from memory_service.turn_log.schema import conversations, prompt_states
 from memory_service.turn_log.statements import Statements
@@ -31,7 +31,7 @@ class PromptStateQueries(Statements):
             window_seq=row.window_seq,
             input_parent_key=row.input_parent_id,
             input_hash=row.input_hash,
-            recalled=tuple(RecalledStretch(**one) for one in json.loads(row.recalled)),
+            recalled=tuple(RecalledSpan(**one) for one in json.loads(row.recalled)),
             left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
             model=row.model,
             summaries=tuple(json.loads(row.summaries)),

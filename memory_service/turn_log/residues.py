@@ -65,7 +65,7 @@ class ResidueRepository(ResidueQueries):
             self.add("collection", collection_key)
 
     def settle(self, last_key: int) -> None:
-        """Forget the residues up to a key: their files were rewritten."""
+        """Delete the residues up to a key: their files were rewritten."""
         self._connection.execute(
             sa.delete(residues).where(residues.c.erased, residues.c.id <= last_key)
         )
@@ -79,7 +79,7 @@ class ResidueRepository(ResidueQueries):
         )
 
     def settle_moves(self, collection_key: int) -> None:
-        """Forget what moved out of a collection whose files go anyway."""
+        """Delete what moved out of a collection whose files go anyway."""
         self._connection.execute(
             sa.delete(residues).where(
                 residues.c.collection_id == collection_key, ~residues.c.erased

@@ -21,7 +21,7 @@ from memory_service.core.models import Collection, StoredPassage, Vector
 from memory_service.core.protocols import VectorIndex
 from memory_service.turn_log.log import TurnLog
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 QUIET_SECONDS = 1.0
 """A scrub waits until nothing was deleted for so long, so that many deletions share one."""
@@ -84,7 +84,7 @@ class Scrubber:
         if not self.is_pending:
             return
         if not self._is_small():
-            log_line.info("deleted data is scrubbed from the files after the next start")
+            logger.info("deleted data is scrubbed from the files after the next start")
             return
         self._has_failed = False
         while time.monotonic() < deadline and self.is_pending and not self._has_failed:
@@ -103,7 +103,7 @@ class Scrubber:
         try:
             pause = next(parts, None)
         except ServiceError as error:
-            log_line.warning("deleted data could not be scrubbed yet", error=error.message)
+            logger.warning("deleted data could not be scrubbed yet", error=error.message)
             self._has_failed = True
             self._worked += _PAUSE_AFTER_FAILURE_SECONDS / REST_FACTOR
         finally:

@@ -29,7 +29,7 @@ from memory_service.vector_index.placement import Placement
 from memory_service.vector_index.rebuild import forget_rebuild
 from memory_service.vector_index.repair import IndexRepair
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 5
 """A change that failed this often is parked, so that it does not hold up the others."""
@@ -161,7 +161,7 @@ class Indexer:
                 pause = _BACK_OFF_SECONDS
             except Exception as bug:
                 # This thread must outlive a bug, or nothing would be indexed until a restart.
-                log_line.exception("a bug in the indexer")
+                logger.exception("a bug in the indexer")
                 self._trouble = f"A bug in the indexer: {type(bug).__name__}."
                 self._careful = self._batch
                 pause = _BACK_OFF_SECONDS
@@ -378,12 +378,12 @@ class Indexer:
 
     def _count_failure(self, change: QueuedPassage, message: str) -> None:
         is_worn_out = change.attempts + 1 >= MAX_ATTEMPTS
-        log_line.warning("a change could not be indexed", error=message, parked=is_worn_out)
+        logger.warning("a change could not be indexed", error=message, parked=is_worn_out)
         with self._log.write() as transaction:
             transaction.index_queue.fail(
                 [change.queue_key], message, parked_at=clock.now() if is_worn_out else None
             )
 
     def _note(self, event: str, error: ServiceError) -> None:
-        log_line.warning(event, error=error.message)
+        logger.warning(event, error=error.message)
         self._trouble = error.message

@@ -12,7 +12,7 @@ from memory_service.core.models import Rebuilt
 from memory_service.core.protocols import VectorIndex
 from memory_service.turn_log.log import TurnLog
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 PROPERTY = "index_rebuild"
 """Where the log notes that a rebuild was begun: after a kill the next one goes on with it."""
@@ -38,7 +38,7 @@ class Rebuild:
         try:
             missing = self._missing() if resumes else None
         except VectorIndexDown as error:
-            log_line.warning("the unfinished index is unreadable", error=error.message)
+            logger.warning("the unfinished index is unreadable", error=error.message)
             missing = None
         if missing is None:
             resumes = False

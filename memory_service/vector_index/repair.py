@@ -16,7 +16,7 @@ from memory_service.core.models import Vector
 from memory_service.core.protocols import VectorIndex
 from memory_service.turn_log.log import TurnLog
 
-log_line = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 SAMPLE = 16
 """Vectors of a collection that a probe compares: the oldest, the newest, and some in between."""
@@ -45,7 +45,7 @@ class IndexRepair:
         try:
             held = self._collections()
         except VectorIndexDown as error:
-            log_line.warning("the vector index is unreadable", error=error.message)
+            logger.warning("the vector index is unreadable", error=error.message)
             self._index.reset()
             held = set()
         lost = known - held
@@ -55,7 +55,7 @@ class IndexRepair:
             for key in held - known - transaction.index_queue.drops():
                 transaction.index_queue.add_drop(key)
         if vectors:
-            log_line.warning(
+            logger.warning(
                 "vectors were lost and are built again from the turn log",
                 collections=len(lost),
                 vectors=vectors,
@@ -112,7 +112,7 @@ class IndexRepair:
             for vector in list(vectors.values())[:1]:
                 self._index.query(collection_key, vector, None, 1)
         except VectorIndexDown as error:
-            log_line.warning("a collection is unreadable", error=error.message)
+            logger.warning("a collection is unreadable", error=error.message)
             return False
         if not expected.passages <= count <= expected.passages + waiting:
             return self._level(collection_key)
@@ -128,13 +128,13 @@ class IndexRepair:
         try:
             held = self._index.keys(collection_key)
         except VectorIndexDown as error:
-            log_line.warning("a collection is unreadable", error=error.message)
+            logger.warning("a collection is unreadable", error=error.message)
             return False
         missing, extra = expected - held, held - expected - waiting
         with self._log.write() as transaction:
             transaction.index_queue.requeue(collection_key, missing)
             transaction.index_queue.add_deletions(collection_key, sorted(extra))
-        log_line.warning(
+        logger.warning(
             "a collection differs from the turn log and is made level",
             missing=len(missing),
             extra=len(extra),
@@ -145,7 +145,7 @@ class IndexRepair:
         try:
             self._index.drop(collection_key)
         except VectorIndexDown as error:
-            log_line.warning("the vector index is removed", error=error.message)
+            logger.warning("the vector index is removed", error=error.message)
             self._index.reset()
         self.restore()
 

@@ -75,7 +75,7 @@ def test_a_deleted_item_is_in_no_file(settings: Settings) -> None:
         create(service, "c", KEPT, doomed(), KEPT)
         service.log.checkpoint()
         assert len(left_in(folder, [*RARE, "bandicootish"])) >= len(RARE)
-        service.forget.item(project_key(service), "c", "i-bandicootish")
+        service.deletions.item(project_key(service), "c", "i-bandicootish")
         assert findings(service) == []
     assert left_in(folder, [*RARE, "bandicootish"]) == set()
     assert left_in(folder, ["kettle"])
@@ -86,7 +86,7 @@ def test_a_deleted_conversation_is_in_no_file(settings: Settings) -> None:
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT)
         create(service, "numbatlikeconv", KEPT, doomed(), key="idempotoroo")
-        service.forget.conversation(project_key(service), "numbatlikeconv")
+        service.deletions.conversation(project_key(service), "numbatlikeconv")
         assert findings(service) == []
     assert left_in(settings.data_dir, words) == set()
 
@@ -97,7 +97,7 @@ def test_a_deleted_user_is_in_no_file(settings: Settings) -> None:
         create(service, "c", KEPT, user="kept-user")
         create(service, "pademelonconv", doomed(), user="numbatlikeuser")
         create(service, "secondpademelon", DOOMED, user="numbatlikeuser")
-        service.forget.user(project_key(service), "numbatlikeuser")
+        service.deletions.user(project_key(service), "numbatlikeuser")
         assert findings(service) == []
         with service.log.read() as snapshot:
             page = snapshot.users.page(project_key(service), None, 10, "asc")
@@ -109,7 +109,7 @@ def test_what_is_deleted_while_the_service_runs_leaves_its_open_files_too(
     service: Service,
 ) -> None:
     create(service, "c", KEPT, doomed())
-    service.forget.item(project_key(service), "c", "i-bandicootish")
+    service.deletions.item(project_key(service), "c", "i-bandicootish")
     eventually(lambda: not left_in(service.settings.data_dir, RARE))
 
 
@@ -123,7 +123,7 @@ def test_one_item_of_a_tool_unit_takes_the_whole_unit_with_it(
         create(service, "c", KEPT, call)
         append(service, "c", {**function_output(output="xylophagous"), "id": "result-1"})
         append(service, "c", {**function_output(output="brumbleforths"), "id": "result-2"}, KEPT)
-        _, receipt = service.forget.item(project_key(service), "c", victim)
+        _, receipt = service.deletions.item(project_key(service), "c", victim)
     assert receipt.counts["turns"] == 3
     assert left_in(folder, RARE) == set()
     assert [row[0] for row in rows(folder, "SELECT text FROM turns ORDER BY seq")] == [KEPT, KEPT]
@@ -137,7 +137,7 @@ def test_deleting_an_item_deletes_its_rows_its_vector_and_its_idempotency_key(
     append(service, "c", KEPT, key="idem-kept")
     assert len(vectors(service)) == 3
     before = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
-    _, receipt = service.forget.item(project_key(service), "c", "i-bandicootish")
+    _, receipt = service.deletions.item(project_key(service), "c", "i-bandicootish")
     assert vectors(service) == passages(service)
     after = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
     lost = {table: len(before[table]) - len(after[table]) for table in TABLES}
@@ -152,7 +152,7 @@ def test_deleting_a_user_empties_every_table_and_the_index(service: Service) -> 
     for number in range(3):
         create(service, f"c{number}", KEPT, DOOMED, user="ana", key=f"idem-{number}")
     assert len(vectors(service)) == 6
-    receipt = service.forget.user(project_key(service), "ana")
+    receipt = service.deletions.user(project_key(service), "ana")
     assert vectors(service) == set()
     service.log.checkpoint()
     for table in (*TABLES, "conversations", "placements", "users"):
@@ -164,7 +164,7 @@ def test_deleting_a_user_empties_every_table_and_the_index(service: Service) -> 
 
 def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
     create(service, "c", doomed(), user="ana")
-    receipt = service.forget.user(project_key(service), "ana")
+    receipt = service.deletions.user(project_key(service), "ana")
     service.log.checkpoint()
     ((_, _, receipt_id, kind, counts, created_at),) = rows(
         service.settings.data_dir, "SELECT * FROM receipts"
@@ -179,13 +179,13 @@ def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
 
 
 def forget(service: Service, project: int, what: str) -> None:
-    """Forget the item, its conversation `c` or its user."""
+    """Delete the item, its conversation `c` or its user."""
     if what == "item":
-        service.forget.item(project, "c", "i-bandicootish")
+        service.deletions.item(project, "c", "i-bandicootish")
     elif what == "conversation":
-        service.forget.conversation(project, "c")
+        service.deletions.conversation(project, "c")
     else:
-        service.forget.user(project, "ana")
+        service.deletions.user(project, "ana")
 
 
 @pytest.mark.parametrize("what", ["item", "conversation", "user"])
@@ -226,7 +226,7 @@ def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_preve
         create(service, "c", KEPT, doomed())
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
-            service.forget.item(project_key(service), "c", "i-bandicootish")
+            service.deletions.item(project_key(service), "c", "i-bandicootish")
             append(service, "c", "writers are not held up")
             assert not service.log.checkpoint()
             assert wal.stat().st_size > 0
@@ -241,9 +241,9 @@ def test_deletions_behind_one_reader_are_all_cleaned_up(settings: Settings) -> N
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
             for item_id in ("i-1", "i-2", "i-3"):
-                service.forget.item(project_key(service), "c", item_id)
+                service.deletions.item(project_key(service), "c", item_id)
         eventually(lambda: wal.stat().st_size == 0)
         create(service, "d", doomed("i-4"))
-        service.forget.item(project_key(service), "d", "i-4")
+        service.deletions.item(project_key(service), "d", "i-4")
         eventually(lambda: wal.stat().st_size == 0)
         assert left_in(settings.data_dir, RARE) == set()

@@ -56,7 +56,7 @@ def test_every_turn_is_found_by_its_vector_after_kills_at_random_moments(tmp_pat
             server.kill()
     with Service.open(Settings(data_dir=folder, exact_scan_max=0), purpose="tests") as service:
         project = project_key(service)
-        service.forget.conversation(project, f"doomed-{ROUNDS - 1}")
+        service.deletions.conversation(project, f"doomed-{ROUNDS - 1}")
         eventually(lambda: is_quiet(service), 300)
         assert findings(service, with_index=True) == []
         for round_number in range(ROUNDS):

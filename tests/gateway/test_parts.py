@@ -130,7 +130,7 @@ def test_many_echoes_fit_into_metadata() -> None:
 @pytest.fixture(scope="module")
 def corrections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corrections]:
     with idle_service(Settings(data_dir=tmp_path_factory.mktemp("counts"))) as service:
-        yield Corrections(service.log, service.later)
+        yield Corrections(service.log, service.deferred_writer)
 
 
 @given(st.lists(st.integers(-5, 5_000), min_size=1, max_size=20))
@@ -150,7 +150,7 @@ def test_a_correction_is_within_bounds_and_not_below_what_was_seen_last(
 def test_a_correction_outlives_the_process(settings: Settings) -> None:
     for expected in (1.0, 1.5 + MARGIN):
         with Service.open(settings, purpose="tests") as service:
-            corrections = Corrections(service.log, service.later)
+            corrections = Corrections(service.log, service.deferred_writer)
             assert corrections.of("m") == pytest.approx(expected)
             corrections.learn("m", 1_000, 1_500)
 
@@ -183,9 +183,9 @@ def test_a_log_full_of_branches_siblings_and_echoes_agrees_with_itself(
             _answer(text, metadata=marks),
         ]
         head = append(service, "c", "and now?")[-1]
-        stored = service.remember.append_answers(project, "c", head.id, answers)
+        stored = service.writer.append_answers(project, "c", head.id, answers)
         assert [turn.live for turn in stored.turns] == [True, False, False]
-        late = service.remember.append_answers(project, "c", head.id, [_answer("late")])
+        late = service.writer.append_answers(project, "c", head.id, [_answer("late")])
         assert [turn.live for turn in late.turns] == [False]
         assert findings(service, with_index=False) == []
 

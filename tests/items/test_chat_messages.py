@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
-from memory_service.items.chat_messages import Block, Message, blocks, call_ids
+from memory_service.items.chat_messages import Message, MessageGroup, blocks, call_ids
 from tests.support.factories import (
     chat_calls,
     chat_output,
@@ -26,7 +26,7 @@ REASONING = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "
 IMAGE = "https://x.test/a.png"
 
 
-def said(found: Iterable[Block]) -> list[Message]:
+def said(found: Iterable[MessageGroup]) -> list[Message]:
     """Return the messages of all blocks, which chat completions must accept."""
     messages = [said for block in found for said in block.messages]
     for one in messages:
@@ -42,7 +42,7 @@ def calls_of(one: Message) -> list[str]:
     return [call["id"] for call in one.get("tool_calls") or ()]
 
 
-def dropped(found: Iterable[Block]) -> set[tuple[str, str]]:
+def dropped(found: Iterable[MessageGroup]) -> set[tuple[str, str]]:
     return {(drop.item_id, drop.reason) for block in found for drop in block.dropped}
 
 

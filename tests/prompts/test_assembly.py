@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import MICROSECONDS, Hit
-from memory_service.items.chat_messages import Block
+from memory_service.items.chat_messages import MessageGroup
 from memory_service.prompts.assembly import (
     Budget,
     Window,
@@ -49,7 +49,7 @@ def hits(draw: st.DrawFn) -> list[Hit]:
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[list[Block], list[int]]:
+def windows(draw: st.DrawFn) -> tuple[list[MessageGroup], list[int]]:
     """Return blocks of one to three turns with gaps between them, and their tokens."""
     sizes = draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3)), max_size=30))
     found, seq = [], 1
@@ -74,7 +74,7 @@ def begins(
 
 @given(windows(), st.integers(0, 40), st.integers(0, 300), st.integers(0, 100) | st.none())
 def test_the_window_is_within_both_limits(
-    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int, kept: int | None
+    path: tuple[list[MessageGroup], list[int]], max_turns: int, max_tokens: int, kept: int | None
 ) -> None:
     found, tokens = path
     start = recent_window(found, tokens, Window(max_turns, max_tokens), kept)
@@ -85,7 +85,7 @@ def test_the_window_is_within_both_limits(
 
 @given(windows(), st.integers(0, 40), st.integers(0, 300), st.integers(0, 100) | st.none())
 def test_the_window_is_empty_only_if_the_last_block_does_not_fit(
-    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int, kept: int | None
+    path: tuple[list[MessageGroup], list[int]], max_turns: int, max_tokens: int, kept: int | None
 ) -> None:
     found, tokens = path
     start = recent_window(found, tokens, Window(max_turns, max_tokens), kept)
@@ -94,13 +94,15 @@ def test_the_window_is_empty_only_if_the_last_block_does_not_fit(
 
 
 @given(windows())
-def test_the_window_is_everything_if_everything_fits(path: tuple[list[Block], list[int]]) -> None:
+def test_the_window_is_everything_if_everything_fits(
+    path: tuple[list[MessageGroup], list[int]],
+) -> None:
     assert recent_window(*path, Window(90, 1_500), None) == 0
 
 
 @given(windows(), st.integers(0, 40), st.integers(0, 300))
 def test_a_window_that_was_just_made_is_kept(
-    path: tuple[list[Block], list[int]], max_turns: int, max_tokens: int
+    path: tuple[list[MessageGroup], list[int]], max_turns: int, max_tokens: int
 ) -> None:
     found, tokens = path
     window = Window(max_turns, max_tokens)

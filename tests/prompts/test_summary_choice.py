@@ -169,7 +169,7 @@ def test_a_deleted_turn_leaves_the_prompt_with_its_summary(service: Service) -> 
     fold(service)
     append(service, "c", *remarks(6, first=13))
     assert "walrus1" in str(summary_text(prompt(service)))
-    service.forget.item(project_key(service), "c", path(service)[2].id)
+    service.deletions.item(project_key(service), "c", path(service)[2].id)
     assert summary_text(prompt(service)) is None
 
 

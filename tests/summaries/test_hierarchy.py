@@ -220,7 +220,7 @@ def play(service: Service, model: Crashing, name: str, step: str, count: int) ->
     elif step == "cut":
         prompt(service, name, recent_turns=count)
     elif step == "delete" and (turns := path(service, name)):
-        service.forget.item(project_key(service), name, turns[count % len(turns)].id)
+        service.deletions.item(project_key(service), name, turns[count % len(turns)].id)
     elif step == "work":
         for _ in range(count):
             worker(service).step()

@@ -173,7 +173,7 @@ def test_a_deleted_turn_takes_every_summary_that_covers_it(service: Service) -> 
     victim = path(service)[1]
     survivors = [one for one in summaries(service) if not covers(one, victim.seq)]
     assert len(survivors) < len(summaries(service)) - 1
-    _, receipt = service.forget.item(project_key(service), "c", victim.id)
+    _, receipt = service.deletions.item(project_key(service), "c", victim.id)
     assert keys(summaries(service)) == keys(survivors)
     assert receipt.counts["summaries"] >= 2
     assert findings(service) == []
@@ -183,7 +183,7 @@ def test_what_a_deletion_leaves_uncovered_is_summarised_again(service: Service) 
     deep_conversation(service)
     victim = path(service)[1]
     before = ranges(service)
-    service.forget.item(project_key(service), "c", victim.id)
+    service.deletions.item(project_key(service), "c", victim.id)
     worker(service).drain()
     assert ranges(service) == before
     assert not any("walrus2 " in f"{one.text} " for one in summaries(service))
@@ -193,7 +193,7 @@ def test_a_summary_of_turns_that_were_deleted_meanwhile_is_thrown_away(settings:
     model = Interrupted()
     with summarising(settings, model) as service:
         turns = create(service, "c", *remarks(12))
-        model.meanwhile = lambda: service.forget.item(project_key(service), "c", turns[3].id)
+        model.meanwhile = lambda: service.deletions.item(project_key(service), "c", turns[3].id)
         prompt(service)
         worker(service).step()
         assert summaries(service) == []
@@ -208,7 +208,7 @@ def test_a_summary_of_a_conversation_that_was_deleted_meanwhile_is_thrown_away(
     model = Interrupted()
     with summarising(settings, model) as service:
         create(service, "c", *remarks(12), user="ana")
-        project, forget = project_key(service), service.forget
+        project, forget = project_key(service), service.deletions
         forgetting = {
             "conversation": lambda: forget.conversation(project, "c"),
             "user": lambda: forget.user(project, "ana"),
@@ -385,7 +385,7 @@ def deep_conversation(service: Service) -> None:
 
 
 def switch(service: Service, to: Switch, conversation: str = "c") -> None:
-    service.remember.update_conversation(
+    service.writer.update_conversation(
         project_key(service),
         conversation,
         metadata=None,

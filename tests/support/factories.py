@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from memory_service.core.models import MICROSECONDS, Hit, NewTurn, Posting, Summary, Turn
-from memory_service.items.chat_messages import Block
+from memory_service.items.chat_messages import MessageGroup
 from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.recall.ranking import Candidate
 from memory_service.text.chunking import windows
@@ -137,10 +137,10 @@ def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:
     return Hit(turn=make_turn(message(text), key=key, **fields), **{**own, **of_hit})
 
 
-def make_block(*items: Mapping[str, Any], first_key: int = 1) -> Block:
+def make_block(*items: Mapping[str, Any], first_key: int = 1) -> MessageGroup:
     """Return a block of consecutive turns whose messages are the items themselves."""
     turns = [make_turn(item, key=first_key + number) for number, item in enumerate(items)]
-    return Block(turns, items)
+    return MessageGroup(turns, items)
 
 
 def make_summary(text: str = "Anna likes tea.", *, key: int = 1, **fields: Any) -> Summary:

@@ -43,7 +43,7 @@ def idle_service(
         yield service
     finally:
         service.indexer.stop()
-        service.forget.close()
+        service.deletions.close()
         log.close()
 
 
@@ -58,7 +58,7 @@ def create(
     """Make a conversation whose items are user messages, or as they are given."""
     turns = [_new_turn(text) for text in texts]
     made = NewConversation(conversation_id, user=user, title=None, metadata={})
-    stored = service.remember.create_conversation(
+    stored = service.writer.create_conversation(
         project_key(service, project), made, turns, attempt(key)
     )
     return list(stored.turns)
@@ -74,7 +74,7 @@ def append(
 ) -> list[Turn]:
     """Append user messages, or items as they are given."""
     turns = [_new_turn(text) for text in texts]
-    stored = service.remember.append(
+    stored = service.writer.append(
         project_key(service, project), conversation_id, turns, attempt(key), below=below
     )
     return list(stored.turns)

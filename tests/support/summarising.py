@@ -66,7 +66,7 @@ def prompt(
         }
     )
     built = service.prompts.build(project_key(service), conversation, request)
-    service.later.flush()
+    service.deferred_writer.flush()
     return built
 
 

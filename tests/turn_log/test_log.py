@@ -132,7 +132,7 @@ def test_what_a_reader_sees_does_not_change_under_it(service: Service, project: 
     with service.log.read() as snapshot:
         assert len(list(snapshot.turns.all(first.conversation_key))) == 1
         append(service, "c", "while it reads")
-        service.forget.item(project, "c", first.id)
+        service.deletions.item(project, "c", first.id)
         assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == ["before"]
     with service.log.read() as snapshot:
         assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == [
@@ -152,7 +152,7 @@ def test_no_key_is_ever_used_again(settings: Settings) -> None:
             keys.add(("conversation", turns[0].conversation_key))
             assert not keys & used
             used |= keys
-            service.forget.user(project_key(service), "u")
+            service.deletions.user(project_key(service), "u")
 
 
 def test_a_transaction_that_fails_leaves_nothing(service: Service, project: int) -> None:

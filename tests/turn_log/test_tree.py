@@ -110,7 +110,7 @@ class Tree(RuleBasedStateMachine):
     def set_head(self, pick: int) -> None:
         """Make another branch live."""
         self.head = self._pick(pick)
-        self.service.remember.update_conversation(
+        self.service.writer.update_conversation(
             project_key(self.service),
             "c",
             metadata=None,
@@ -126,7 +126,7 @@ class Tree(RuleBasedStateMachine):
         chosen = self._pick(pick)
         unit = self.nodes[chosen].unit
         doomed = {chosen} | {name for name, one in self.nodes.items() if unit and one.unit == unit}
-        _, receipt = self.service.forget.item(project_key(self.service), "c", chosen)
+        _, receipt = self.service.deletions.item(project_key(self.service), "c", chosen)
         assert receipt.counts["turns"] == len(doomed)
         for name, node in self.nodes.items():
             if node.parent in doomed and name not in doomed:
@@ -137,7 +137,7 @@ class Tree(RuleBasedStateMachine):
     @rule()
     def delete_conversation(self) -> None:
         """Delete everything and begin again under the same id."""
-        self.service.forget.conversation(project_key(self.service), "c")
+        self.service.deletions.conversation(project_key(self.service), "c")
         create(self.service, "c")
         self.nodes, self.head, self.next_seq = {}, None, 1
 

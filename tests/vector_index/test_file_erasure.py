@@ -72,7 +72,7 @@ def test_many_small_deletions_leave_nothing_in_any_file_of_a_running_service(
         assert len(words_left(shared.data_dir, words)) >= 2 * DELETED
         assert vectors_left(shared.data_dir, doomed[:5]) == 5
         for item_id in ids:
-            service.forget.item(project_key(service), "c", item_id)
+            service.deletions.item(project_key(service), "c", item_id)
         eventually(lambda: is_scrubbed(service), 60)
         assert words_left(shared.data_dir, words) == set()
         assert vectors_left(shared.data_dir, doomed[:5]) == 0
@@ -81,15 +81,15 @@ def test_many_small_deletions_leave_nothing_in_any_file_of_a_running_service(
 
 
 def _item(service: Service, ids: list[str]) -> None:
-    service.forget.item(project_key(service), "doomed", ids[0])
+    service.deletions.item(project_key(service), "doomed", ids[0])
 
 
 def _conversation(service: Service, _ids: list[str]) -> None:
-    service.forget.conversation(project_key(service), "doomed")
+    service.deletions.conversation(project_key(service), "doomed")
 
 
 def _user(service: Service, _ids: list[str]) -> None:
-    service.forget.user(project_key(service), "ben")
+    service.deletions.user(project_key(service), "ben")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_was_deleted_before_a_crash_is_scrubbed_after_the_next_start(
         ids = fill(service, "c", ["quokkaberries"])
         doomed = vectors_of(service, "c")[1:2]
     with idle_service(settings) as crashed:
-        crashed.forget.item(project_key(crashed), "c", ids[0])
+        crashed.deletions.item(project_key(crashed), "c", ids[0])
         assert crashed.index_status().scrub_is_pending
     assert vectors_left(settings.data_dir, doomed) == 1
     with Service.open(settings, purpose="tests") as service:
@@ -138,7 +138,7 @@ def test_a_conversation_that_once_moved_leaves_nothing_in_its_old_collection(
         append(service, "moving", *(f"turn {number}" for number in range(200)))
         eventually(lambda: service.index_status().lag == 0)
         doomed = vectors_of(service, "moving")[1:2]
-        service.forget.item(project_key(service), "moving", ids[0])
+        service.deletions.item(project_key(service), "moving", ids[0])
         eventually(lambda: is_scrubbed(service))
         assert vectors_left(chosen.data_dir, doomed) == 0
         assert is_whole(service)
@@ -169,9 +169,11 @@ def test_whatever_happens_during_a_scrub_the_index_is_level_after_it(
             elif step == "append":
                 append(service, conversation_id, *(f"more {number}" for _ in range(4)))
             elif step == "delete item" and turns:
-                service.forget.item(project, conversation_id, data.draw(st.sampled_from(turns)).id)
+                service.deletions.item(
+                    project, conversation_id, data.draw(st.sampled_from(turns)).id
+                )
             elif step == "delete conversation" and found is not None:
-                service.forget.conversation(project, conversation_id)
+                service.deletions.conversation(project, conversation_id)
             elif step == "index":
                 service.indexer.step()
             elif step == "scrub":

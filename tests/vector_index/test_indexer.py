@@ -152,7 +152,7 @@ def test_a_long_conversation_that_comes_at_once_gets_its_own_collection(idle: Se
 def test_an_own_collection_is_dropped_with_its_conversation(idle: Service) -> None:
     create(idle, "big", *said(CAPACITY))
     idle.indexer.drain()
-    idle.forget.conversation(project_key(idle), "big")
+    idle.deletions.conversation(project_key(idle), "big")
     assert findings(idle, with_index=True) == []
     idle.indexer.drain()
     with idle.log.read() as snapshot:
@@ -174,9 +174,9 @@ def test_a_collections_count_stays_right_whatever_is_deleted_when(
     if drain_first:
         idle.indexer.drain()
     if what == "item":
-        idle.forget.item(project_key(idle), "c", last.id)
+        idle.deletions.item(project_key(idle), "c", last.id)
     else:
-        idle.forget.conversation(project_key(idle), "c")
+        idle.deletions.conversation(project_key(idle), "c")
     idle.indexer.drain()
     assert_level(idle)
 
@@ -308,7 +308,7 @@ def test_what_is_deleted_after_such_a_stop_leaves_the_index_too(small: Settings)
         turns = create(service, "c", *said(4))
         with pytest.raises(KeyboardInterrupt):
             service.indexer.step()
-        service.forget.item(project_key(service), "c", turns[0].id)
+        service.deletions.item(project_key(service), "c", turns[0].id)
         index.deaths = 1
         with pytest.raises(KeyboardInterrupt):
             service.indexer.drain()
@@ -344,9 +344,9 @@ def test_what_is_deleted_while_its_vector_is_written_leaves_the_index_again(
         project = project_key(service)
         index.meanwhile = [
             lambda: (
-                service.forget.item(project, "c", turns[1].id)
+                service.deletions.item(project, "c", turns[1].id)
                 if what == "item"
-                else service.forget.conversation(project, "c")
+                else service.deletions.conversation(project, "c")
             )
         ]
         service.indexer.drain()
@@ -469,7 +469,7 @@ def test_what_needs_no_embedder_goes_on_while_it_is_down(small: Settings) -> Non
         service.indexer.drain()
         embedder.flaws = 1_000
         append(service, "c", *said(5, "more"))
-        service.forget.item(project_key(service), "c", turns[0].id)
+        service.deletions.item(project_key(service), "c", turns[0].id)
         service.indexer.drain()
         assert indexed(service).total() == 2
         assert service.index_status().error == "Nobody answers."

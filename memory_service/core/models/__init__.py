@@ -17,7 +17,7 @@ from memory_service.core.models.prompts import (
     Prompt,
     PromptState,
     PromptTokens,
-    RecalledStretch,
+    RecalledSpan,
     StoredTrace,
 )
 from memory_service.core.models.recall import Considered, Hit, Outcome, Recall
@@ -75,7 +75,7 @@ __all__ = [
     "QueuedPassage",
     "Rebuilt",
     "Recall",
-    "RecalledStretch",
+    "RecalledSpan",
     "Receipt",
     "Residue",
     "ResiduePlace",

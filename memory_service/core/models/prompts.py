@@ -11,7 +11,7 @@ from memory_service.core.models.summaries import Summary
 
 
 @dataclass(frozen=True, slots=True)
-class RecalledStretch:
+class RecalledSpan:
     """A hit by key, so that the same block can be made again."""
 
     turn_key: int
@@ -42,7 +42,7 @@ class PromptState:
     window_seq: int | None = None
     input_parent_key: int | None = None
     input_hash: bytes | None = None
-    recalled: tuple[RecalledStretch, ...] = ()
+    recalled: tuple[RecalledSpan, ...] = ()
     left_out: tuple[tuple[int, DropReason], ...] = ()
     model: str | None = None
     summaries: tuple[int, ...] = ()
