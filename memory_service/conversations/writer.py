@@ -131,7 +131,7 @@ class ConversationWriter:
         gap_before: bool = False,
         plan: Plan | None = None,
     ) -> Stored:
-        """Append turns below the head, or below a named item or the root: a branch that is live.
+        """Append turns below the head, or below a named item or the root: a branch that is active.
 
         Items whose id is known with the same content are returned as they are stored. `plan` is
         one made before, of these turns or more. Raises NotFound for an unknown conversation or
@@ -169,9 +169,9 @@ class ConversationWriter:
         question_id: str,
         answers: Sequence[NewTurn],
     ) -> Stored:
-        """Append a model's answers below the turn that asked: the first is live, others beside it.
+        """Append a model's answers below the turn that asked: the first is active, others beside it.
 
-        None is live if the conversation has gone on elsewhere meanwhile. Raises NotFound if it, or
+        None is active if the conversation went on elsewhere meanwhile. Raises NotFound if it, or
         the question, was forgotten.
         """
         plan = self._plan(project_key, conversation_id, answers)
@@ -189,7 +189,7 @@ class ConversationWriter:
                     plan,
                     question,
                     gap_before=False,
-                    live=goes_on and number == 0,
+                    active=goes_on and number == 0,
                 )
                 turns = [*stored, *turns]
         self._on_stored()
@@ -206,7 +206,7 @@ class ConversationWriter:
         attempt: Attempt,
         summaries: Switch | None = None,
     ) -> Conversation:
-        """Replace metadata or title, make another branch live, switch summaries: each if given."""
+        """Replace metadata or title, activate another branch, switch summaries: each if given."""
         with self._log.write() as transaction:
             done = self._done_before(transaction, project_key, attempt)
             if done is not None:
@@ -253,7 +253,7 @@ class ConversationWriter:
         parent: Turn | None,
         *,
         gap_before: bool,
-        live: bool = True,
+        active: bool = True,
     ) -> tuple[Conversation, list[Turn]]:
         if not turns:
             return conversation, []
@@ -268,7 +268,7 @@ class ConversationWriter:
             parent=parent,
             gap_before=gap_before,
             now=now,
-            live=live,
+            active=active,
         )
         if conversation.language is None and plan.language is not None:
             transaction.conversations.set_language(conversation.key, plan.language)
@@ -282,7 +282,7 @@ class ConversationWriter:
             transaction.users.mark_seen(conversation.user_key, now)
         grown = replace(
             conversation,
-            head_key=stored[-1].key if live else conversation.head_key,
+            head_key=stored[-1].key if active else conversation.head_key,
             next_seq=stored[-1].seq + 1,
             language=conversation.language or plan.language,
         )

@@ -43,7 +43,7 @@ class Node:
     key: int
     parent_key: int | None
     seq: int
-    live: bool
+    active: bool
     role: str
     said: bytes
     id: str
@@ -124,7 +124,7 @@ def align(
     for position, runs in enumerate(_runs(index, sent)):
         for node, run in runs:
             if _tells_enough(index, node, run, sent, is_retry=is_retry):
-                rank = (position, run.length, node.key == head_key, node.live, node.seq)
+                rank = (position, run.length, node.key == head_key, node.active, node.seq)
                 if best is None or rank > best[0]:
                     best = rank, node, run
     if best is None:

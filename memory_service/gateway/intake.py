@@ -122,11 +122,11 @@ class Intake:
                 key=point.key,
                 parent_key=point.parent_key,
                 seq=point.seq,
-                live=point.live,
+                active=point.active,
                 role=point.role,
                 said=hashes[point.key],
                 id=point.id,
-                optional=point.unit_key is not None
+                optional=point.tool_group_key is not None
                 or point.kind != "message"
                 or point.role in SYSTEM_ROLES,
                 fresh=point.stored_at >= since,
@@ -335,13 +335,17 @@ def _as_a_path(
     for place, turn in enumerate(new):
         key = place - len(new)
         units |= dict.fromkeys(turn.calls, key)
-        unit_key = key if turn.calls else units.get(turn.answers or "")
-        path.append(_as_if_stored(turn, conversation, key, parent_key, unit_key))
+        tool_group_key = key if turn.calls else units.get(turn.answers or "")
+        path.append(_as_if_stored(turn, conversation, key, parent_key, tool_group_key))
     return path
 
 
 def _as_if_stored(
-    new: NewTurn, conversation: Conversation, key: int, parent_key: int | None, unit_key: int | None
+    new: NewTurn,
+    conversation: Conversation,
+    key: int,
+    parent_key: int | None,
+    tool_group_key: int | None,
 ) -> Turn:
     now = clock.now()
     return Turn(
@@ -350,8 +354,8 @@ def _as_if_stored(
         conversation_key=conversation.key,
         seq=conversation.next_seq,
         parent_key=parent_key,
-        unit_key=unit_key,
-        live=False,
+        tool_group_key=tool_group_key,
+        active=False,
         gap_before=False,
         kind=new.kind,
         role=new.role,

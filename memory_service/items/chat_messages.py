@@ -52,12 +52,12 @@ def blocks(turns: Sequence[Turn], answered: frozenset[str] = frozenset()) -> lis
 
 def whole_units(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
     """Cut a stretch of the live path wherever no unit lies on both sides."""
-    last_of_unit = {turn.unit_key: number for number, turn in enumerate(turns)}
+    last_of_unit = {turn.tool_group_key: number for number, turn in enumerate(turns)}
     found: list[Sequence[Turn]] = []
     begin, reach = 0, 0
     for number, turn in enumerate(turns):
-        if turn.unit_key is not None:
-            reach = max(reach, last_of_unit[turn.unit_key])
+        if turn.tool_group_key is not None:
+            reach = max(reach, last_of_unit[turn.tool_group_key])
         if number >= reach:
             found.append(turns[begin : number + 1])
             begin = reach = number + 1
@@ -107,7 +107,7 @@ def call_ids(messages: Iterable[Message]) -> frozenset[str]:
 
 def _without_cut_units(turns: Sequence[Turn]) -> Sequence[Turn]:
     keys = {turn.key for turn in turns}
-    return [turn for turn in turns if turn.unit_key is None or turn.unit_key in keys]
+    return [turn for turn in turns if turn.tool_group_key is None or turn.tool_group_key in keys]
 
 
 def _block(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:

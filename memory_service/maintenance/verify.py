@@ -134,7 +134,7 @@ class Verifier:
             tip = by_key.get(one.tip_key)
             if tip is None or tip.seq != one.last_seq or one.first_seq > one.last_seq:
                 yield Finding("summaries", one.id, "its range does not end in its last turn")
-        live = [one for one in summaries if (tip := by_key.get(one.tip_key)) and tip.live]
+        live = [one for one in summaries if (tip := by_key.get(one.tip_key)) and tip.active]
         yield from _covered(conversation, turns, live)
         if self._embedder is None or not summaries:
             return
@@ -234,12 +234,12 @@ def _units(turns: Sequence[Turn], parsed: Mapping[int, NewTurn]) -> Iterator[Fin
         new = parsed.get(turn.key)
         if new is None:
             continue
-        if new.calls and turn.unit_key is None:
+        if new.calls and turn.tool_group_key is None:
             yield Finding("units", turn.id, "a tool call is in no unit")
-        if new.answers in callers and turn.unit_key not in callers[new.answers]:
+        if new.answers in callers and turn.tool_group_key not in callers[new.answers]:
             yield Finding("units", turn.id, "a tool result is not in the unit of its call")
         for call in new.calls:
-            callers.setdefault(call, set()).add(turn.unit_key)
+            callers.setdefault(call, set()).add(turn.tool_group_key)
 
 
 def _differ(derived: Vector | None, stored: Vector | None) -> bool:
@@ -253,7 +253,7 @@ def _covered(
 ) -> Iterator[Finding]:
     """Check that every turn below a summary of summaries is told of by one of turns."""
     told = {seq for one in live if one.level == 1 for seq in range(one.first_seq, one.last_seq + 1)}
-    said = {turn.seq for turn in turns if turn.live and turn.role not in SYSTEM_ROLES}
+    said = {turn.seq for turn in turns if turn.active and turn.role not in SYSTEM_ROLES}
     untold = said - told
     for one in live:
         if any(one.first_seq <= seq <= one.last_seq for seq in untold):
@@ -269,7 +269,7 @@ def _tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding
         key = by_key[key].parent_key
     if key is not None:
         yield Finding("tree", conversation.id, "the live path does not lead to the root")
-    if {turn.key for turn in turns if turn.live} != path:
+    if {turn.key for turn in turns if turn.active} != path:
         yield Finding("tree", conversation.id, "live turns differ from the path of the head")
     if turns and turns[-1].seq >= conversation.next_seq:
         yield Finding("tree", conversation.id, "a seq would be given twice")

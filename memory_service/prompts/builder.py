@@ -504,7 +504,7 @@ def _path(
     margin = _LOOP_MARGIN if in_loop else 1
     path = _last_turns(snapshot, conversation, request, max_turns + margin)
     if not in_loop and any(
-        turn.unit_key is not None and turn.unit_key < path[0].key for turn in path
+        turn.tool_group_key is not None and turn.tool_group_key < path[0].key for turn in path
     ):
         return _last_turns(snapshot, conversation, request, max_turns + _UNIT_MARGIN)
     return path

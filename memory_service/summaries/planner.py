@@ -115,7 +115,9 @@ def _complete_units(
         units.pop()
     if gap.is_last:
         going_on = snapshot.turns.tool_groups_from(conversation.key, gap.before_seq)
-        ends = (n for n, unit in enumerate(units) if any(one.unit_key in going_on for one in unit))
+        ends = (
+            n for n, unit in enumerate(units) if any(one.tool_group_key in going_on for one in unit)
+        )
         del units[next(ends, len(units)) :]
     return units
 

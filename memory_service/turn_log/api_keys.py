@@ -26,12 +26,12 @@ class ApiKeyQueries(Statements):
 
     def exist(self) -> bool:
         """Return whether a key was ever made: revoking the last one must not open the door."""
-        return self._connection.scalar(sa.select(api_keys.c.id).limit(1)) is not None
+        return self._connection.scalar(sa.select(api_keys.c.key).limit(1)) is not None
 
     def project_of(self, key: str) -> int | None:
         """Return the project that an unrevoked key opens."""
         return self._connection.scalar(
-            sa.select(api_keys.c.project_id).where(
+            sa.select(api_keys.c.project_key).where(
                 api_keys.c.hash == hash_key(key), api_keys.c.revoked_at.is_(None)
             )
         )
@@ -40,10 +40,10 @@ class ApiKeyQueries(Statements):
         """Return all keys, oldest first."""
         rows = self._connection.execute(
             sa.select(api_keys, projects.c.name)
-            .join(projects, projects.c.id == api_keys.c.project_id)
-            .order_by(api_keys.c.id)
+            .join(projects, projects.c.key == api_keys.c.project_key)
+            .order_by(api_keys.c.key)
         )
-        return [ApiKey(row.id, row.name, row.hint, row.created_at, row.revoked_at) for row in rows]
+        return [ApiKey(row.key, row.name, row.hint, row.created_at, row.revoked_at) for row in rows]
 
 
 class ApiKeyRepository(ApiKeyQueries):
@@ -54,7 +54,7 @@ class ApiKeyRepository(ApiKeyQueries):
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         self._connection.execute(
             sa.insert(api_keys).values(
-                project_id=project_key, hash=hash_key(key), hint=key[-_HINT_CHARS:], created_at=now
+                project_key=project_key, hash=hash_key(key), hint=key[-_HINT_CHARS:], created_at=now
             )
         )
         return key
@@ -63,7 +63,7 @@ class ApiKeyRepository(ApiKeyQueries):
         """Revoke a key by its number in `api_keys()`; return whether it was valid until now."""
         changed = self._connection.execute(
             sa.update(api_keys)
-            .where(api_keys.c.id == key_number, api_keys.c.revoked_at.is_(None))
+            .where(api_keys.c.key == key_number, api_keys.c.revoked_at.is_(None))
             .values(revoked_at=now)
         )
         return changed.rowcount == 1

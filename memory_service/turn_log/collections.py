@@ -19,10 +19,10 @@ from memory_service.turn_log.statements import Statements, allocate_keys
 _OF_USER = (
     sa.select(sa.literal(1))
     .select_from(placements)
-    .join(conversations, conversations.c.id == placements.c.conversation_id)
+    .join(conversations, conversations.c.key == placements.c.conversation_key)
     .where(
-        placements.c.collection_id == collections.c.id,
-        conversations.c.user_id.is_not_distinct_from(sa.bindparam("user_key")),
+        placements.c.collection_key == collections.c.key,
+        conversations.c.user_key.is_not_distinct_from(sa.bindparam("user_key")),
     )
     .exists()
 )
@@ -30,8 +30,8 @@ _OF_USER = (
 _WITH_ROOM = (
     sa.select(collections)
     .where(
-        collections.c.project_id == sa.bindparam("project_key"),
-        collections.c.conversation_id.is_(None),
+        collections.c.project_key == sa.bindparam("project_key"),
+        collections.c.conversation_key.is_(None),
         collections.c.vectors < sa.bindparam("below"),
     )
     .order_by(_OF_USER.desc(), collections.c.vectors.desc())
@@ -57,9 +57,9 @@ class Indexed(NamedTuple):
 _COUNT_VECTORS = (
     sa.update(collections)
     .where(
-        collections.c.id
-        == sa.select(placements.c.collection_id)
-        .where(placements.c.conversation_id == sa.bindparam("conversation_key"))
+        collections.c.key
+        == sa.select(placements.c.collection_key)
+        .where(placements.c.conversation_key == sa.bindparam("placed_conversation"))
         .scalar_subquery()
     )
     .values(vectors=collections.c.vectors + sa.bindparam("change", type_=sa.BigInteger))
@@ -72,13 +72,13 @@ class CollectionQueries(Statements):
     def get(self, key: int) -> Collection | None:
         """Return a collection by its key."""
         row = self._connection.execute(
-            sa.select(collections).where(collections.c.id == key)
+            sa.select(collections).where(collections.c.key == key)
         ).first()
         return None if row is None else Collection(*row)
 
     def all(self) -> list[Collection]:
         """Return all collections."""
-        rows = self._connection.execute(sa.select(collections).order_by(collections.c.id))
+        rows = self._connection.execute(sa.select(collections).order_by(collections.c.key))
         return [Collection(*row) for row in rows]
 
     def expected_keys(self, collection_key: int) -> set[int]:
@@ -90,13 +90,13 @@ class CollectionQueries(Statements):
         waiting = (
             sa.select(sa.literal(1))
             .select_from(index_queue)
-            .where(index_queue.c.passage_id == passages.c.id, index_queue.c.action == "upsert")
+            .where(index_queue.c.passage_key == passages.c.key, index_queue.c.action == "upsert")
         )
         return (
-            sa.select(passages.c.id)
-            .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+            sa.select(passages.c.key)
+            .join(placements, placements.c.conversation_key == passages.c.conversation_key)
             .where(
-                placements.c.collection_id == collection_key,
+                placements.c.collection_key == collection_key,
                 passages.c.vector.is_not(None),
                 ~waiting.exists(),
             )
@@ -110,14 +110,14 @@ class CollectionQueries(Statements):
         expected = self.expected_passages(collection_key)
         count, oldest, newest = self._connection.execute(
             expected.with_only_columns(
-                sa.func.count(), sa.func.min(passages.c.id), sa.func.max(passages.c.id)
+                sa.func.count(), sa.func.min(passages.c.key), sa.func.max(passages.c.key)
             )
         ).one()
         if not count:
             return Indexed(0, [])
         step = max(1, count // sample)
         between = self._connection.scalars(
-            expected.where(passages.c.id % step == 0).limit(2 * sample)
+            expected.where(passages.c.key % step == 0).limit(2 * sample)
         )
         return Indexed(count, sorted({oldest, newest, *between}))
 
@@ -127,8 +127,8 @@ class CollectionQueries(Statements):
             self._connection.scalar(
                 sa.select(sa.func.count())
                 .select_from(passages)
-                .join(placements, placements.c.conversation_id == passages.c.conversation_id)
-                .where(placements.c.collection_id == collection_key)
+                .join(placements, placements.c.conversation_key == passages.c.conversation_key)
+                .where(placements.c.collection_key == collection_key)
             )
             or 0
         )
@@ -153,7 +153,7 @@ class CollectionRepository(CollectionQueries):
         key = allocate_keys(self._connection, "collections", 1)[0]
         self._connection.execute(
             sa.insert(collections).values(
-                id=key, project_id=project_key, conversation_id=conversation_key, vectors=0
+                key=key, project_key=project_key, conversation_key=conversation_key, vectors=0
             )
         )
         return Collection(key, project_key, conversation_key, 0)
@@ -168,5 +168,5 @@ class CollectionRepository(CollectionQueries):
         So a collection counts what it holds and what it is still to take in.
         """
         self._connection.execute(
-            _COUNT_VECTORS, {"conversation_key": conversation_key, "change": change}
+            _COUNT_VECTORS, {"placed_conversation": conversation_key, "change": change}
         )

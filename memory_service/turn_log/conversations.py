@@ -19,37 +19,37 @@ from memory_service.turn_log.statements import (
     ordered,
 )
 
-_SELECT = sa.select(conversations, users.c.external_id.label("user")).select_from(
-    conversations.outerjoin(users, users.c.id == conversations.c.user_id)
+_SELECT = sa.select(conversations, users.c.id.label("user")).select_from(
+    conversations.outerjoin(users, users.c.key == conversations.c.user_key)
 )
 
 # Made once: each request looks its conversation up a few times, and half of that was making this.
 _BY_ID = _SELECT.where(
-    conversations.c.project_id == sa.bindparam("project_key"),
-    conversations.c.external_id == sa.bindparam("conversation_id"),
+    conversations.c.project_key == sa.bindparam("project_key"),
+    conversations.c.id == sa.bindparam("conversation_id"),
 )
 
-_BY_KEY = _SELECT.where(conversations.c.id == sa.bindparam("conversation_key"))
+_BY_KEY = _SELECT.where(conversations.c.key == sa.bindparam("conversation_key"))
 
 _INSERT = sa.insert(conversations)
 
 _SET_LANGUAGE = (
     sa.update(conversations)
-    .where(conversations.c.id == sa.bindparam("conversation_key"))
+    .where(conversations.c.key == sa.bindparam("conversation_key"))
     .values(language=sa.bindparam("found"))
 )
 
 
 def _record(row: Any) -> Conversation:
     return Conversation(
-        key=row.id,
-        id=row.external_id,
-        user_key=row.user_id,
+        key=row.key,
+        id=row.id,
+        user_key=row.user_key,
         user=row.user,
         title=row.title,
         metadata=metadata_from_text(row.metadata) or {},
         created_at=row.created_at,
-        head_key=row.head_id,
+        head_key=row.head_key,
         next_seq=row.next_seq,
         language=row.language,
         passages=row.passages,
@@ -75,10 +75,10 @@ class ConversationQueries(Statements):
         for some in batches(keys):
             rows = self._connection.execute(
                 _SELECT.where(
-                    conversations.c.project_id == project_key, conversations.c.id.in_(some)
+                    conversations.c.project_key == project_key, conversations.c.key.in_(some)
                 )
             )
-            found.update((row.id, _record(row)) for row in rows)
+            found.update((row.key, _record(row)) for row in rows)
         return found
 
     def by_key(self, conversation_key: int) -> Conversation | None:
@@ -90,14 +90,14 @@ class ConversationQueries(Statements):
         self, project_key: int, user_key: int | None, after: int | None, limit: int, order: Order
     ) -> Page:
         """Return a page of conversations in the order they were made; of one user, if given."""
-        of_user = sa.true() if user_key is None else conversations.c.user_id == user_key
+        of_user = sa.true() if user_key is None else conversations.c.user_key == user_key
         rows = self._connection.execute(
             _SELECT.where(
-                conversations.c.project_id == project_key,
+                conversations.c.project_key == project_key,
                 of_user,
-                beyond(conversations.c.id, after, order),
+                beyond(conversations.c.key, after, order),
             )
-            .order_by(ordered(conversations.c.id, order))
+            .order_by(ordered(conversations.c.key, order))
             .limit(limit + 1)
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
@@ -106,12 +106,12 @@ class ConversationQueries(Statements):
         """Return the conversations of a user that were last added to, the newest first."""
         rows = self._connection.execute(
             _SELECT.where(
-                conversations.c.project_id == project_key,
-                conversations.c.user_id == user_key,
-                conversations.c.head_id.is_not(None),
+                conversations.c.project_key == project_key,
+                conversations.c.user_key == user_key,
+                conversations.c.head_key.is_not(None),
             )
             # Keys of turns rise with every append, whatever the conversation.
-            .order_by(conversations.c.head_id.desc())
+            .order_by(conversations.c.head_key.desc())
             .limit(limit)
         ).all()
         return [_record(row) for row in rows]
@@ -130,7 +130,7 @@ class ConversationQueries(Statements):
         """Return the scope of all of a user's conversations."""
         rows = self._connection.execute(
             sa.select(
-                conversations.c.id,
+                conversations.c.key,
                 conversations.c.language,
                 conversations.c.passages,
                 conversations.c.terms,
@@ -138,10 +138,10 @@ class ConversationQueries(Statements):
                 conversations.c.path_changes,
                 conversations.c.next_seq,
             )
-            .where(conversations.c.project_id == project_key, conversations.c.user_id == user_key)
-            .order_by(conversations.c.id)
+            .where(conversations.c.project_key == project_key, conversations.c.user_key == user_key)
+            .order_by(conversations.c.key)
         ).all()
-        return Scope(project_key, {row.id: ScopeMember(*row[1:]) for row in rows})
+        return Scope(project_key, {row.key: ScopeMember(*row[1:]) for row in rows})
 
 
 class ConversationRepository(ConversationQueries):
@@ -164,15 +164,15 @@ class ConversationRepository(ConversationQueries):
         self._connection.execute(
             _INSERT,
             {
-                "id": key,
-                "project_id": project_key,
-                "external_id": conversation_id,
-                "user_id": user_key,
+                "key": key,
+                "project_key": project_key,
+                "id": conversation_id,
+                "user_key": user_key,
                 "title": title,
                 "metadata": metadata_to_text(metadata),
                 "created_at": created_at,
                 "stored_at": now,
-                "head_id": None,
+                "head_key": None,
                 "next_seq": 1,
                 "language": None,
                 "summaries": summaries,
@@ -185,8 +185,8 @@ class ConversationRepository(ConversationQueries):
         """Return a conversation that nobody else changes until this transaction ends."""
         row = self._connection.execute(
             _SELECT.where(
-                conversations.c.project_id == project_key,
-                conversations.c.external_id == conversation_id,
+                conversations.c.project_key == project_key,
+                conversations.c.id == conversation_id,
             ).with_for_update(of=conversations)
         ).first()
         return None if row is None else _record(row)
@@ -195,7 +195,7 @@ class ConversationRepository(ConversationQueries):
         """Return when the conversation was made here, whatever time its caller gave it."""
         return int(
             self._connection.execute(
-                sa.select(conversations.c.stored_at).where(conversations.c.id == conversation_key)
+                sa.select(conversations.c.stored_at).where(conversations.c.key == conversation_key)
             ).scalar_one()
         )
 
@@ -223,5 +223,5 @@ class ConversationRepository(ConversationQueries):
 
     def _update(self, conversation_key: int, values: dict[str, Any]) -> None:
         self._connection.execute(
-            sa.update(conversations).where(conversations.c.id == conversation_key).values(**values)
+            sa.update(conversations).where(conversations.c.key == conversation_key).values(**values)
         )

@@ -42,11 +42,11 @@ class DeletionRepository(Statements):
         counts["summaries"] = self._summaries.delete(conversation.key, seqs)
         for some in batches(keys):
             counts["turns"] += self._connection.execute(
-                sa.delete(turns).where(turns.c.id.in_(some))
+                sa.delete(turns).where(turns.c.key.in_(some))
             ).rowcount
         counts["idempotency_keys"] = self._connection.execute(
             sa.delete(idempotency).where(
-                idempotency.c.conversation_id == conversation.key,
+                idempotency.c.conversation_key == conversation.key,
                 sa.or_(
                     idempotency.c.first_seq.is_(None),
                     sa.and_(
@@ -69,34 +69,36 @@ class DeletionRepository(Statements):
             (idempotency, "idempotency_keys"),
         ):
             counts[name] = self._connection.execute(
-                sa.delete(table).where(table.c.conversation_id == conversation.key)
+                sa.delete(table).where(table.c.conversation_key == conversation.key)
             ).rowcount
         self._connection.execute(
-            sa.delete(index_queue).where(index_queue.c.conversation_id == conversation.key)
+            sa.delete(index_queue).where(index_queue.c.conversation_key == conversation.key)
         )
         counts["conversations"] = self._connection.execute(
-            sa.delete(conversations).where(conversations.c.id == conversation.key)
+            sa.delete(conversations).where(conversations.c.key == conversation.key)
         ).rowcount
         return counts
 
     def delete_user(self, user_key: int) -> Counter[str]:
         """Delete a user who has no conversations any more."""
         self._residues.add("log")
-        deleted = self._connection.execute(sa.delete(users).where(users.c.id == user_key))
+        deleted = self._connection.execute(sa.delete(users).where(users.c.key == user_key))
         return Counter({"users": deleted.rowcount})
 
     def _bypass(self, conversation: Conversation, turn: Turn) -> None:
         """Hang a turn's children on its parent, newest turn first so that chains close up."""
-        parent = self._connection.scalar(sa.select(turns.c.parent_id).where(turns.c.id == turn.key))
+        parent = self._connection.scalar(
+            sa.select(turns.c.parent_key).where(turns.c.key == turn.key)
+        )
         self._connection.execute(
             sa.update(turns)
-            .where(turns.c.conversation_id == conversation.key, turns.c.parent_id == turn.key)
-            .values(parent_id=parent, gap_before=True)
+            .where(turns.c.conversation_key == conversation.key, turns.c.parent_key == turn.key)
+            .values(parent_key=parent, gap_before=True)
         )
         self._connection.execute(
             sa.update(conversations)
-            .where(conversations.c.id == conversation.key, conversations.c.head_id == turn.key)
-            .values(head_id=parent)
+            .where(conversations.c.key == conversation.key, conversations.c.head_key == turn.key)
+            .values(head_key=parent)
         )
 
     def _delete_passages(self, conversation_key: int, turn_keys: Sequence[int]) -> Counter[str]:
@@ -113,12 +115,12 @@ class DeletionRepository(Statements):
         for some in batches(keys):
             gone = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
-                    passages.c.id.in_(some)
+                    passages.c.key.in_(some)
                 )
             ).one()
             self._connection.execute(
                 sa.update(conversations)
-                .where(conversations.c.id == conversation_key)
+                .where(conversations.c.key == conversation_key)
                 .values(
                     passages=conversations.c.passages - gone[0],
                     terms=conversations.c.terms - int(gone[1] or 0),
@@ -129,16 +131,17 @@ class DeletionRepository(Statements):
             # the text, and finds them whatever version of the analyser wrote them.
             counts["postings"] += self._connection.execute(
                 sa.delete(postings).where(
-                    postings.c.conversation_id == conversation_key, postings.c.passage_id.in_(some)
+                    postings.c.conversation_key == conversation_key,
+                    postings.c.passage_key.in_(some),
                 )
             ).rowcount
             self._connection.execute(
                 sa.delete(index_queue).where(
-                    index_queue.c.passage_id.in_(some), index_queue.c.action == "upsert"
+                    index_queue.c.passage_key.in_(some), index_queue.c.action == "upsert"
                 )
             )
             counts["passages"] += self._connection.execute(
-                sa.delete(passages).where(passages.c.id.in_(some))
+                sa.delete(passages).where(passages.c.key.in_(some))
             ).rowcount
         return counts
 
@@ -147,7 +150,7 @@ class DeletionRepository(Statements):
             row
             for some in batches(turn_keys)
             for row in self._connection.execute(
-                sa.select(passages.c.id.label("key")).where(passages.c.turn_id.in_(some))
+                sa.select(passages.c.key.label("key")).where(passages.c.turn_key.in_(some))
             )
         ]
 
@@ -163,7 +166,7 @@ class DeletionRepository(Statements):
             return Counter()
         self._residues.add("collection", placement.key)
         keys = self._connection.scalars(
-            sa.select(passages.c.id).where(passages.c.conversation_id == conversation_key)
+            sa.select(passages.c.key).where(passages.c.conversation_key == conversation_key)
         ).all()
         self._index_queue.add_deletions(placement.key, keys)
         self._collections.count_vectors(conversation_key, -len(keys))

@@ -29,8 +29,8 @@ class IdempotencyQueries(Statements):
         """Return the request that used an Idempotency-Key since a time."""
         row = self._connection.execute(
             sa.select(idempotency.c.request_hash, idempotency.c.result).where(
-                idempotency.c.project_id == project_key,
-                idempotency.c.key == key,
+                idempotency.c.project_key == project_key,
+                idempotency.c.idempotency_key == key,
                 idempotency.c.created_at >= since,
             )
         ).first()
@@ -55,17 +55,19 @@ class IdempotencyRepository(IdempotencyQueries):
         """Keep what a keyed request led to; older ones are forgotten on the way."""
         self._connection.execute(
             sa.delete(idempotency).where(
-                idempotency.c.project_id == project_key,
-                sa.or_(idempotency.c.created_at < forget_before, idempotency.c.key == key),
+                idempotency.c.project_key == project_key,
+                sa.or_(
+                    idempotency.c.created_at < forget_before, idempotency.c.idempotency_key == key
+                ),
             )
         )
         first_seq, last_seq = seqs or (None, None)
         self._connection.execute(
             sa.insert(idempotency).values(
-                project_id=project_key,
-                key=key,
+                project_key=project_key,
+                idempotency_key=key,
                 request_hash=request_hash,
-                conversation_id=conversation_key,
+                conversation_key=conversation_key,
                 first_seq=first_seq,
                 last_seq=last_seq,
                 result=dumps(dict(result)),

@@ -45,23 +45,23 @@ class IndexQueueQueries(Statements):
         `only` keeps those that need no embedder, or the deletions and drops.
         """
         removes = index_queue.c.action != "upsert"
-        has_vector = sa.select(passages.c.id).where(passages.c.vector.is_not(None))
+        has_vector = sa.select(passages.c.key).where(passages.c.vector.is_not(None))
         wanted = {
             None: sa.true(),
-            "embedded": sa.or_(removes, index_queue.c.passage_id.in_(has_vector)),
+            "embedded": sa.or_(removes, index_queue.c.passage_key.in_(has_vector)),
             "removals": removes,
         }[only]
         rows = self._connection.execute(
             sa.select(
-                index_queue.c.id,
+                index_queue.c.key,
                 index_queue.c.action,
-                index_queue.c.passage_id,
-                index_queue.c.conversation_id,
-                index_queue.c.collection_id,
+                index_queue.c.passage_key,
+                index_queue.c.conversation_key,
+                index_queue.c.collection_key,
                 index_queue.c.attempts,
             )
             .where(index_queue.c.parked_at.is_(None), wanted)
-            .order_by(index_queue.c.id)
+            .order_by(index_queue.c.key)
             .limit(limit)
         )
         return [QueuedPassage(*row) for row in rows]
@@ -71,16 +71,16 @@ class IndexQueueQueries(Statements):
         waits = (
             sa.select(sa.func.count())
             .select_from(index_queue)
-            .outerjoin(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+            .outerjoin(placements, placements.c.conversation_key == index_queue.c.conversation_key)
             .where(
                 sa.or_(
                     sa.and_(
                         index_queue.c.action == "upsert",
-                        placements.c.collection_id == collection_key,
+                        placements.c.collection_key == collection_key,
                     ),
                     sa.and_(
                         index_queue.c.action == "delete",
-                        index_queue.c.collection_id == collection_key,
+                        index_queue.c.collection_key == collection_key,
                     ),
                 )
             )
@@ -91,8 +91,8 @@ class IndexQueueQueries(Statements):
         """Return the passages that a collection is still to forget."""
         return set(
             self._connection.scalars(
-                sa.select(index_queue.c.passage_id).where(
-                    index_queue.c.collection_id == collection_key, index_queue.c.action == "delete"
+                sa.select(index_queue.c.passage_key).where(
+                    index_queue.c.collection_key == collection_key, index_queue.c.action == "delete"
                 )
             )
         )
@@ -101,10 +101,10 @@ class IndexQueueQueries(Statements):
         """Return the passages that a collection is still to take in, as far as it is known."""
         return set(
             self._connection.scalars(
-                sa.select(index_queue.c.passage_id)
-                .join(placements, placements.c.conversation_id == index_queue.c.conversation_id)
+                sa.select(index_queue.c.passage_key)
+                .join(placements, placements.c.conversation_key == index_queue.c.conversation_key)
                 .where(
-                    placements.c.collection_id == collection_key, index_queue.c.action == "upsert"
+                    placements.c.collection_key == collection_key, index_queue.c.action == "upsert"
                 )
             )
         )
@@ -113,32 +113,32 @@ class IndexQueueQueries(Statements):
         """Return the collections that are still to be dropped."""
         return set(
             self._connection.scalars(
-                sa.select(index_queue.c.collection_id).where(index_queue.c.action == "drop")
+                sa.select(index_queue.c.collection_key).where(index_queue.c.action == "drop")
             )
         )
 
     def problems(self) -> list[str]:
         """Return what in the queue refers to nothing, and passages that nobody will ever index."""
-        queued = sa.select(index_queue.c.passage_id).where(index_queue.c.action == "upsert")
-        placed = sa.select(placements.c.conversation_id)
-        existing = sa.select(passages.c.id)
+        queued = sa.select(index_queue.c.passage_key).where(index_queue.c.action == "upsert")
+        placed = sa.select(placements.c.conversation_key)
+        existing = sa.select(passages.c.key)
         counts = {
             "upserts of passages that do not exist": sa.select(sa.func.count())
             .select_from(index_queue)
-            .where(index_queue.c.action == "upsert", index_queue.c.passage_id.not_in(existing)),
+            .where(index_queue.c.action == "upsert", index_queue.c.passage_key.not_in(existing)),
             "deletions of passages that still exist where they are placed": sa.select(
                 sa.func.count()
             )
             .select_from(index_queue)
-            .join(passages, passages.c.id == index_queue.c.passage_id)
-            .join(placements, placements.c.conversation_id == passages.c.conversation_id)
+            .join(passages, passages.c.key == index_queue.c.passage_key)
+            .join(placements, placements.c.conversation_key == passages.c.conversation_key)
             .where(
                 index_queue.c.action == "delete",
-                index_queue.c.collection_id == placements.c.collection_id,
+                index_queue.c.collection_key == placements.c.collection_key,
             ),
             "passages neither placed nor queued": sa.select(sa.func.count())
             .select_from(passages)
-            .where(passages.c.conversation_id.not_in(placed), passages.c.id.not_in(queued)),
+            .where(passages.c.conversation_key.not_in(placed), passages.c.key.not_in(queued)),
         }
         found = {said: self._connection.scalar(count) for said, count in counts.items()}
         return [f"{count} {said}" for said, count in found.items() if count]
@@ -155,7 +155,7 @@ class IndexQueueRepository(IndexQueueQueries):
         """Queue passages to be taken into the index: (passage, conversation) each."""
         self._insert_plain(
             index_queue,
-            ("action", "passage_id", "conversation_id", "attempts"),
+            ("action", "passage_key", "conversation_key", "attempts"),
             [("upsert", key, conversation_key, 0) for key, conversation_key in passages_of],
         )
 
@@ -166,8 +166,8 @@ class IndexQueueRepository(IndexQueueQueries):
             [
                 {
                     "action": "delete",
-                    "passage_id": key,
-                    "collection_id": collection_key,
+                    "passage_key": key,
+                    "collection_key": collection_key,
                     "attempts": 0,
                 }
                 for key in passage_keys
@@ -177,20 +177,20 @@ class IndexQueueRepository(IndexQueueQueries):
     def add_drop(self, collection_key: int) -> None:
         """Queue a collection that nothing is placed in any more for removal."""
         self._insert(
-            index_queue, [{"action": "drop", "collection_id": collection_key, "attempts": 0}]
+            index_queue, [{"action": "drop", "collection_key": collection_key, "attempts": 0}]
         )
 
     def finish(self, queue_keys: Sequence[int]) -> None:
         """Take changes that the index has made durable off the queue."""
         for some in batches(queue_keys):
-            self._connection.execute(sa.delete(index_queue).where(index_queue.c.id.in_(some)))
+            self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(some)))
 
     def fail(self, queue_keys: Sequence[int], error: str, *, parked_at: int | None) -> None:
         """Count a failed attempt; a parked change is not tried again until `unpark`."""
         for some in batches(queue_keys):
             self._connection.execute(
                 sa.update(index_queue)
-                .where(index_queue.c.id.in_(some))
+                .where(index_queue.c.key.in_(some))
                 .values(attempts=index_queue.c.attempts + 1, error=error, parked_at=parked_at)
             )
 
@@ -211,19 +211,21 @@ class IndexQueueRepository(IndexQueueQueries):
         wanted = self._collections.expected_keys(collection_key) & set(keys)
         for some in batches(sorted(wanted)):
             found = self._connection.execute(
-                sa.select(passages.c.id, passages.c.conversation_id).where(passages.c.id.in_(some))
+                sa.select(passages.c.key, passages.c.conversation_key).where(
+                    passages.c.key.in_(some)
+                )
             )
-            self.add_upserts((row.id, row.conversation_id) for row in found)
+            self.add_upserts((row.key, row.conversation_key) for row in found)
         return len(wanted)
 
     def _requeue_all(self, collection_key: int) -> int:
         expected = self._collections.expected_passages(collection_key).with_only_columns(
-            sa.literal("upsert"), passages.c.id, passages.c.conversation_id, sa.literal(0)
+            sa.literal("upsert"), passages.c.key, passages.c.conversation_key, sa.literal(0)
         )
         queued = self._connection.execute(
             sa.insert(index_queue).from_select(
-                ("action", "passage_id", "conversation_id", "attempts"),
-                expected.order_by(passages.c.id),
+                ("action", "passage_key", "conversation_key", "attempts"),
+                expected.order_by(passages.c.key),
             )
         )
         return int(queued.rowcount)

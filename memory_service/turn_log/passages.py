@@ -20,9 +20,9 @@ from memory_service.turn_log.statements import (
 )
 
 _STORED = sa.select(
-    passages.c.id,
-    passages.c.turn_id,
-    passages.c.conversation_id,
+    passages.c.key,
+    passages.c.turn_key,
+    passages.c.conversation_key,
     passages.c.ordinal,
     passages.c.start,
     passages.c.end,
@@ -33,9 +33,9 @@ _STORED = sa.select(
 """In the order of a StoredPassage's fields."""
 
 _PLACES = sa.select(
-    passages.c.id,
-    passages.c.turn_id,
-    passages.c.conversation_id,
+    passages.c.key,
+    passages.c.turn_key,
+    passages.c.conversation_key,
     passages.c.start,
     passages.c.end,
 )
@@ -44,7 +44,7 @@ _PLACES = sa.select(
 
 _GROW = (
     sa.update(conversations)
-    .where(conversations.c.id == sa.bindparam("conversation_key"))
+    .where(conversations.c.key == sa.bindparam("conversation_key"))
     .values(
         passages=conversations.c.passages + sa.bindparam("more_passages", type_=sa.Integer),
         terms=conversations.c.terms + sa.bindparam("more_terms", type_=sa.Integer),
@@ -62,15 +62,15 @@ class PassageQueries(Statements):
 
     def by_keys(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
         """Return passages by their keys; the caller checks whose they are by their turns."""
-        return {passage.key: passage for passage in self._passages(passages.c.id, keys)}
+        return {passage.key: passage for passage in self._passages(passages.c.key, keys)}
 
     def of_turns(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
         """Return the passages of turns."""
-        return self._passages(passages.c.turn_id, turn_keys)
+        return self._passages(passages.c.turn_key, turn_keys)
 
     def places(self, keys: Iterable[int]) -> list[PassagePlace]:
         """Return where passages are, by their keys; those that were deleted are left out."""
-        return [PassagePlace(*row) for row in self._fetch_of_keys(_PLACES, passages.c.id, keys)]
+        return [PassagePlace(*row) for row in self._fetch_of_keys(_PLACES, passages.c.key, keys)]
 
     def vector_count(self, conversation_key: int) -> int:
         """Return how many passages of a conversation have a vector."""
@@ -79,7 +79,7 @@ class PassageQueries(Statements):
                 sa.select(sa.func.count())
                 .select_from(passages)
                 .where(
-                    passages.c.conversation_id == conversation_key, passages.c.vector.is_not(None)
+                    passages.c.conversation_key == conversation_key, passages.c.vector.is_not(None)
                 )
             )
             or 0
@@ -93,13 +93,13 @@ class PassageQueries(Statements):
         Passages without a vector are left out; keys rise, and so do those of their turns.
         """
         rows = self._connection.execute(
-            sa.select(passages.c.id, passages.c.turn_id, passages.c.vector)
+            sa.select(passages.c.key, passages.c.turn_key, passages.c.vector)
             .where(
-                passages.c.conversation_id == conversation_key,
-                passages.c.id > after,
+                passages.c.conversation_key == conversation_key,
+                passages.c.key > after,
                 passages.c.vector.is_not(None),
             )
-            .order_by(passages.c.id)
+            .order_by(passages.c.key)
         ).all()
         return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
 
@@ -108,9 +108,9 @@ class PassageQueries(Statements):
         found: list[StoredPassage] = []
         for some in batches(scope.conversation_keys):
             rows = self._connection.execute(
-                _STORED.join(index_queue, index_queue.c.passage_id == passages.c.id)
-                .where(index_queue.c.conversation_id.in_(some), index_queue.c.action == "upsert")
-                .order_by(passages.c.id.desc())
+                _STORED.join(index_queue, index_queue.c.passage_key == passages.c.key)
+                .where(index_queue.c.conversation_key.in_(some), index_queue.c.action == "upsert")
+                .order_by(passages.c.key.desc())
                 .limit(limit)
             )
             found.extend(map(_stored, rows))
@@ -120,7 +120,7 @@ class PassageQueries(Statements):
         """Return the number of a conversation's passages and of their terms, as it is kept."""
         row = self._connection.execute(
             sa.select(conversations.c.passages, conversations.c.terms).where(
-                conversations.c.id == conversation_key
+                conversations.c.key == conversation_key
             )
         ).one()
         return row.passages, row.terms
@@ -140,7 +140,7 @@ class PassageRepository(PassageQueries):
         keys = allocate_keys(self._connection, "passages", len(flat))
         self._insert_plain(
             passages,
-            ("id", "conversation_id", "turn_id", "ordinal", "start", "end", "length", "vector"),
+            ("key", "conversation_key", "turn_key", "ordinal", "start", "end", "length", "vector"),
             [
                 (
                     key,
@@ -173,7 +173,7 @@ class PassageRepository(PassageQueries):
         self._collections.count_vectors(conversation_key, len(flat))
         self._insert_plain(
             index_queue,
-            ("action", "passage_id", "conversation_id", "attempts"),
+            ("action", "passage_key", "conversation_key", "attempts"),
             [("upsert", key, conversation_key, 0) for key in keys],
         )
         return list(keys)
@@ -183,7 +183,7 @@ class PassageRepository(PassageQueries):
         for key, vector in vectors.items():
             self._connection.execute(
                 sa.update(passages)
-                .where(passages.c.id == key)
+                .where(passages.c.key == key)
                 .values(vector=vector_to_blob(vector))
             )
 

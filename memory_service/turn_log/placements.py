@@ -28,10 +28,10 @@ class PlacementQueries(Statements):
         found: dict[int, list[int]] = {}
         for some in batches(scope.conversation_keys):
             rows = self._connection.execute(
-                sa.select(placements).where(placements.c.conversation_id.in_(some))
+                sa.select(placements).where(placements.c.conversation_key.in_(some))
             )
             for row in rows:
-                found.setdefault(row.collection_id, []).append(row.conversation_id)
+                found.setdefault(row.collection_key, []).append(row.conversation_key)
         return found
 
     def of_conversation(self, conversation_key: int) -> Collection | None:
@@ -40,14 +40,14 @@ class PlacementQueries(Statements):
 
     def of_conversations(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
         """Return the collections that the vectors of conversations are in, of those that have."""
-        placed = sa.select(placements.c.conversation_id, collections).join(
-            collections, placements.c.collection_id == collections.c.id
+        placed = sa.select(placements.c.conversation_key, collections).join(
+            collections, placements.c.collection_key == collections.c.key
         )
         return {
             row[0]: Collection(*row[1:])
             for some in batches(conversation_keys)
             for row in self._connection.execute(
-                placed.where(placements.c.conversation_id.in_(some))
+                placed.where(placements.c.conversation_key.in_(some))
             )
         }
 
@@ -55,22 +55,22 @@ class PlacementQueries(Statements):
         """Return the conversations that are placed in a collection."""
         return set(
             self._connection.scalars(
-                sa.select(placements.c.conversation_id).where(
-                    placements.c.collection_id == collection_key
+                sa.select(placements.c.conversation_key).where(
+                    placements.c.collection_key == collection_key
                 )
             )
         )
 
     def foreign_conversations(self, collection: Collection) -> set[int]:
         """Return conversations placed in a collection of another project, or of another's own."""
-        own = conversations.c.id == collection.conversation_key
+        own = conversations.c.key == collection.conversation_key
         rows = self._connection.scalars(
-            sa.select(placements.c.conversation_id)
-            .join(conversations, conversations.c.id == placements.c.conversation_id)
+            sa.select(placements.c.conversation_key)
+            .join(conversations, conversations.c.key == placements.c.conversation_key)
             .where(
-                placements.c.collection_id == collection.key,
+                placements.c.collection_key == collection.key,
                 sa.or_(
-                    conversations.c.project_id != collection.project_key,
+                    conversations.c.project_key != collection.project_key,
                     sa.false() if collection.conversation_key is None else ~own,
                 ),
             )
@@ -80,15 +80,15 @@ class PlacementQueries(Statements):
     def homes(self, conversation_keys: Iterable[int]) -> dict[int, Home]:
         """Return what a conversation's place depends on; those that were deleted are left out."""
         of = (
-            conversations.c.id,
-            conversations.c.project_id,
-            conversations.c.user_id,
+            conversations.c.key,
+            conversations.c.project_key,
+            conversations.c.user_key,
             conversations.c.passages,
         )
         return {
             row[0]: Home(*row[1:])
             for some in batches(conversation_keys)
-            for row in self._connection.execute(sa.select(*of).where(conversations.c.id.in_(some)))
+            for row in self._connection.execute(sa.select(*of).where(conversations.c.key.in_(some)))
         }
 
 
@@ -99,7 +99,7 @@ class PlacementRepository(PlacementQueries):
         """Say that the vectors of a conversation without a place are in a collection from now."""
         self._connection.execute(
             sa.insert(placements),
-            {"conversation_id": conversation_key, "collection_id": collection.key},
+            {"conversation_key": conversation_key, "collection_key": collection.key},
         )
         self._collections.count_vectors(conversation_key, passage_count)
 
@@ -107,17 +107,17 @@ class PlacementRepository(PlacementQueries):
         self, conversation_key: int, old: Collection, new: Collection, passage_count: int
     ) -> None:
         """Place a conversation elsewhere: its vectors are queued out of `old` and into `new`."""
-        waiting = sa.select(index_queue.c.passage_id).where(
-            index_queue.c.conversation_id == conversation_key, index_queue.c.action == "upsert"
+        waiting = sa.select(index_queue.c.passage_key).where(
+            index_queue.c.conversation_key == conversation_key, index_queue.c.action == "upsert"
         )
         moved = self._connection.scalars(
-            sa.select(passages.c.id).where(
-                passages.c.conversation_id == conversation_key, passages.c.id.not_in(waiting)
+            sa.select(passages.c.key).where(
+                passages.c.conversation_key == conversation_key, passages.c.key.not_in(waiting)
             )
         ).all()
         self._collections.count_vectors(conversation_key, -passage_count)
         self._connection.execute(
-            sa.delete(placements).where(placements.c.conversation_id == conversation_key)
+            sa.delete(placements).where(placements.c.conversation_key == conversation_key)
         )
         self.place(conversation_key, new, passage_count)
         self._index_queue.add_deletions(old.key, moved)
@@ -131,17 +131,17 @@ class PlacementRepository(PlacementQueries):
         """
         self._connection.execute(
             sa.insert(collections).values(
-                id=new_key,
-                project_id=old.project_key,
-                conversation_id=old.conversation_key,
+                key=new_key,
+                project_key=old.project_key,
+                conversation_key=old.conversation_key,
                 vectors=old.vectors,
             )
         )
         for table in (placements, index_queue):
             self._connection.execute(
                 sa.update(table)
-                .where(table.c.collection_id == old.key)
-                .values(collection_id=new_key)
+                .where(table.c.collection_key == old.key)
+                .values(collection_key=new_key)
             )
         self._residues.carry(old.key, new_key, settled)
         self.retire(old.key)
@@ -154,7 +154,7 @@ class PlacementRepository(PlacementQueries):
     def remove(self, collection_key: int) -> None:
         """Remove a collection's row: the index has dropped it, or is to."""
         self._residues.settle_moves(collection_key)
-        self._connection.execute(sa.delete(collections).where(collections.c.id == collection_key))
+        self._connection.execute(sa.delete(collections).where(collections.c.key == collection_key))
 
     @property
     def _collections(self) -> CollectionRepository:

@@ -29,7 +29,7 @@ def _counting(terms: int) -> sa.TextClause:
     """
     counts = (
         f"SELECT {number}, count(*) FROM (SELECT 1 FROM postings"  # noqa: S608 - only numbers
-        " WHERE conversation_id IN :scope"
+        " WHERE conversation_key IN :scope"
         f" AND term = :term{number} LIMIT :most) AS capped{number}"
         for number in range(terms)
     )
@@ -64,7 +64,7 @@ class PostingQueries(Statements):
         return [
             posting
             for some in batches(scope.conversation_keys)
-            for posting in self._postings(terms, postings.c.conversation_id.in_(some))
+            for posting in self._postings(terms, postings.c.conversation_key.in_(some))
         ]
 
     def in_passages(
@@ -78,8 +78,8 @@ class PostingQueries(Statements):
             for posting in self._postings(
                 terms,
                 sa.and_(
-                    postings.c.conversation_id == conversation_key,
-                    postings.c.passage_id.in_(some),
+                    postings.c.conversation_key == conversation_key,
+                    postings.c.passage_key.in_(some),
                 ),
             )
         ]
@@ -87,7 +87,7 @@ class PostingQueries(Statements):
     def _postings(self, terms: Sequence[str], where: sa.ColumnElement[bool]) -> list[Posting]:
         # A row a term, its columns as text: Python gives up its lock for each row that it reads,
         # and beside threads that compute waits for it again, thousands of times a query.
-        columns = (postings.c.passage_id, postings.c.tf, postings.c.length)
+        columns = (postings.c.passage_key, postings.c.tf, postings.c.length)
         rows = self._fetch_plain(
             sa.select(
                 postings.c.term,
@@ -106,12 +106,12 @@ class PostingQueries(Statements):
         """Return the terms of each passage of a conversation, for `verify`."""
         found: dict[int, dict[str, int]] = {}
         rows = self._connection.execute(
-            sa.select(postings.c.passage_id, postings.c.term, postings.c.tf).where(
-                postings.c.conversation_id == conversation_key
+            sa.select(postings.c.passage_key, postings.c.term, postings.c.tf).where(
+                postings.c.conversation_key == conversation_key
             )
         )
         for row in rows:
-            found.setdefault(row.passage_id, {})[row.term] = row.tf
+            found.setdefault(row.passage_key, {})[row.term] = row.tf
         return found
 
 
@@ -121,18 +121,18 @@ class PostingRepository(PostingQueries):
     def replace(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
         """Make the postings of all the conversation's passages anew."""
         self._connection.execute(
-            sa.delete(postings).where(postings.c.conversation_id == conversation_key)
+            sa.delete(postings).where(postings.c.conversation_key == conversation_key)
         )
         for key, found in terms.items():
             self._connection.execute(
-                sa.update(passages).where(passages.c.id == key).values(length=len(found))
+                sa.update(passages).where(passages.c.key == key).values(length=len(found))
             )
         self.add(
             conversation_key, ((key, Counter(found), len(found)) for key, found in terms.items())
         )
         self._connection.execute(
             sa.update(conversations)
-            .where(conversations.c.id == conversation_key)
+            .where(conversations.c.key == conversation_key)
             .values(passages=len(terms), terms=sum(map(len, terms.values())))
         )
 
@@ -149,5 +149,5 @@ class PostingRepository(PostingQueries):
         # keys and stay so; to compare whole rows takes three times as long.
         rows.sort(key=itemgetter(1))
         self._insert_plain(
-            postings, ("conversation_id", "term", "passage_id", "tf", "length"), rows
+            postings, ("conversation_key", "term", "passage_key", "tf", "length"), rows
         )

@@ -13,12 +13,12 @@ class ProjectQueries(Statements):
 
     def key_of(self, name: str) -> int | None:
         """Return a project's key by its name."""
-        return self._connection.scalar(sa.select(projects.c.id).where(projects.c.name == name))
+        return self._connection.scalar(sa.select(projects.c.key).where(projects.c.name == name))
 
     def names(self) -> dict[int, str]:
         """Return the names of all projects by key."""
-        rows = self._connection.execute(sa.select(projects.c.id, projects.c.name))
-        return {row.id: row.name for row in rows}
+        rows = self._connection.execute(sa.select(projects.c.key, projects.c.name))
+        return {row.key: row.name for row in rows}
 
 
 class ProjectRepository(ProjectQueries):

@@ -23,13 +23,13 @@ class PromptStateQueries(Statements):
     def get(self, conversation_key: int) -> PromptState | None:
         """Return how the conversation's last prompt was built."""
         row = self._connection.execute(
-            sa.select(prompt_states).where(prompt_states.c.conversation_id == conversation_key)
+            sa.select(prompt_states).where(prompt_states.c.conversation_key == conversation_key)
         ).first()
         if row is None:
             return None
         return PromptState(
             window_seq=row.window_seq,
-            input_parent_key=row.input_parent_id,
+            input_parent_key=row.input_parent_key,
             input_hash=row.input_hash,
             recalled=tuple(RecalledSpan(**one) for one in json.loads(row.recalled)),
             left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
@@ -45,7 +45,7 @@ class PromptStateRepository(PromptStateQueries):
         """Remember how a prompt was built; nothing happens if the conversation was deleted."""
         values = {
             "window_seq": state.window_seq,
-            "input_parent_id": state.input_parent_key,
+            "input_parent_key": state.input_parent_key,
             "input_hash": state.input_hash,
             "recalled": dumps([asdict(one) for one in state.recalled]),
             "left_out": dumps(state.left_out),
@@ -54,18 +54,18 @@ class PromptStateRepository(PromptStateQueries):
         }
         changed = self._connection.execute(
             sa.update(prompt_states)
-            .where(prompt_states.c.conversation_id == conversation_key)
+            .where(prompt_states.c.conversation_key == conversation_key)
             .values(**values)
         )
         if changed.rowcount == 0 and self._exists(conversation_key):
             self._connection.execute(
-                sa.insert(prompt_states).values(conversation_id=conversation_key, **values)
+                sa.insert(prompt_states).values(conversation_key=conversation_key, **values)
             )
 
     def _exists(self, conversation_key: int) -> bool:
         return (
             self._connection.scalar(
-                sa.select(conversations.c.id).where(conversations.c.id == conversation_key)
+                sa.select(conversations.c.key).where(conversations.c.key == conversation_key)
             )
             is not None
         )

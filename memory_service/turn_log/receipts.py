@@ -21,13 +21,13 @@ class ReceiptQueries(Statements):
         """Return a receipt of the project."""
         row = self._connection.execute(
             sa.select(receipts).where(
-                receipts.c.project_id == project_key, receipts.c.external_id == receipt_id
+                receipts.c.project_key == project_key, receipts.c.id == receipt_id
             )
         ).first()
         return (
             None
             if row is None
-            else Receipt(row.external_id, row.kind, json.loads(row.counts), row.created_at)
+            else Receipt(row.id, row.kind, json.loads(row.counts), row.created_at)
         )
 
 
@@ -45,8 +45,8 @@ class ReceiptRepository(ReceiptQueries):
         """Store the proof of a deletion: numbers only."""
         self._connection.execute(
             sa.insert(receipts).values(
-                project_id=project_key,
-                external_id=receipt_id,
+                project_key=project_key,
+                id=receipt_id,
                 kind=kind,
                 counts=dumps(dict(counts)),
                 created_at=now,

@@ -15,15 +15,15 @@ class ResidueQueries(Statements):
     def erased(self) -> list[Residue]:
         """Return where deleted data may still lie, in the order of the deletions."""
         rows = self._connection.execute(
-            sa.select(residues.c.id, residues.c.place, residues.c.collection_id)
+            sa.select(residues.c.key, residues.c.place, residues.c.collection_key)
             .where(residues.c.erased)
-            .order_by(residues.c.id)
+            .order_by(residues.c.key)
         )
         return [Residue(*row) for row in rows]
 
     def newest(self) -> int | None:
         """Return the key of the newest of these, or None if there is none."""
-        newest = sa.select(sa.func.max(residues.c.id)).where(residues.c.erased)
+        newest = sa.select(sa.func.max(residues.c.key)).where(residues.c.erased)
         key: int | None = self._connection.scalar(newest)
         return key
 
@@ -48,8 +48,8 @@ class ResidueRepository(ResidueQueries):
             [
                 {
                     "place": place,
-                    "collection_id": collection_key,
-                    "conversation_id": conversation_key,
+                    "collection_key": collection_key,
+                    "conversation_key": conversation_key,
                     "erased": erased,
                 }
             ],
@@ -57,8 +57,8 @@ class ResidueRepository(ResidueQueries):
 
     def mark_erased(self, conversation_key: int) -> None:
         """Note that vectors of a conversation are to leave the collections it once was in, too."""
-        of_it = residues.c.conversation_id == conversation_key, ~residues.c.erased
-        moved = self._connection.scalars(sa.select(residues.c.collection_id).where(*of_it)).all()
+        of_it = residues.c.conversation_key == conversation_key, ~residues.c.erased
+        moved = self._connection.scalars(sa.select(residues.c.collection_key).where(*of_it)).all()
         # New rows, not changed ones: a scrub that is running settles all that are older than it.
         self._connection.execute(sa.delete(residues).where(*of_it))
         for collection_key in moved:
@@ -67,21 +67,21 @@ class ResidueRepository(ResidueQueries):
     def settle(self, last_key: int) -> None:
         """Delete the residues up to a key: their files were rewritten."""
         self._connection.execute(
-            sa.delete(residues).where(residues.c.erased, residues.c.id <= last_key)
+            sa.delete(residues).where(residues.c.erased, residues.c.key <= last_key)
         )
 
     def carry(self, old_collection: int, new_collection: int, after: int) -> None:
         """Let a collection that replaces another answer for what left it meanwhile."""
         self._connection.execute(
             sa.update(residues)
-            .where(residues.c.collection_id == old_collection, residues.c.id > after)
-            .values(collection_id=new_collection)
+            .where(residues.c.collection_key == old_collection, residues.c.key > after)
+            .values(collection_key=new_collection)
         )
 
     def settle_moves(self, collection_key: int) -> None:
         """Delete what moved out of a collection whose files go anyway."""
         self._connection.execute(
             sa.delete(residues).where(
-                residues.c.collection_id == collection_key, ~residues.c.erased
+                residues.c.collection_key == collection_key, ~residues.c.erased
             )
         )

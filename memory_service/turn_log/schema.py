@@ -4,14 +4,14 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
 
 * `turns.seq` is the number of the append within its conversation: it rises by one, is never reused,
   and has holes only where a turn was deleted.
-* `turns.live` marks the path from the root to `conversations.head_id`. A child is always appended
-  after its parent, so on the live path the order of `seq` is the order of the conversation.
+* `turns.active` marks the active branch: the path from the root to `conversations.head_key`. A
+  child is appended after its parent, so the active branch has the order of `seq`.
 * `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
 * `postings` holds, for each passage, the terms of its text under the conversation's language.
 * `conversations.passages` and `.terms` are the number and the summed length of its passages.
 * A passage that is not in the vector index has a row in `index_queue`.
-* A summary covers the path that ends in the turn `tip_id`, from `first_seq` to `last_seq`; if its
-  tip is live, so are they all. A turn is never deleted without the summaries that cover it.
+* A summary covers the path that ends in the turn `tip_key`, from `first_seq` to `last_seq`; if its
+  tip is active, so are they all. A turn is never deleted without the summaries that cover it.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
   wrote of turns is in `summaries` alone.
 """
@@ -63,7 +63,7 @@ key_blocks = Table(
 projects = Table(
     "projects",
     metadata,
-    Column("id", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
     Column("name", String(128), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -71,8 +71,8 @@ projects = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
     Column("hint", String(8), nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -82,26 +82,26 @@ api_keys = Table(
 users = Table(
     "users",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("external_id", String(128), nullable=False),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("id", String(128), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False),
-    UniqueConstraint("project_id", "external_id"),
+    UniqueConstraint("project_key", "id"),
 )
 
 conversations = Table(
     "conversations",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("external_id", String(128), nullable=False),
-    Column("user_id", Key, _cascade("users.id")),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("id", String(128), nullable=False),
+    Column("user_key", Key, _cascade("users.key")),
     Column("title", Text),
     Column("metadata", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("stored_at", BigInteger, nullable=False),
-    Column("head_id", Key),
+    Column("head_key", Key),
     Column("next_seq", Integer, nullable=False),
     Column("language", String(8)),
     # Totals over its passages: counting 100,000 of them took 6 ms of every recall.
@@ -112,21 +112,21 @@ conversations = Table(
     Column("path_changes", Integer, nullable=False, server_default="0"),
     # Whether it is summarised; null leaves that to the settings.
     Column("summaries", Boolean),
-    UniqueConstraint("project_id", "external_id"),
-    Index("conversations_by_user", "user_id", "id"),
+    UniqueConstraint("project_key", "id"),
+    Index("conversations_by_user", "user_key", "key"),
 )
 
 turns = Table(
     "turns",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
-    Column("external_id", String(128), nullable=False),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("conversation_key", Key, _cascade("conversations.key"), nullable=False),
+    Column("id", String(128), nullable=False),
     Column("seq", Integer, nullable=False),
-    Column("parent_id", Key),
-    Column("unit_id", Key),
-    Column("live", Boolean, nullable=False),
+    Column("parent_key", Key),
+    Column("tool_group_key", Key),
+    Column("active", Boolean, nullable=False),
     Column("gap_before", Boolean, nullable=False),
     Column("kind", String(64), nullable=False),
     Column("role", String(16), nullable=False),
@@ -138,42 +138,42 @@ turns = Table(
     Column("utc_offset_minutes", SmallInteger),
     Column("stored_at", BigInteger, nullable=False),
     Column("content_hash", LargeBinary(32), nullable=False),
-    UniqueConstraint("project_id", "external_id"),
-    Index("turns_by_path", "conversation_id", "live", "seq"),
+    UniqueConstraint("project_key", "id"),
+    Index("turns_by_path", "conversation_key", "active", "seq"),
 )
 
 tool_calls = Table(
     "tool_calls",
     metadata,
-    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
     Column("call_id", String(256), primary_key=True),
-    Column("turn_id", Key, _cascade("turns.id"), primary_key=True),
-    Index("tool_calls_by_turn", "turn_id"),
+    Column("turn_key", Key, _cascade("turns.key"), primary_key=True),
+    Index("tool_calls_by_turn", "turn_key"),
     comment="Which turn made a tool call: a result joins the unit of its call.",
 )
 
 passages = Table(
     "passages",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
-    Column("turn_id", Key, _cascade("turns.id"), nullable=False),
+    Column("key", Key, primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), nullable=False),
+    Column("turn_key", Key, _cascade("turns.key"), nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("length", Integer, nullable=False),
     Column("vector", LargeBinary),
-    Index("passages_by_turn", "turn_id"),
-    Index("passages_by_conversation", "conversation_id"),
+    Index("passages_by_turn", "turn_key"),
+    Index("passages_by_conversation", "conversation_key"),
     comment="start and end count characters of turns.text; length counts terms; vector is float16.",
 )
 
 postings = Table(
     "postings",
     metadata,
-    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
     Column("term", String(64), primary_key=True),
-    Column("passage_id", Key, primary_key=True),
+    Column("passage_key", Key, primary_key=True),
     Column("tf", Integer, nullable=False),
     # The passage's length again: with it BM25 reads this table alone, one range per term.
     Column("length", Integer, nullable=False),
@@ -183,70 +183,70 @@ postings = Table(
 collections = Table(
     "collections",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("conversation_id", Key),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("conversation_key", Key),
     Column("vectors", Integer, nullable=False),
-    comment="Collections of the vector index; one with a conversation_id belongs to it alone.",
+    comment="Collections of the vector index; one with a conversation_key belongs to it alone.",
 )
 
 placements = Table(
     "placements",
     metadata,
-    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
-    Column("collection_id", Key, _cascade("collections.id"), nullable=False),
-    Index("placements_by_collection", "collection_id"),
+    Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
+    Column("collection_key", Key, _cascade("collections.key"), nullable=False),
+    Index("placements_by_collection", "collection_key"),
 )
 
 index_queue = Table(
     "index_queue",
     metadata,
-    Column("id", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
     Column("action", String(8), nullable=False),
-    Column("passage_id", Key),
-    Column("conversation_id", Key),
-    Column("collection_id", Key),
+    Column("passage_key", Key),
+    Column("conversation_key", Key),
+    Column("collection_key", Key),
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     Column("parked_at", BigInteger),
-    Index("index_queue_by_conversation", "conversation_id"),
-    Index("index_queue_by_passage", "passage_id"),
+    Index("index_queue_by_conversation", "conversation_key"),
+    Index("index_queue_by_passage", "passage_key"),
     comment="What the vector index has still to take in (upsert) or to forget (delete, drop).",
 )
 
 residues = Table(
     "residues",
     metadata,
-    Column("id", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
     Column("place", String(12), nullable=False),
-    Column("collection_id", Key),
-    Column("conversation_id", Key),
+    Column("collection_key", Key),
+    Column("conversation_key", Key),
     Column("erased", Boolean, nullable=False),
-    Index("residues_by_conversation", "conversation_id"),
+    Index("residues_by_conversation", "conversation_key"),
     comment="Where bytes of what was deleted (or only moved) may lie until files are rewritten.",
 )
 
 idempotency = Table(
     "idempotency",
     metadata,
-    Column("project_id", Key, _cascade("projects.id"), primary_key=True),
-    Column("key", String(256), primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), primary_key=True),
+    Column("idempotency_key", String(256), primary_key=True),
     Column("request_hash", LargeBinary(32), nullable=False),
-    Column("conversation_id", Key),
+    Column("conversation_key", Key),
     Column("first_seq", Integer),
     Column("last_seq", Integer),
     Column("result", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Index("idempotency_by_conversation", "conversation_id"),
+    Index("idempotency_by_conversation", "conversation_key"),
     comment="What a keyed request stored, by reference: the answer is rendered again from the log.",
 )
 
 receipts = Table(
     "receipts",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("external_id", String(64), nullable=False, unique=True),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("id", String(64), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("counts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -256,28 +256,28 @@ receipts = Table(
 summaries = Table(
     "summaries",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("conversation_id", Key, _cascade("conversations.id"), nullable=False),
-    Column("external_id", String(64), nullable=False, unique=True),
+    Column("key", Key, primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), nullable=False),
+    Column("id", String(64), nullable=False, unique=True),
     Column("level", Integer, nullable=False),
     Column("first_seq", Integer, nullable=False),
     Column("last_seq", Integer, nullable=False),
-    Column("tip_id", Key, _cascade("turns.id"), nullable=False),
+    Column("tip_key", Key, _cascade("turns.key"), nullable=False),
     Column("began_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
     Column("text", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("vector", LargeBinary),
-    UniqueConstraint("conversation_id", "level", "first_seq", "tip_id"),
-    Index("summaries_by_tip", "tip_id"),
+    UniqueConstraint("conversation_key", "level", "first_seq", "tip_key"),
+    Index("summaries_by_tip", "tip_key"),
     comment="What a model wrote of turns (level 1) or of summaries (above); vector is float16.",
 )
 
 summary_queue = Table(
     "summary_queue",
     metadata,
-    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
     # Rises with each request, so that one that comes while the last is worked off is not lost.
     Column("requests", Integer, nullable=False),
     comment="Conversations that may have something to summarise.",
@@ -286,9 +286,9 @@ summary_queue = Table(
 prompt_states = Table(
     "prompt_states",
     metadata,
-    Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
+    Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
     Column("window_seq", Integer),
-    Column("input_parent_id", Key),
+    Column("input_parent_key", Key),
     Column("input_hash", LargeBinary(32)),
     Column("recalled", Text, nullable=False),
     Column("left_out", Text, nullable=False),
@@ -300,11 +300,11 @@ prompt_states = Table(
 traces = Table(
     "traces",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("project_id", Key, _cascade("projects.id"), nullable=False),
-    Column("external_id", String(64), nullable=False, unique=True),
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("id", String(64), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
-    Index("traces_by_age", "project_id", "created_at"),
+    Index("traces_by_age", "project_key", "created_at"),
     comment="How prompts and searches came about; keys and scores, no text.",
 )

@@ -30,18 +30,18 @@ from memory_service.turn_log.statements import (
 from memory_service.turn_log.summary_queue import SummaryQueueRepository
 
 # One that was made on another branch is kept, and comes back with the branch.
-_LIVE = summaries.join(turns, sa.and_(turns.c.id == summaries.c.tip_id, turns.c.live))
+_ACTIVE = summaries.join(turns, sa.and_(turns.c.key == summaries.c.tip_key, turns.c.active))
 
 
 def _record(row: Any) -> Summary:
     return Summary(
-        key=row.id,
-        id=row.external_id,
-        conversation_key=row.conversation_id,
+        key=row.key,
+        id=row.id,
+        conversation_key=row.conversation_key,
         level=row.level,
         first_seq=row.first_seq,
         last_seq=row.last_seq,
-        tip_key=row.tip_id,
+        tip_key=row.tip_key,
         began_at=row.began_at,
         ended_at=row.ended_at,
         text=row.text,
@@ -55,24 +55,24 @@ class SummaryQueries(Statements):
     """Reads summaries."""
 
     def places(self, conversation_key: int) -> list[SummaryPlace]:
-        """Return what the summaries of the live path cover."""
+        """Return what the summaries of the active branch cover."""
         rows = self._connection.execute(
             sa.select(
-                summaries.c.id, summaries.c.level, summaries.c.first_seq, summaries.c.last_seq
+                summaries.c.key, summaries.c.level, summaries.c.first_seq, summaries.c.last_seq
             )
-            .select_from(_LIVE)
-            .where(summaries.c.conversation_id == conversation_key)
+            .select_from(_ACTIVE)
+            .where(summaries.c.conversation_key == conversation_key)
         ).all()
         return [SummaryPlace(*row) for row in rows]
 
     def by_keys(self, conversation_key: int, keys: Iterable[int]) -> dict[int, Summary]:
         """Return those of the keys that are summaries of the conversation."""
         return {
-            row.id: _record(row)
+            row.key: _record(row)
             for some in batches(keys)
             for row in self._connection.execute(
                 sa.select(summaries).where(
-                    summaries.c.conversation_id == conversation_key, summaries.c.id.in_(some)
+                    summaries.c.conversation_key == conversation_key, summaries.c.key.in_(some)
                 )
             ).all()
         }
@@ -80,35 +80,35 @@ class SummaryQueries(Statements):
     def key_of(self, conversation_key: int, summary_id: str) -> int | None:
         """Return the key of a conversation's summary by its id."""
         return self._connection.scalar(
-            sa.select(summaries.c.id).where(
-                summaries.c.conversation_id == conversation_key,
-                summaries.c.external_id == summary_id,
+            sa.select(summaries.c.key).where(
+                summaries.c.conversation_key == conversation_key,
+                summaries.c.id == summary_id,
             )
         )
 
     def page(self, conversation_key: int, after: int | None, limit: int, order: Order) -> Page:
-        """Return a page of the live path's summaries in the order they were made."""
+        """Return a page of the active branch's summaries in the order they were made."""
         rows = self._connection.execute(
             sa.select(summaries)
-            .select_from(_LIVE)
+            .select_from(_ACTIVE)
             .where(
-                summaries.c.conversation_id == conversation_key,
-                beyond(summaries.c.id, after, order),
+                summaries.c.conversation_key == conversation_key,
+                beyond(summaries.c.key, after, order),
             )
-            .order_by(ordered(summaries.c.id, order))
+            .order_by(ordered(summaries.c.key, order))
             .limit(limit + 1)
         ).all()
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     def of_scope(self, scope: Scope, limit: int) -> list[Summary]:
-        """Return the newest summaries of the scope's live paths."""
+        """Return the newest summaries of the scope's active branchs."""
         found: list[Summary] = []
         for some in batches(scope.conversation_keys):
             rows = self._connection.execute(
                 sa.select(summaries)
-                .select_from(_LIVE)
-                .where(summaries.c.conversation_id.in_(some))
-                .order_by(summaries.c.id.desc())
+                .select_from(_ACTIVE)
+                .where(summaries.c.conversation_key.in_(some))
+                .order_by(summaries.c.key.desc())
                 .limit(limit)
             )
             found.extend(_record(row) for row in rows)
@@ -118,8 +118,8 @@ class SummaryQueries(Statements):
         """Return the oldest summaries of a conversation that are not embedded yet."""
         rows = self._connection.execute(
             sa.select(summaries)
-            .where(summaries.c.conversation_id == conversation_key, summaries.c.vector.is_(None))
-            .order_by(summaries.c.id)
+            .where(summaries.c.conversation_key == conversation_key, summaries.c.vector.is_(None))
+            .order_by(summaries.c.key)
             .limit(limit)
         )
         return [_record(row) for row in rows]
@@ -128,8 +128,8 @@ class SummaryQueries(Statements):
         """Return the summaries of every branch of a conversation, for `verify`."""
         rows = self._connection.execute(
             sa.select(summaries)
-            .where(summaries.c.conversation_id == conversation_key)
-            .order_by(summaries.c.id)
+            .where(summaries.c.conversation_key == conversation_key)
+            .order_by(summaries.c.key)
         )
         return [_record(row) for row in rows]
 
@@ -154,13 +154,13 @@ class SummaryRepository(SummaryQueries):
             return False
         self._connection.execute(
             sa.insert(summaries).values(
-                id=allocate_keys(self._connection, "summaries", 1)[0],
-                conversation_id=conversation_key,
-                external_id=new_id("sum"),
+                key=allocate_keys(self._connection, "summaries", 1)[0],
+                conversation_key=conversation_key,
+                id=new_id("sum"),
                 level=new.level,
                 first_seq=new.first_seq,
                 last_seq=new.last_seq,
-                tip_id=new.tip_key,
+                tip_key=new.tip_key,
                 began_at=new.began_at,
                 ended_at=new.ended_at,
                 text=text,
@@ -176,7 +176,7 @@ class SummaryRepository(SummaryQueries):
         for key, vector in vectors.items():
             self._connection.execute(
                 sa.update(summaries)
-                .where(summaries.c.id == key)
+                .where(summaries.c.key == key)
                 .values(vector=vector_to_blob(vector))
             )
 
@@ -186,15 +186,15 @@ class SummaryRepository(SummaryQueries):
         What is left uncovered is queued to be summarised again.
         """
         rows = self._connection.execute(
-            sa.select(summaries.c.id, summaries.c.first_seq, summaries.c.last_seq).where(
-                summaries.c.conversation_id == conversation_key,
+            sa.select(summaries.c.key, summaries.c.first_seq, summaries.c.last_seq).where(
+                summaries.c.conversation_key == conversation_key,
                 summaries.c.first_seq <= max(seqs),
                 summaries.c.last_seq >= min(seqs),
             )
         ).all()
-        doomed = [row.id for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
+        doomed = [row.key for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
         for some in batches(doomed):
-            self._connection.execute(sa.delete(summaries).where(summaries.c.id.in_(some)))
+            self._connection.execute(sa.delete(summaries).where(summaries.c.key.in_(some)))
         if doomed:
             self._summary_queue.add(conversation_key)
         return len(doomed)
@@ -203,7 +203,7 @@ class SummaryRepository(SummaryQueries):
         """Return whether a table has all of the keys; they are never given twice."""
         found = sum(
             self._connection.scalar(
-                sa.select(sa.func.count()).select_from(table).where(table.c.id.in_(some))
+                sa.select(sa.func.count()).select_from(table).where(table.c.key.in_(some))
             )
             or 0
             for some in batches(keys)

@@ -19,7 +19,7 @@ class SummaryQueueQueries(Statements):
     def all(self) -> list[QueuedConversation]:
         """Return the conversations that may have something to summarise."""
         rows = self._connection.execute(
-            sa.select(summary_queue).order_by(summary_queue.c.conversation_id)
+            sa.select(summary_queue).order_by(summary_queue.c.conversation_key)
         )
         return [QueuedConversation(*row) for row in rows]
 
@@ -31,22 +31,22 @@ class SummaryQueueRepository(SummaryQueueQueries):
         """Say that a conversation may have something to summarise, unless it was deleted."""
         changed = self._connection.execute(
             sa.update(summary_queue)
-            .where(summary_queue.c.conversation_id == conversation_key)
+            .where(summary_queue.c.conversation_key == conversation_key)
             .values(requests=summary_queue.c.requests + 1)
         )
         if changed.rowcount == 0:
-            is_there = sa.select(conversations.c.id, sa.literal(1)).where(
-                conversations.c.id == conversation_key
+            is_there = sa.select(conversations.c.key, sa.literal(1)).where(
+                conversations.c.key == conversation_key
             )
             self._connection.execute(
-                sa.insert(summary_queue).from_select(["conversation_id", "requests"], is_there)
+                sa.insert(summary_queue).from_select(["conversation_key", "requests"], is_there)
             )
 
     def finish(self, done: QueuedConversation) -> None:
         """Take a conversation off the queue, unless it was queued again since it was read."""
         self._connection.execute(
             sa.delete(summary_queue).where(
-                summary_queue.c.conversation_id == done.conversation_key,
+                summary_queue.c.conversation_key == done.conversation_key,
                 summary_queue.c.requests == done.requests,
             )
         )

@@ -24,13 +24,11 @@ class TraceQueries(Statements):
     def get(self, project_key: int, trace_id: str) -> StoredTrace | None:
         """Return a trace of the project."""
         row = self._connection.execute(
-            sa.select(traces).where(
-                traces.c.project_id == project_key, traces.c.external_id == trace_id
-            )
+            sa.select(traces).where(traces.c.project_key == project_key, traces.c.id == trace_id)
         ).first()
         if row is None:
             return None
-        return StoredTrace(row.external_id, row.created_at, json.loads(row.detail))
+        return StoredTrace(row.id, row.created_at, json.loads(row.detail))
 
 
 class TraceRepository(TraceQueries):
@@ -46,8 +44,8 @@ class TraceRepository(TraceQueries):
         """Keep a trace."""
         self._connection.execute(
             sa.insert(traces).values(
-                project_id=project_key,
-                external_id=trace_id,
+                project_key=project_key,
+                id=trace_id,
                 created_at=created_at,
                 detail=dumps(dict(detail)),
             )
@@ -56,16 +54,16 @@ class TraceRepository(TraceQueries):
     def prune(self, project_key: int, *, keep: int, forget_before: int) -> None:
         """Remove those of a project's traces that are too old, and the oldest if too many."""
         newest = (
-            sa.select(traces.c.id)
-            .where(traces.c.project_id == project_key)
-            .order_by(traces.c.id.desc())
+            sa.select(traces.c.key)
+            .where(traces.c.project_key == project_key)
+            .order_by(traces.c.key.desc())
             .limit(1)
             .offset(keep)
         )
         oldest_kept = self._connection.scalar(newest) or 0
         self._connection.execute(
             sa.delete(traces).where(
-                traces.c.project_id == project_key,
-                sa.or_(traces.c.created_at < forget_before, traces.c.id <= oldest_kept),
+                traces.c.project_key == project_key,
+                sa.or_(traces.c.created_at < forget_before, traces.c.key <= oldest_kept),
             )
         )

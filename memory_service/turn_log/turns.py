@@ -22,13 +22,13 @@ from memory_service.turn_log.statements import (
 )
 
 _TURN = (
+    turns.c.key,
     turns.c.id,
-    turns.c.external_id,
-    turns.c.conversation_id,
+    turns.c.conversation_key,
     turns.c.seq,
-    turns.c.parent_id,
-    turns.c.unit_id,
-    turns.c.live,
+    turns.c.parent_key,
+    turns.c.tool_group_key,
+    turns.c.active,
     turns.c.gap_before,
     turns.c.kind,
     turns.c.role,
@@ -46,21 +46,21 @@ _TURN = (
 
 _LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
 
-_OWNED_TURN = sa.select(*_TURN, turns.c.project_id)
+_OWNED_TURN = sa.select(*_TURN, turns.c.project_key)
 
 _BY_IDS = sa.select(*_TURN).where(
-    turns.c.project_id == sa.bindparam("project_key"),
-    turns.c.external_id.in_(sa.bindparam("ids", expanding=True)),
+    turns.c.project_key == sa.bindparam("project_key"),
+    turns.c.id.in_(sa.bindparam("ids", expanding=True)),
 )
 
 _GROW = (
     sa.update(conversations)
-    .where(conversations.c.id == sa.bindparam("conversation_key"))
-    .values(head_id=sa.bindparam("head"), next_seq=sa.bindparam("next"))
+    .where(conversations.c.key == sa.bindparam("conversation_key"))
+    .values(head_key=sa.bindparam("head"), next_seq=sa.bindparam("next"))
 )
 
 _SAID = sa.select(
-    turns.c.id,
+    turns.c.key,
     turns.c.role,
     turns.c.name,
     # With numbers for parameters the statement could not be written once.
@@ -69,8 +69,8 @@ _SAID = sa.select(
         passages.c.start + sa.literal_column("1"),
         passages.c.end - passages.c.start,
     ),
-    turns.c.project_id,
-).join(passages, passages.c.turn_id == turns.c.id)
+    turns.c.project_key,
+).join(passages, passages.c.turn_key == turns.c.key)
 
 """In the order of a SaidRow's fields, and whose it is."""
 
@@ -85,7 +85,7 @@ def _record(row: Sequence[Any]) -> Turn:
 
 
 class PathRow(NamedTuple):
-    """A turn's place on the live path."""
+    """A turn's place on the active branch."""
 
     key: int
     parent_key: int | None
@@ -112,20 +112,20 @@ class TreePoint:
     id: str
     seq: int
     parent_key: int | None
-    unit_key: int | None
-    live: bool
+    tool_group_key: int | None
+    active: bool
     kind: str
     role: str
     stored_at: int
 
 
 _TREE_POINT = (
+    turns.c.key,
     turns.c.id,
-    turns.c.external_id,
     turns.c.seq,
-    turns.c.parent_id,
-    turns.c.unit_id,
-    turns.c.live,
+    turns.c.parent_key,
+    turns.c.tool_group_key,
+    turns.c.active,
     turns.c.kind,
     turns.c.role,
     turns.c.stored_at,
@@ -154,13 +154,8 @@ def _unit(turn: NewTurn, key: int, state: _Append) -> int | None:
 
 def _from_row(row: dict[str, Any]) -> Turn:
     values = dict(row)
-    values["key"] = values.pop("id")
-    values["id"] = values.pop("external_id")
-    values["conversation_key"] = values.pop("conversation_id")
-    values["parent_key"] = values.pop("parent_id")
-    values["unit_key"] = values.pop("unit_id")
     values["metadata"] = metadata_from_text(values["metadata"])
-    del values["project_id"]
+    del values["project_key"]
     return Turn(**values)
 
 
@@ -177,7 +172,7 @@ class TurnQueries(Statements):
         found: dict[str, Turn] = {}
         for some in batches(ids):
             rows = self._connection.execute(_BY_IDS, {"project_key": project_key, "ids": some})
-            found.update((row.external_id, _record(row)) for row in rows)
+            found.update((row.id, _record(row)) for row in rows)
         return found
 
     def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
@@ -186,7 +181,7 @@ class TurnQueries(Statements):
         # reads an index entry of each turn the project has (33 ms of 100,000, not 2).
         return {
             row[0]: _record(row)
-            for row in self._fetch_of_keys(_OWNED_TURN, turns.c.id, keys)
+            for row in self._fetch_of_keys(_OWNED_TURN, turns.c.key, keys)
             if row[-1] == project_key
         }
 
@@ -194,7 +189,7 @@ class TurnQueries(Statements):
         """Return the words of passages of the project, without the rest of their turns."""
         return [
             SaidRow(*row[:-1])
-            for row in self._fetch_of_keys(_SAID, passages.c.id, passage_keys)
+            for row in self._fetch_of_keys(_SAID, passages.c.key, passage_keys)
             if row[-1] == project_key
         ]
 
@@ -205,7 +200,7 @@ class TurnQueries(Statements):
             for some in batches(keys)
             for row in self._connection.execute(
                 sa.select(*_TURN).where(
-                    turns.c.conversation_id == conversation_key, turns.c.id.in_(some)
+                    turns.c.conversation_key == conversation_key, turns.c.key.in_(some)
                 )
             )
         ]
@@ -214,18 +209,18 @@ class TurnQueries(Statements):
         """Return the offset from UTC that the newest turn of the scope was written in."""
         return self._connection.scalar(
             sa.select(turns.c.utc_offset_minutes)
-            .where(turns.c.conversation_id == max(scope.conversation_keys), turns.c.live)
+            .where(turns.c.conversation_key == max(scope.conversation_keys), turns.c.active)
             .order_by(turns.c.seq.desc())
             .limit(1)
         )
 
     def page(self, conversation_key: int, after_seq: int | None, limit: int, order: Order) -> Page:
-        """Return a page of the live path."""
+        """Return a page of the active branch."""
         rows = self._connection.execute(
             sa.select(*_TURN)
             .where(
-                turns.c.conversation_id == conversation_key,
-                turns.c.live,
+                turns.c.conversation_key == conversation_key,
+                turns.c.active,
                 beyond(turns.c.seq, after_seq, order),
             )
             .order_by(ordered(turns.c.seq, order))
@@ -236,12 +231,12 @@ class TurnQueries(Statements):
     def between(
         self, conversation_key: int, after_seq: int, before_seq: int, limit: int
     ) -> list[Turn]:
-        """Return the first turns of the live path between two, system messages apart."""
+        """Return the first turns of the active branch between two, system messages apart."""
         rows = self._connection.execute(
             sa.select(*_TURN)
             .where(
-                turns.c.conversation_id == conversation_key,
-                turns.c.live,
+                turns.c.conversation_key == conversation_key,
+                turns.c.active,
                 turns.c.seq > after_seq,
                 turns.c.seq < before_seq,
                 turns.c.role.not_in(SYSTEM_ROLES),
@@ -252,22 +247,22 @@ class TurnQueries(Statements):
         return [_record(row) for row in rows]
 
     def tool_groups_from(self, conversation_key: int, seq: int) -> set[int]:
-        """Return the units that have live turns at `seq` or after it."""
+        """Return the tool groups that have active turns at `seq` or after it."""
         return set(
             self._connection.scalars(
-                sa.select(turns.c.unit_id)
+                sa.select(turns.c.tool_group_key)
                 .where(
-                    turns.c.conversation_id == conversation_key,
-                    turns.c.live,
+                    turns.c.conversation_key == conversation_key,
+                    turns.c.active,
                     turns.c.seq >= seq,
-                    turns.c.unit_id.is_not(None),
+                    turns.c.tool_group_key.is_not(None),
                 )
                 .distinct()
             )
         )
 
     def newest(self, conversation_key: int, limit: int) -> list[Turn]:
-        """Return the last turns of the live path, oldest first."""
+        """Return the last turns of the active branch, oldest first."""
         return list(reversed(self.page(conversation_key, None, limit, "desc").data))
 
     def before(self, turn: Turn, limit: int) -> list[Turn]:
@@ -276,7 +271,7 @@ class TurnQueries(Statements):
         key = turn.parent_key
         while key is not None and len(found) < limit:
             parent = self.of_conversation(turn.conversation_key, [key])[0]
-            if parent.live:
+            if parent.active:
                 rest = self.page(turn.conversation_key, parent.seq + 1, limit - len(found), "desc")
                 found += rest.data
                 break
@@ -285,28 +280,28 @@ class TurnQueries(Statements):
         return list(reversed(found))
 
     def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
-        """Return the last turns of the live path, and of other branches those beside them."""
+        """Return the last turns of the active branch, and of other branches those beside them."""
         newest = (
             sa.select(*_TREE_POINT)
-            .where(turns.c.conversation_id == conversation_key)
+            .where(turns.c.conversation_key == conversation_key)
             .order_by(turns.c.seq.desc())
             .limit(limit)
         )
-        live = self._connection.execute(newest.where(turns.c.live)).all()
-        first = live[-1].seq if len(live) == limit else 0
+        active = self._connection.execute(newest.where(turns.c.active)).all()
+        first = active[-1].seq if len(active) == limit else 0
         aside = self._connection.execute(
-            newest.where(turns.c.live.is_(False), turns.c.seq >= first)
+            newest.where(turns.c.active.is_(False), turns.c.seq >= first)
         ).all()
-        return [TreePoint(*row) for row in (*live, *aside)]
+        return [TreePoint(*row) for row in (*active, *aside)]
 
     def raw(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
         """Return the JSON of turns of a conversation, by key."""
         return {
-            row.id: row.raw
+            row.key: row.raw
             for some in batches(keys)
             for row in self._connection.execute(
-                sa.select(turns.c.id, turns.c.raw).where(
-                    turns.c.conversation_id == conversation_key, turns.c.id.in_(some)
+                sa.select(turns.c.key, turns.c.raw).where(
+                    turns.c.conversation_key == conversation_key, turns.c.key.in_(some)
                 )
             )
         }
@@ -316,7 +311,7 @@ class TurnQueries(Statements):
         rows = self._connection.execute(
             sa.select(*_TURN)
             .where(
-                turns.c.conversation_id == conversation_key,
+                turns.c.conversation_key == conversation_key,
                 turns.c.seq.between(first_seq, last_seq),
             )
             .order_by(turns.c.seq)
@@ -329,7 +324,7 @@ class TurnQueries(Statements):
         while True:
             rows = self._connection.execute(
                 sa.select(*_TURN)
-                .where(turns.c.conversation_id == conversation_key, turns.c.seq > after)
+                .where(turns.c.conversation_key == conversation_key, turns.c.seq > after)
                 .order_by(turns.c.seq)
                 .limit(500)
             ).all()
@@ -340,34 +335,35 @@ class TurnQueries(Statements):
 
     def tool_group(self, turn: Turn) -> list[Turn]:
         """Return the turns that must stay together with this one, itself among them."""
-        if turn.unit_key is None:
+        if turn.tool_group_key is None:
             return [turn]
         rows = self._connection.execute(
             sa.select(*_TURN)
             .where(
-                turns.c.conversation_id == turn.conversation_key, turns.c.unit_id == turn.unit_key
+                turns.c.conversation_key == turn.conversation_key,
+                turns.c.tool_group_key == turn.tool_group_key,
             )
             .order_by(turns.c.seq)
         )
         return [_record(row) for row in rows]
 
     def active_branch(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
-        """Return the next live turns from a `seq` on, oldest first, without their texts."""
+        """Return the next active turns from a `seq` on, oldest first, without their texts."""
         # Rows in the order of a PathRow's fields, which is all that anybody asks of one.
         return cast(
             "list[PathRow]",
             self._fetch_plain(
                 sa.select(
-                    turns.c.id,
-                    turns.c.parent_id,
+                    turns.c.key,
+                    turns.c.parent_key,
                     turns.c.created_at,
                     turns.c.gap_before,
                     turns.c.role,
                     turns.c.seq,
                 )
                 .where(
-                    turns.c.conversation_id == conversation_key,
-                    turns.c.live,
+                    turns.c.conversation_key == conversation_key,
+                    turns.c.active,
                     turns.c.seq >= first_seq,
                 )
                 .order_by(turns.c.seq)
@@ -388,18 +384,18 @@ class TurnRepository(TurnQueries):
         parent: Turn | None,
         gap_before: bool,
         now: int,
-        live: bool = True,
+        active: bool = True,
     ) -> list[Turn]:
-        """Add turns below `parent` and make the last of them the head, if they are to be live.
+        """Add turns below `parent` and make the last of them the head, if they are to be active.
 
-        A parent that is not the head makes a branch: what followed it is kept and no longer live.
+        A parent that is not the head makes a branch: what followed it is kept and no longer active.
         """
-        if live and (parent.key if parent else None) != conversation.head_key:
+        if active and (parent.key if parent else None) != conversation.head_key:
             self._make_active(conversation.key, parent)
         keys = allocate_keys(self._connection, "turns", len(new))
         state = self._append_state(conversation.key, parent, new)
         rows = [
-            self._row(project_key, conversation, turn, key, number, state, now) | {"live": live}
+            self._row(project_key, conversation, turn, key, number, state, now) | {"active": active}
             for number, (key, turn) in enumerate(zip(keys, new, strict=True))
         ]
         rows[0]["gap_before"] = gap_before
@@ -407,7 +403,7 @@ class TurnRepository(TurnQueries):
         self._insert(
             tool_calls,
             [
-                {"conversation_id": conversation.key, "call_id": call, "turn_id": key}
+                {"conversation_key": conversation.key, "call_id": call, "turn_key": key}
                 for key, turn in zip(keys, new, strict=True)
                 for call in dict.fromkeys(turn.calls)
             ],
@@ -416,19 +412,19 @@ class TurnRepository(TurnQueries):
             _GROW,
             {
                 "conversation_key": conversation.key,
-                "head": keys[-1] if live else conversation.head_key,
+                "head": keys[-1] if active else conversation.head_key,
                 "next": conversation.next_seq + len(new),
             },
         )
         return [_from_row(row) for row in rows]
 
     def set_head(self, conversation_key: int, head: Turn) -> None:
-        """Make the path that ends in `head` the live one."""
+        """Make the branch that ends in `head` the active one."""
         self._make_active(conversation_key, head)
         self._connection.execute(
             sa.update(conversations)
-            .where(conversations.c.id == conversation_key)
-            .values(head_id=head.key)
+            .where(conversations.c.key == conversation_key)
+            .values(head_key=head.key)
         )
 
     def _row(
@@ -443,14 +439,14 @@ class TurnRepository(TurnQueries):
     ) -> dict[str, Any]:
         unit = _unit(turn, key, state)
         row = {
-            "id": key,
-            "project_id": project_key,
-            "conversation_id": conversation.key,
-            "external_id": turn.id,
+            "key": key,
+            "project_key": project_key,
+            "conversation_key": conversation.key,
+            "id": turn.id,
             "seq": conversation.next_seq + number,
-            "parent_id": state.parent_key,
-            "unit_id": unit,
-            "live": True,
+            "parent_key": state.parent_key,
+            "tool_group_key": unit,
+            "active": True,
             "gap_before": False,
             "kind": turn.kind,
             "role": turn.role,
@@ -473,31 +469,31 @@ class TurnRepository(TurnQueries):
     ) -> _Append:
         state = _Append(
             parent_key=parent.key if parent else None,
-            parent_unit=parent.unit_key if parent else None,
+            parent_unit=parent.tool_group_key if parent else None,
             parent_calls=parent is not None
             and parent.kind != "message"
             and parent.role == "assistant"
-            and parent.unit_key is not None,
+            and parent.tool_group_key is not None,
         )
         for some in batches({turn.answers for turn in new if turn.answers}):
             rows = self._connection.execute(
-                sa.select(tool_calls.c.call_id, turns.c.unit_id)
-                .join(turns, turns.c.id == tool_calls.c.turn_id)
+                sa.select(tool_calls.c.call_id, turns.c.tool_group_key)
+                .join(turns, turns.c.key == tool_calls.c.turn_key)
                 .where(
-                    tool_calls.c.conversation_id == conversation_key,
+                    tool_calls.c.conversation_key == conversation_key,
                     tool_calls.c.call_id.in_(some),
-                    turns.c.live,
+                    turns.c.active,
                 )
                 .order_by(turns.c.seq)
             )
-            state.callers.update((row.call_id, row.unit_id) for row in rows)
+            state.callers.update((row.call_id, row.tool_group_key) for row in rows)
         return state
 
     def count_path_change(self, conversation_key: int) -> None:
-        """Count a change of the live path that is not an append."""
+        """Count a change of the active branch that is not an append."""
         self._connection.execute(
             sa.update(conversations)
-            .where(conversations.c.id == conversation_key)
+            .where(conversations.c.key == conversation_key)
             .values(path_changes=conversations.c.path_changes + 1)
         )
 
@@ -506,20 +502,22 @@ class TurnRepository(TurnQueries):
         key, fork_seq = (head.key if head else None), 0
         while key is not None:
             row = self._connection.execute(
-                sa.select(turns.c.parent_id, turns.c.live, turns.c.seq).where(turns.c.id == key)
+                sa.select(turns.c.parent_key, turns.c.active, turns.c.seq).where(turns.c.key == key)
             ).one()
-            if row.live:
+            if row.active:
                 fork_seq = row.seq
                 break
             revived.append(key)
-            key = row.parent_id
+            key = row.parent_key
         self._connection.execute(
             sa.update(turns)
             .where(
-                turns.c.conversation_id == conversation_key, turns.c.live, turns.c.seq > fork_seq
+                turns.c.conversation_key == conversation_key, turns.c.active, turns.c.seq > fork_seq
             )
-            .values(live=False)
+            .values(active=False)
         )
         self.count_path_change(conversation_key)
         for some in batches(revived):
-            self._connection.execute(sa.update(turns).where(turns.c.id.in_(some)).values(live=True))
+            self._connection.execute(
+                sa.update(turns).where(turns.c.key.in_(some)).values(active=True)
+            )

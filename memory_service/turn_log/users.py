@@ -8,14 +8,14 @@ from memory_service.core.models import Order, Page, User
 from memory_service.turn_log.schema import conversations, turns, users
 from memory_service.turn_log.statements import Statements, beyond, inserted_key, ordered
 
-_USER_KEY = sa.select(users.c.id).where(
-    users.c.project_id == sa.bindparam("project_key"),
-    users.c.external_id == sa.bindparam("user_id"),
+_USER_KEY = sa.select(users.c.key).where(
+    users.c.project_key == sa.bindparam("project_key"),
+    users.c.id == sa.bindparam("user_id"),
 )
 
 _MARK_SEEN = (
     sa.update(users)
-    .where(users.c.id == sa.bindparam("key"))
+    .where(users.c.key == sa.bindparam("user_key"))
     .values(last_seen_at=sa.bindparam("now"))
 )
 
@@ -29,13 +29,13 @@ class UserQueries(Statements):
 
     def get(self, project_key: int, user_id: str) -> User | None:
         """Return a user of the project."""
-        rows = self._users(project_key, users.c.external_id == user_id)
+        rows = self._users(project_key, users.c.id == user_id)
         return rows[0] if rows else None
 
     def page(self, project_key: int, after: int | None, limit: int, order: Order) -> Page:
         """Return a page of the project's users in the order they were first seen."""
         found = self._users(
-            project_key, beyond(users.c.id, after, order), order=order, limit=limit + 1
+            project_key, beyond(users.c.key, after, order), order=order, limit=limit + 1
         )
         return Page(found[:limit], has_more=len(found) > limit)
 
@@ -49,25 +49,25 @@ class UserQueries(Statements):
         conversation_count = (
             sa.select(sa.func.count())
             .select_from(conversations)
-            .where(conversations.c.user_id == users.c.id)
+            .where(conversations.c.user_key == users.c.key)
             .scalar_subquery()
         )
         turn_count = (
             sa.select(sa.func.count())
-            .select_from(turns.join(conversations, conversations.c.id == turns.c.conversation_id))
-            .where(conversations.c.user_id == users.c.id)
+            .select_from(turns.join(conversations, conversations.c.key == turns.c.conversation_key))
+            .where(conversations.c.user_key == users.c.key)
             .scalar_subquery()
         )
         rows = self._connection.execute(
             sa.select(users, conversation_count.label("conversations"), turn_count.label("turns"))
-            .where(users.c.project_id == project_key, condition)
-            .order_by(ordered(users.c.id, order))
+            .where(users.c.project_key == project_key, condition)
+            .order_by(ordered(users.c.key, order))
             .limit(limit)
         )
         return [
             User(
+                row.key,
                 row.id,
-                row.external_id,
                 row.created_at,
                 row.last_seen_at,
                 row.conversations,
@@ -87,11 +87,11 @@ class UserRepository(UserQueries):
             return found
         made = self._connection.execute(
             sa.insert(users).values(
-                project_id=project_key, external_id=user_id, created_at=now, last_seen_at=now
+                project_key=project_key, id=user_id, created_at=now, last_seen_at=now
             )
         )
         return inserted_key(made)
 
     def mark_seen(self, user_key: int, now: int) -> None:
         """Note that the user said something."""
-        self._connection.execute(_MARK_SEEN, {"key": user_key, "now": now})
+        self._connection.execute(_MARK_SEEN, {"user_key": user_key, "now": now})

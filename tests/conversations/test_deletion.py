@@ -60,7 +60,7 @@ def vectors(service: Service) -> set[int]:
 def passages(service: Service) -> set[int]:
     """Return the passages that the log has."""
     service.log.checkpoint()
-    return {row[0] for row in rows(service.settings.data_dir, "SELECT id FROM passages")}
+    return {row[0] for row in rows(service.settings.data_dir, "SELECT key FROM passages")}
 
 
 def doomed(item_id: str = "i-bandicootish") -> dict[str, Any]:

@@ -121,7 +121,7 @@ def check(chat: Gateway, conversation: str, questions: list[str], fact: str) -> 
         found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
         turns = list(snapshot.turns.all(found.key if found else 0))
     assert [turn.text for turn in turns if turn.role == "user"] == questions
-    assert all(turn.live for turn in turns)
+    assert all(turn.active for turn in turns)
     assert len(turns) == 2 * len(questions) + 3 * sum("look up" in one for one in questions)
     assert fact in str(chat.upstream.last.messages)
 

@@ -50,20 +50,20 @@ class Talk:
     @property
     def tree(self) -> list[Node]:
         """The stored turns: those of the live path, then the branch."""
-        path = [self.node(one, n, n - 1, live=True) for n, one in enumerate(self.messages, 1)]
+        path = [self.node(one, n, n - 1, active=True) for n, one in enumerate(self.messages, 1)]
         begin = len(path) + 1
         side = [
-            self.node(one, n, self.fork if n == begin else n - 1, live=False)
+            self.node(one, n, self.fork if n == begin else n - 1, active=False)
             for n, one in enumerate(self.branch, begin)
         ]
         return path + side
 
     @staticmethod
-    def node(one: dict[str, Any], key: int, parent: int, *, live: bool) -> Node:
+    def node(one: dict[str, Any], key: int, parent: int, *, active: bool) -> Node:
         """Return the stored turn of a message."""
         optional = one["role"] == "tool" or bool(one.get("tool_calls"))
         said = said_hash(one)
-        return Node(key, parent or None, key, live, one["role"], said, f"item_{key}", optional)
+        return Node(key, parent or None, key, active, one["role"], said, f"item_{key}", optional)
 
     @property
     def head(self) -> int | None:

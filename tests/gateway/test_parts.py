@@ -184,9 +184,9 @@ def test_a_log_full_of_branches_siblings_and_echoes_agrees_with_itself(
         ]
         head = append(service, "c", "and now?")[-1]
         stored = service.writer.append_answers(project, "c", head.id, answers)
-        assert [turn.live for turn in stored.turns] == [True, False, False]
+        assert [turn.active for turn in stored.turns] == [True, False, False]
         late = service.writer.append_answers(project, "c", head.id, [_answer("late")])
-        assert [turn.live for turn in late.turns] == [False]
+        assert [turn.active for turn in late.turns] == [False]
         assert findings(service, with_index=False) == []
 
 

@@ -83,7 +83,7 @@ def test_no_turn_is_lost_or_in_two_blocks(path: list[Any], answered: frozenset[s
 
 @given(CONVERSATIONS)
 def test_a_unit_is_never_cut(path: list[Any]) -> None:
-    units = [{turn.unit_key for turn in block.turns} - {None} for block in blocks(path)]
+    units = [{turn.tool_group_key for turn in block.turns} - {None} for block in blocks(path)]
     assert max(Counter(unit for block in units for unit in block).values(), default=1) == 1
 
 
@@ -143,8 +143,8 @@ def test_of_a_stretch_that_begins_inside_a_unit_nothing_of_it_is_left(
     path: list[Any], begin: int
 ) -> None:
     found = blocks(path[begin:])
-    before = {turn.unit_key for turn in path[:begin]} - {None}
-    assert not before & {turn.unit_key for block in found for turn in block.turns}
+    before = {turn.tool_group_key for turn in path[:begin]} - {None}
+    assert not before & {turn.tool_group_key for block in found for turn in block.turns}
     said(found)
 
 

@@ -246,6 +246,6 @@ def check_tiles(service: Service, name: str, window_seq: int) -> None:
     ]
     assert len(waiting) < LEAST_TURNS
     assert not told or not waiting or waiting[0].seq > told[-1][-1]
-    for unit in {turn.unit_key for turn in turns} - {None}:
-        seqs = [turn.seq for turn in turns if turn.unit_key == unit]
+    for unit in {turn.tool_group_key for turn in turns} - {None}:
+        seqs = [turn.seq for turn in turns if turn.tool_group_key == unit]
         assert all(len({seq in one for seq in seqs}) == 1 for one in told)

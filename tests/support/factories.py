@@ -85,8 +85,8 @@ def make_turn(item: Mapping[str, Any] | None = None, *, key: int = 1, **fields: 
         "conversation_key": 1,
         "seq": key,
         "parent_key": key - 1 or None,
-        "unit_key": None,
-        "live": True,
+        "tool_group_key": None,
+        "active": True,
         "gap_before": False,
         "kind": new.kind,
         "role": new.role,
@@ -118,7 +118,7 @@ def make_path(items: Iterable[Mapping[str, Any]]) -> list[Turn]:
         else:
             after_call = None
         units.update(dict.fromkeys(new.calls, unit))
-        path.append(make_turn(item, key=key, unit_key=unit))
+        path.append(make_turn(item, key=key, tool_group_key=unit))
     return path
 
 

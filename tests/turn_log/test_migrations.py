@@ -184,8 +184,8 @@ from memory_service.turn_log.log import TurnLog
 print("ready", flush=True)
 for line in sys.stdin:
     log = TurnLog.open(Path(line.strip()))
-    with log.write() as writer:
-        writer.ensure_project("local", 0)
+    with log.write() as transaction:
+        transaction.projects.ensure("local", 0)
     log.close()
     print("opened", flush=True)
 """

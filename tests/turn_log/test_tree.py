@@ -154,7 +154,7 @@ class Tree(RuleBasedStateMachine):
             falling = snapshot.turns.page(conversation.key, None, 1_000, "desc")
         ids = {turn.key: turn.id for turn in turns}
         stored = {
-            turn.id: (turn.seq, ids.get(turn.parent_key or 0), turn.gap_before, turn.live)
+            turn.id: (turn.seq, ids.get(turn.parent_key or 0), turn.gap_before, turn.active)
             for turn in turns
         }
         path = self._path()
@@ -162,7 +162,7 @@ class Tree(RuleBasedStateMachine):
             name: (node.seq, node.parent, node.gap_before, name in path)
             for name, node in self.nodes.items()
         }
-        assert {turn.id: ids.get(turn.unit_key or 0) for turn in turns} == {
+        assert {turn.id: ids.get(turn.tool_group_key or 0) for turn in turns} == {
             name: node.unit for name, node in self.nodes.items()
         }
         assert ids.get(conversation.head_key or 0) == self.head

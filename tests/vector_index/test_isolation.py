@@ -76,8 +76,8 @@ def test_no_collection_holds_vectors_of_two_projects(service: Service) -> None:
             create(service, f"c{number}", *texts, user="ana", project=name)
     eventually(lambda: service.index_status().lag == 0)
     statement = (
-        "SELECT passages.id, conversations.project_id FROM passages"
-        " JOIN conversations ON conversations.id = passages.conversation_id"
+        "SELECT passages.key, conversations.project_key FROM passages"
+        " JOIN conversations ON conversations.key = passages.conversation_key"
     )
     path = service.settings.data_dir / "turn_log.sqlite3"
     with closing(sqlite3.connect(path)) as database:

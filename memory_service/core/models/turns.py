@@ -35,8 +35,8 @@ class Turn:
     conversation_key: int
     seq: int
     parent_key: int | None
-    unit_key: int | None
-    live: bool
+    tool_group_key: int | None
+    active: bool
     gap_before: bool
     kind: str
     role: str
