@@ -169,7 +169,7 @@ class ConversationWriter:
         question_id: str,
         answers: Sequence[NewTurn],
     ) -> Stored:
-        """Append a model's answers below the turn that asked: the first is active, others beside it.
+        """Append a model's answers below the turn that asked: the first active, others beside it.
 
         None is active if the conversation went on elsewhere meanwhile. Raises NotFound if it, or
         the question, was forgotten.
