@@ -23,7 +23,7 @@ _ONCE = Attempt(key=None, request_hash=b"", is_retry=False)
 def open_memory(
     data_dir: str | Path | None = None, *, project: str = LOCAL_PROJECT, **settings: object
 ) -> Memory:
-    """Open a data folder in this process; `settings` are those of the README, in lower case.
+    """Open a data folder in this process; `settings` are those of docs/settings.md, in lower case.
 
     Raises StartupError if another process holds the folder.
     """

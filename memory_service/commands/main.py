@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Conversations without end for any agent: every turn kept, the right ones back.",
-    epilog="Every setting is an environment variable MEMORY_…; the README lists them.",
+    epilog="Every setting is an environment variable MEMORY_…: see docs/settings.md.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")

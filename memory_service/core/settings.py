@@ -42,86 +42,87 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=lambda: Path.home() / ".memory_service",
-        description="Folder of the turn log and the vector index (created with mode 0700).",
+        description="Folder of the turn log and the vector index. Created with mode 0700.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65_535, description="Port; 0 takes a free one.")
+    port: int = Field(
+        default=8000, ge=0, le=65_535, description="Port to listen on. 0 takes a free port."
+    )
     log_format: Literal["console", "json"] = Field(
-        default="console", description="How log lines look: console or json."
+        default="console", description="Format of log lines: console or json."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe log line that is written."
+        default="info",
+        description="Lowest level of log lines that are written: debug, info, warning or error.",
     )
 
     max_body_bytes: int = Field(
-        default=32 * 1024 * 1024, ge=1024, description="Largest request body, in bytes."
+        default=32 * 1024 * 1024, ge=1024, description="Largest request body."
     )
     max_nesting: int = Field(
-        default=64, ge=4, le=500, description="Deepest nesting of a JSON body, in levels."
+        default=64, ge=4, le=500, description="Deepest nesting of a JSON body."
     )
-    max_text_chars: int = Field(
-        default=1_000_000, ge=100, description="Longest text of one item, in characters."
-    )
+    max_text_chars: int = Field(default=1_000_000, ge=100, description="Longest text of one item.")
     max_items_per_call: int = Field(
-        default=1_000, ge=1, le=10_000, description="Most items in one call."
+        default=1_000, ge=1, le=10_000, description="Largest number of items in one request."
     )
-    max_query_chars: int = Field(
-        default=100_000, ge=100, description="Longest search query, in characters."
-    )
+    max_query_chars: int = Field(default=100_000, ge=100, description="Longest search query.")
 
     retry_window_seconds: int = Field(
         default=600,
         ge=0,
-        description="How long a client's retry without a key is recognised, in seconds.",
+        description="How long a client's retry without an Idempotency-Key is recognised.",
     )
     idempotency_hours: int = Field(
-        default=24, ge=1, description="How long an Idempotency-Key is remembered, in hours."
+        default=24, ge=1, description="How long an Idempotency-Key is remembered."
     )
 
     embedder: str = Field(
         default="local",
         pattern=r"^(local|openai|chroma:.+)$",
-        description="What makes the vectors: local, openai (any server that speaks OpenAI's"
-        " /v1/embeddings), or chroma:NAME (a function of Chroma's registry).",
+        description="Embedder: local, openai (any server with OpenAI's /v1/embeddings), or"
+        " chroma:NAME (a function of Chroma's registry).",
     )
     embedder_model: str | None = Field(
         default=None, min_length=1, description="Model of the openai embedder."
     )
     embedder_base_url: str | None = Field(
         default=None,
-        description="Where the openai embedder asks, up to and with /v1; else OpenAI.",
+        description="Base URL of the openai embedder, including /v1. Without it, OpenAI is asked.",
     )
     embedder_api_key: SecretStr | None = Field(
-        default=None, description="Key of the openai embedder; servers without keys need none."
+        default=None, description="API key of the openai embedder. Servers without keys need none."
     )
     embedder_dimension: int | None = Field(
         default=None,
         ge=1,
         le=65_536,
-        description="Numbers in a vector, asked of the openai embedder in each request (models of"
-        " several sizes shorten theirs, others refuse); else the model's own.",
+        description="Dimension of the vectors, sent to the openai embedder with each request."
+        " Models with one size refuse it. Without it, the model's own dimension.",
     )
     embedder_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
         allow_inf_nan=False,
-        description="Longest wait for the vectors of one batch of passages, in seconds.",
+        description="Timeout for one batch of passages.",
     )
     embedder_query_timeout_seconds: float = Field(
         default=3.0,
         gt=0,
         allow_inf_nan=False,
-        description="Longest wait for the vector of a query, in seconds; recall then goes on"
-        " without it.",
+        description="Timeout for the vector of a query. Recall continues without the vector.",
     )
     embedder_batch: int = Field(
-        default=32, ge=1, le=2_048, description="Most passages in one request to an embedder."
+        default=32,
+        ge=1,
+        le=2_048,
+        description="Largest number of passages in one request to an embedder.",
     )
     embedder_max_input_tokens: int | None = Field(
         default=None,
         ge=16,
-        description="Longest text the embedder takes, in tokens; else 8,191 for OpenAI's models,"
-        " what a function of Chroma's registry says of itself, and 512 for others.",
+        description="Longest text that the embedder accepts. Without it, 8,191 for OpenAI's models,"
+        " the limit that a function of Chroma's registry reports, and 512 for others.",
     )
     embedder_config: Json[dict[str, Any]] = Field(
         default_factory=dict,
@@ -130,132 +131,144 @@ class Settings(BaseSettings):
     )
 
     passage_words: int = Field(
-        default=120, ge=20, le=1_000, description="Longest passage that is embedded, in words."
+        default=120, ge=20, le=1_000, description="Longest passage that is embedded."
     )
     passage_overlap_words: int = Field(
-        default=20, ge=0, le=200, description="Words that neighbouring passages share."
+        default=20,
+        ge=0,
+        le=200,
+        description="Overlap of consecutive passages. Must be smaller than MEMORY_PASSAGE_WORDS.",
     )
     neighbour_pause_hours: float = Field(
         default=6.0,
         gt=0,
         allow_inf_nan=False,
-        description="A longer pause between two turns ends their neighbourhood, in hours.",
+        description="A longer pause between two turns ends a segment.",
     )
     exact_scan_max: int = Field(
         # Where the two took equally long: 60,000 vectors are compared in 2 ms, Chroma takes 3 ms
         # and the vectors of the candidates 3 ms more.
         default=150_000,
         ge=0,
-        description="Passages of the largest scope that is compared in memory, vector by vector;"
-        " a larger one asks Chroma. 0 asks Chroma always.",
+        description="Largest scope whose vectors are compared in memory. Chroma is asked for larger"
+        " scopes. 0 always asks Chroma.",
     )
     log_cache_mib: int = Field(
         default=64,
         ge=1,
-        description="Memory for pages of the turn log, in MiB for each connection in use.",
+        description="Page cache of the turn log, for each connection in use.",
     )
     log_mmap_mib: int = Field(
         default=256,
         ge=0,
-        description="How much of the turn log may be mapped into memory, in MiB; 0 maps nothing.",
+        description="Part of the turn log that may be mapped into memory. 0 maps nothing.",
     )
     vector_cache_mib: int = Field(
-        default=256, ge=1, description="Memory for vectors that are compared there, in MiB."
+        default=256, ge=1, description="Cache of the vectors that are compared in memory."
     )
-    traces_kept: int = Field(default=10_000, ge=0, description="Most traces kept of a project.")
+    traces_kept: int = Field(
+        default=10_000, ge=0, description="Largest number of traces that are kept of a project."
+    )
     trace_days: float = Field(
-        default=7.0, gt=0, allow_inf_nan=False, description="How long a trace is kept, in days."
+        default=7.0, gt=0, allow_inf_nan=False, description="How long a trace is kept."
     )
     collection_vectors: int = Field(
         default=10_000,
         ge=10,
-        description="Vectors of small conversations that share one Chroma collection.",
+        description="Size of a Chroma collection that small conversations share.",
     )
     index_batch: int = Field(
-        default=256, ge=1, le=5_000, description="Vectors written to Chroma at once."
+        default=256,
+        ge=1,
+        le=5_000,
+        description="Number of vectors that are written to Chroma at once.",
     )
     index_restart_vectors: int = Field(
         default=0,
         ge=0,
-        description="Vectors written after which Chroma's process is started anew, which gives "
-        "back the memory of full collections; 0 never does.",
+        description="Chroma's process is restarted after this number of written vectors, which"
+        " frees the memory of full collections. 0 never restarts it.",
     )
 
     token_budget: int | None = Field(
         default=None,
         ge=64,
-        description="Tokens of a prompt if the request names no budget; else the model's window.",
+        description="Token budget of a prompt if the request has none. Without it, the context"
+        " window of the model.",
     )
     context_window: int | None = Field(
-        default=None, ge=64, description="Tokens of every model's context window; else a table."
+        default=None,
+        ge=64,
+        description="Context window of every model. Without it, a table of known models and 128,000"
+        " for others.",
     )
     reserved_output_tokens: int = Field(
         default=1_024,
         ge=0,
-        description="Tokens kept free for the answer if the request names none (at most a quarter"
-        " of the budget).",
+        description="Tokens reserved for the answer if the request names none, at most a quarter of"
+        " the budget.",
     )
     recent_turns: int = Field(
-        default=20, ge=0, le=1_000, description="Most recent turns in a prompt."
+        default=20, ge=0, le=1_000, description="Largest number of recent turns in a prompt."
     )
-    top_k: int = Field(default=10, ge=0, le=100, description="Most recalled turns in a prompt.")
+    top_k: int = Field(
+        default=10, ge=0, le=100, description="Largest number of recalled turns in a prompt."
+    )
     upstream_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",
-        description="Server of the model, up to and with /v1: OpenAI, or any that speaks its chat"
-        " completions. Without one, only prompts are built.",
+        description="Base URL of the model server, including /v1: OpenAI, or any server with"
+        " OpenAI's chat completions. Without it, only prompts are built.",
     )
     upstream_api_key: SecretStr | None = Field(
-        default=None, description="Key of that server; servers without keys need none."
+        default=None, description="API key of the model server. Servers without keys need none."
     )
     upstream_timeout_seconds: float = Field(
         default=600.0,
         gt=0,
         allow_inf_nan=False,
-        description="Longest wait for that server's next byte, in seconds.",
+        description="Longest wait for the next byte of the model server.",
     )
     summaries: bool = Field(
         default=True,
-        description="Let that server's model summarise the turns that leave the recent window;"
-        " a conversation may say otherwise. Left alone, a server on the internet without"
-        " MEMORY_UPSTREAM_API_KEY is not asked.",
+        description="Whether the model server summarises turns that leave the recent window. A"
+        " conversation can override it. If it is not set, a public server is not asked"
+        " without MEMORY_UPSTREAM_API_KEY.",
     )
     summary_model: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="Model that writes summaries; else the one that a conversation's prompts are"
-        " for.",
+        description="Model that writes summaries. Without it, the model of the conversation's last"
+        " prompt.",
     )
-    summary_tokens: int = Field(
-        default=300, ge=32, le=2_000, description="Longest summary, in tokens."
-    )
+    summary_tokens: int = Field(default=300, ge=32, le=2_000, description="Longest summary.")
     summary_token_share: float = Field(
         default=0.15,
         ge=0,
         le=0.5,
-        description="Share of a prompt's tokens that summaries may have, the reserve for the answer"
-        " apart; what they do not use, recent and recalled turns may.",
+        description="Largest share of a prompt's tokens for summaries, without the reserve for the"
+        " answer. Recent and recalled turns use what is left.",
     )
     summary_threads: int = Field(
-        default=2, ge=1, le=32, description="Summaries that are written at the same time."
+        default=2, ge=1, le=32, description="Number of summaries that are written at the same time."
     )
     upstream_authorization_header: bool = Field(
         default=False,
-        description="Let callers bring the key of that server, in x-upstream-authorization; the"
-        " server's own is then never used.",
+        description="Whether callers send the API key of the model server in"
+        " x-upstream-authorization. The server's own key is then never used.",
     )
     recall_timeout_seconds: float = Field(
         default=5.0,
         gt=0,
         allow_inf_nan=False,
-        description="Longest wait for the prompt of a chat completion, in seconds; then what the"
-        " client sent is forwarded as it is.",
+        description="Timeout for the prompt of a chat completion. The client's messages are then"
+        " forwarded unchanged.",
     )
     strict_recall: bool = Field(
         default=False,
-        description="Refuse a chat completion whose prompt cannot be built (503), instead of"
-        " forwarding it as it is.",
+        description="Whether a chat completion whose prompt cannot be built is refused (503)"
+        " instead of forwarded unchanged.",
     )
     tiktoken_cache_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "data-gym-cache",
@@ -265,10 +278,12 @@ class Settings(BaseSettings):
             "TIKTOKEN_CACHE_DIR",
             "DATA_GYM_CACHE_DIR",
         ),
-        description="Folder of tiktoken's vocabularies; tiktoken's own variables work too.",
+        description="Folder of tiktoken's vocabularies. TIKTOKEN_CACHE_DIR and DATA_GYM_CACHE_DIR"
+        " set it too.",
     )
     tiktoken_download: bool = Field(
-        default=False, description="Let tiktoken fetch a vocabulary that is not in its cache."
+        default=False,
+        description="Whether tiktoken may download a vocabulary that is not in its cache.",
     )
 
     @model_validator(mode="after")
@@ -284,12 +299,12 @@ _SHOWN_DEFAULTS = {
     "data_dir": "`~/.memory_service`",
     "tiktoken_cache_dir": "`data-gym-cache` in the folder for temporary files",
 }
-"""Defaults that differ from machine to machine, as the README shows them."""
+"""Defaults that differ between machines, as docs/settings.md shows them."""
 
 
 def settings_table() -> str:
-    """Return the README's table of all settings, a row each: variable, default, description."""
-    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    """Return a table of all settings, one per row: variable, default, description."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         value = field.get_default(call_default_factory=True)
         default = _SHOWN_DEFAULTS.get(name, "none" if value is None else f"`{value}`")
