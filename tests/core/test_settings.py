@@ -1,4 +1,4 @@
-"""Settings: described, with units in their names, and refused at the start where impossible."""
+"""Settings: descriptions, units, defaults, impossible values, and the page that lists them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memory_service.core.errors import StartupError
 from memory_service.core.settings import Settings, context_window, load_settings, settings_table
 from tests.support.environment import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 UNITS = {
     *("bytes", "chars", "words", "seconds", "hours", "vectors", "turns", "tokens", "vector"),
     *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch", "scan"),
@@ -21,23 +21,30 @@ UNITS = {
 }
 """A number's name says what it counts: one of these is among its words."""
 
+UNITS_BY_WORD = {
+    **{word: word for word in ("bytes", "seconds", "hours", "days", "tokens", "words", "turns")},
+    **{word: word for word in ("vectors", "items", "traces", "share")},
+    "chars": "characters",
+    "mib": "MiB",
+}
+"""The unit that docs/settings.md gives a number with one of these words in its name."""
+
+NUMBERS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if field.annotation in {int, float, int | None, float | None}
+]
+
 
 @pytest.mark.parametrize("name", list(Settings.model_fields))
-def test_every_setting_is_described_in_a_sentence(name: str) -> None:
+def test_setting_is_described_in_sentences(name: str) -> None:
     description = Settings.model_fields[name].description
     assert description is not None
     assert re.fullmatch(r"[A-Z][^|\n]+\.", description)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, field in Settings.model_fields.items()
-        if field.annotation in {int, float, int | None, float | None}
-    ],
-)
-def test_a_number_says_what_it_counts(name: str) -> None:
+@pytest.mark.parametrize("name", NUMBERS)
+def test_number_says_what_it_counts(name: str) -> None:
     assert UNITS & set(name.split("_"))
 
 
@@ -85,7 +92,7 @@ def test_a_number_says_what_it_counts(name: str) -> None:
         ("MEMORY_STRICT_RECALL", "rather"),
     ],
 )
-def test_an_impossible_value_stops_the_start_and_names_the_variable(
+def test_impossible_value_is_refused_with_the_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -93,21 +100,21 @@ def test_an_impossible_value_stops_the_start_and_names_the_variable(
         load_settings()
 
 
-def test_all_variables_at_fault_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_PORT", "x")
     monkeypatch.setenv("MEMORY_TOP_K", "x")
     with pytest.raises(StartupError, match=r"(?s)MEMORY_PORT.*MEMORY_TOP_K"):
         load_settings()
 
 
-def test_a_command_says_which_setting_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_names_the_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_TOP_K", "many")
     result = CliRunner().invoke(main.app, ["keys", "list"])
     assert isinstance(result.exception, StartupError)
     assert "MEMORY_TOP_K" in result.exception.message
 
 
-def test_the_environment_is_read_and_an_option_goes_before_it(
+def test_option_takes_precedence_over_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MEMORY_PORT", "9001")
@@ -119,7 +126,7 @@ def test_the_environment_is_read_and_an_option_goes_before_it(
 @pytest.mark.parametrize(
     "variable", ["MEMORY_TIKTOKEN_CACHE_DIR", "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"]
 )
-def test_tiktokens_own_variables_work(
+def test_variables_of_tiktoken_work(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
@@ -127,7 +134,7 @@ def test_tiktokens_own_variables_work(
     assert load_settings().tiktoken_cache_dir == tmp_path
 
 
-def test_settings_cannot_be_changed_while_the_service_runs() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().port = 1
 
@@ -143,20 +150,18 @@ def test_settings_cannot_be_changed_while_the_service_runs() -> None:
         ("somebody-elses-model", 128_000),
     ],
 )
-def test_a_models_context_window_is_that_of_its_longest_known_prefix(
-    model: str | None, tokens: int
-) -> None:
+def test_context_window_is_that_of_the_longest_known_prefix(model: str | None, tokens: int) -> None:
     assert context_window(model) == tokens
 
 
-def test_the_table_has_one_row_a_setting_with_its_default() -> None:
+def test_table_has_one_row_per_setting_with_its_default() -> None:
     rows = settings_table().splitlines()
     assert len(rows) == 2 + len(Settings.model_fields)
     assert all(row.count("|") == 4 for row in rows)
-    assert "| `MEMORY_PORT` | `8000` | Port; 0 takes a free one. |" in rows
+    assert "| `MEMORY_PORT` | `8000` | Port to listen on. 0 takes a free port. |" in rows
 
 
-def test_the_table_says_the_same_on_every_machine(
+def test_table_is_the_same_on_every_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     here = settings_table()
@@ -166,6 +171,32 @@ def test_the_table_says_the_same_on_every_machine(
     assert str(Path.home()) not in here
 
 
-def test_the_readme_has_exactly_the_rows_of_the_code() -> None:
-    shown = re.findall(r"^\| `MEMORY_.*$", README.read_text("utf-8"), re.MULTILINE)
-    assert shown == settings_table().splitlines()[2:]
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def page_rows() -> dict[str, list[str]]:
+    """Return unit, default and meaning of each variable of docs/settings.md."""
+    rows = re.findall(r"^\| `MEMORY_.*$", PAGE.read_text("utf-8"), re.MULTILINE)
+    found = {variable: rest for variable, *rest in map(cells, rows)}
+    assert len(found) == len(rows)
+    return found
+
+
+@pytest.mark.parametrize("row", settings_table().splitlines()[2:], ids=lambda row: cells(row)[0])
+def test_settings_page_has_the_default_and_meaning_of_the_code(row: str) -> None:
+    variable, default, meaning = cells(row)
+    unit, *rest = page_rows()[variable]
+    assert rest == [default, meaning], f"the row is | {variable} | {unit} | {default} | {meaning} |"
+
+
+def test_settings_page_has_no_other_variable() -> None:
+    assert len(page_rows()) == len(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_settings_page_has_the_unit_of_a_number(name: str) -> None:
+    unit, *_ = page_rows()[f"`MEMORY_{name.upper()}`"]
+    assert name == "port" or unit[0].isalpha()
+    named = {UNITS_BY_WORD[word] for word in name.split("_") if word in UNITS_BY_WORD}
+    assert not named or unit in named

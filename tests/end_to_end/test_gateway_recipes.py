@@ -1,4 +1,4 @@
-"""The README's recipes of "Change the base URL", each run as it stands against the stand-in."""
+"""The documentation's recipes for an upstream, each run as it is against a stand-in."""
 
 from __future__ import annotations
 
@@ -14,23 +14,16 @@ import httpx2
 import pytest
 
 from tests.support.chatting import Gateway, gateway
-from tests.support.environment import ROOT
+from tests.support.documents import Block, marked
 from tests.support.storing import eventually
 from tests.support.upstream import MODELS, running_upstream
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEY = "sk-of-the-application"
-PYTHON = {"openai": "openai", "langchain": "langchain_openai", "agents": "agents"}
-
-
-def recipe(name: str) -> str:
-    found = re.search(rf"<!-- run: {name} -->\n```\w+\n(.+?)```", README, re.DOTALL)
-    assert found is not None
-    return found[1]
 
 
 @pytest.fixture
 def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """Return a running service whose conversation has a turn already."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     # The Agents SDK would send traces to its makers.
     monkeypatch.setenv("OPENAI_AGENTS_DISABLE_TRACING", "1")
@@ -40,43 +33,34 @@ def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
         yield running
 
 
-def run(*command: str) -> str:
-    """Return what a command prints; it must succeed."""
+@pytest.mark.parametrize("block", marked("upstream"), ids=lambda block: block.name)
+def test_recipe_asks_the_model_with_the_earlier_turn(chat: Gateway, block: Block) -> None:
+    source = block.source.replace("http://127.0.0.1:8000", chat.address)
+    if block.language == "python":
+        _, _, package = block.marker.partition(" with ")
+        pytest.importorskip(package or "openai", reason="pip install '.[clients]'")
+        command = [sys.executable, "-c", source]
+    elif shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    else:
+        command = ["bash", "-c", source]
     done = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True)
-    return done.stdout
-
-
-def check(chat: Gateway, output: str) -> None:
-    """Check that the model was asked with the caller's key and what was said before."""
-    assert "Which locker is mine?" in output
+    assert "Which locker is mine?" in done.stdout
     assert chat.upstream.last.headers["authorization"] == f"Bearer {KEY}"
     assert "8314" in str(chat.upstream.last.messages)
     assert chat.said("locker-talk")[-2] == "Which locker is mine?"
 
 
-@pytest.mark.parametrize("name", list(PYTHON))
-def test_the_python_of_a_recipe_runs(chat: Gateway, name: str) -> None:
-    pytest.importorskip(PYTHON[name], reason="pip install '.[clients]'")
-    source = recipe(name).replace("http://127.0.0.1:8000", chat.address)
-    check(chat, run(sys.executable, "-c", source))
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_curl_of_a_recipe_runs(chat: Gateway) -> None:
-    command = recipe("curl").replace("http://127.0.0.1:8000", chat.address)
-    check(chat, run("bash", "-c", command))
-
-
-@pytest.mark.parametrize("name", ["serve-openai", "serve-ollama"])
-def test_the_command_of_a_recipe_serves_the_upstream_it_names(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("block", marked("serve"), ids=lambda block: block.name)
+def test_command_serves_the_upstream_that_it_names(tmp_path: Path, block: Block) -> None:
     with running_upstream() as upstream:
-        program = (
-            recipe(name).strip().replace("memory-service", f"{sys.executable} -m memory_service")
+        program = block.source.strip().replace(
+            "memory-service", f"{sys.executable} -m memory_service"
         )
         named, count = re.subn(r"(?<==)http\S+", upstream.base_url, program)
         assert count == 1
         command = f"MEMORY_LOG_FORMAT=json exec env {named} --port 0 --data-dir {tmp_path / 'data'}"
-        with subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, text=True) as served:  # noqa: S607 - as above
+        with subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, text=True) as served:  # noqa: S607 - as a reader runs it
             try:
                 assert served.stderr is not None
                 lines = (json.loads(line) for line in served.stderr if "listening" in line)
@@ -85,7 +69,7 @@ def test_the_command_of_a_recipe_serves_the_upstream_it_names(tmp_path: Path, na
                 models = httpx2.get(f"{address}/v1/models").raise_for_status()
             finally:
                 served.terminate()
-    assert [one["id"] for one in models.json()["data"]] == list(MODELS)
+    assert [model["id"] for model in models.json()["data"]] == list(MODELS)
 
 
 def is_open(address: str) -> bool:
