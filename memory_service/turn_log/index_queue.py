@@ -7,7 +7,13 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from memory_service.core.models import IndexStatus, QueuedPassage
+from memory_service.core.models import (
+    IndexStatus,
+    QueuedChange,
+    QueuedDeletion,
+    QueuedDrop,
+    QueuedUpsert,
+)
 from memory_service.turn_log.collections import CollectionRepository
 from memory_service.turn_log.residues import ResidueQueries
 from memory_service.turn_log.schema import (
@@ -31,7 +37,7 @@ class IndexQueueQueries(Statements):
             ).select_from(index_queue)
         ).one()
         is_pending = self._residues.newest() is not None
-        return IndexStatus(row[0], row[1], error=row[2], scrub_is_pending=is_pending)
+        return IndexStatus(row[0], row[1], error=row[2], erasure_is_pending=is_pending)
 
     def lag(self) -> int:
         """Return how many changes the index has not taken in yet: each append says it."""
@@ -39,7 +45,7 @@ class IndexQueueQueries(Statements):
 
     def next(
         self, limit: int, only: Literal["embedded", "removals"] | None = None
-    ) -> list[QueuedPassage]:
+    ) -> list[QueuedChange]:
         """Return the oldest changes that are not parked.
 
         `only` keeps those that need no embedder, or the deletions and drops.
@@ -53,18 +59,18 @@ class IndexQueueQueries(Statements):
         }[only]
         rows = self._connection.execute(
             sa.select(
-                index_queue.c.key,
                 index_queue.c.action,
+                index_queue.c.key,
+                index_queue.c.attempts,
                 index_queue.c.passage_key,
                 index_queue.c.conversation_key,
                 index_queue.c.collection_key,
-                index_queue.c.attempts,
             )
             .where(index_queue.c.parked_at.is_(None), wanted)
             .order_by(index_queue.c.key)
             .limit(limit)
         )
-        return [QueuedPassage(*row) for row in rows]
+        return [_change(*row) for row in rows]
 
     def change_count(self, collection_key: int) -> int:
         """Return how many passages a collection is still to take in or to forget."""
@@ -233,3 +239,19 @@ class IndexQueueRepository(IndexQueueQueries):
     @property
     def _collections(self) -> CollectionRepository:
         return CollectionRepository(self._connection)
+
+
+def _change(
+    action: str,
+    queue_key: int,
+    attempts: int,
+    passage_key: int,
+    conversation_key: int,
+    collection_key: int,
+) -> QueuedChange:
+    """Return the change of a row; the columns that its action does not use are null."""
+    if action == "upsert":
+        return QueuedUpsert(queue_key, attempts, passage_key, conversation_key)
+    if action == "delete":
+        return QueuedDeletion(queue_key, attempts, passage_key, collection_key)
+    return QueuedDrop(queue_key, attempts, collection_key)
