@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memory_service.core.models import Collection
-from memory_service.turn_log.collections import Home
 from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.repositories.collections import Home
 from memory_service.turn_log.transactions import WriteTransaction
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from memory_service.core.models import Residue, ResiduePlace
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import residues
-from memory_service.turn_log.statements import Statements
 
 
 class ResidueQueries(Statements):

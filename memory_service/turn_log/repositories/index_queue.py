@@ -14,14 +14,14 @@ from memory_service.core.models import (
     QueuedDrop,
     QueuedUpsert,
 )
-from memory_service.turn_log.collections import CollectionRepository
-from memory_service.turn_log.residues import ResidueQueries
+from memory_service.turn_log.repositories.collections import CollectionRepository
+from memory_service.turn_log.repositories.residues import ResidueQueries
+from memory_service.turn_log.repositories.statements import Statements, batches
 from memory_service.turn_log.schema import (
     index_queue,
     passages,
     placements,
 )
-from memory_service.turn_log.statements import Statements, batches
 
 
 class IndexQueueQueries(Statements):
@@ -124,7 +124,7 @@ class IndexQueueQueries(Statements):
         )
 
     def problems(self) -> list[str]:
-        """Return what in the queue refers to nothing, and passages that nobody will ever index."""
+        """Return queue rows that refer to nothing, and passages that will never be indexed."""
         queued = sa.select(index_queue.c.passage_key).where(index_queue.c.action == "upsert")
         placed = sa.select(placements.c.conversation_key)
         existing = sa.select(passages.c.key)
@@ -146,8 +146,8 @@ class IndexQueueQueries(Statements):
             .select_from(passages)
             .where(passages.c.conversation_key.not_in(placed), passages.c.key.not_in(queued)),
         }
-        found = {said: self._connection.scalar(count) for said, count in counts.items()}
-        return [f"{count} {said}" for said, count in found.items() if count]
+        results = {problem: self._connection.scalar(count) for problem, count in counts.items()}
+        return [f"{count} {problem}" for problem, count in results.items() if count]
 
     @property
     def _residues(self) -> ResidueQueries:
@@ -181,22 +181,22 @@ class IndexQueueRepository(IndexQueueQueries):
         )
 
     def add_drop(self, collection_key: int) -> None:
-        """Queue a collection that nothing is placed in any more for removal."""
+        """Queue the removal of a collection in which nothing is placed."""
         self._insert(
             index_queue, [{"action": "drop", "collection_key": collection_key, "attempts": 0}]
         )
 
     def finish(self, queue_keys: Sequence[int]) -> None:
         """Take changes that the index has made durable off the queue."""
-        for some in batches(queue_keys):
-            self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(some)))
+        for batch in batches(queue_keys):
+            self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(batch)))
 
     def fail(self, queue_keys: Sequence[int], error: str, *, parked_at: int | None) -> None:
         """Count a failed attempt; a parked change is not tried again until `unpark`."""
-        for some in batches(queue_keys):
+        for batch in batches(queue_keys):
             self._connection.execute(
                 sa.update(index_queue)
-                .where(index_queue.c.key.in_(some))
+                .where(index_queue.c.key.in_(batch))
                 .values(attempts=index_queue.c.attempts + 1, error=error, parked_at=parked_at)
             )
 
@@ -211,17 +211,17 @@ class IndexQueueRepository(IndexQueueQueries):
         return int(changed.rowcount)
 
     def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
-        """Queue what a collection should hold, all or some; return how many passages that is."""
+        """Queue what a collection should hold, all or batch; return how many passages that is."""
         if keys is None:
             return self._requeue_all(collection_key)
         wanted = self._collections.expected_keys(collection_key) & set(keys)
-        for some in batches(sorted(wanted)):
-            found = self._connection.execute(
+        for batch in batches(sorted(wanted)):
+            rows = self._connection.execute(
                 sa.select(passages.c.key, passages.c.conversation_key).where(
-                    passages.c.key.in_(some)
+                    passages.c.key.in_(batch)
                 )
             )
-            self.add_upserts((row.key, row.conversation_key) for row in found)
+            self.add_upserts((row.key, row.conversation_key) for row in rows)
         return len(wanted)
 
     def _requeue_all(self, collection_key: int) -> int:
