@@ -323,7 +323,7 @@ class Service:
         """Return how far the vector index is behind the log, and what is in its way."""
         with self.log.read() as snapshot:
             status = snapshot.index_queue.status()
-        return replace(status, error=status.error or self.indexer.trouble)
+        return replace(status, error=status.error or self.indexer.problem)
 
 
 def _made_with(log: TurnLog) -> str | None:

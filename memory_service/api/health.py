@@ -39,7 +39,7 @@ def readyz(service: ServiceState) -> Response:
         answer["reason"] = status.error
     if service.summarizer is not None:
         answer["summaries"] = render.summary_status(service.summarizer.status())
-    if status.scrub_is_pending:
+    if status.erasure_is_pending:
         # Files may still hold bytes of what was deleted; soon they are rewritten.
         answer["scrub"] = "pending"
     return render.respond(answer)

@@ -18,8 +18,8 @@ from memory_service.gateway.history_alignment import Alignment, Node, Sent, alig
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, new_id, parse_item
 from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.repositories.turns import TreePoint
 from memory_service.turn_log.transactions import ReadTransaction
-from memory_service.turn_log.turns import TreePoint
 
 NEWEST_CONVERSATIONS = 20
 """Conversations of a user that a history without a conversation's id is compared with."""

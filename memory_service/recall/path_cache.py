@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from memory_service.core.models import ScopeMember
 from memory_service.recall.conversation_cache import ConversationCache, extended, size_in_memory
+from memory_service.turn_log.repositories.turns import PathRow
 from memory_service.turn_log.transactions import ReadTransaction
-from memory_service.turn_log.turns import PathRow
 
 _MAX_BYTES = 64 * 1024 * 1024
 """21 bytes a turn: the paths of three million turns."""

@@ -1,6 +1,7 @@
-"""Writes that nobody waits for: what may be lost in a crash must not cost a request a disk flush.
+"""Deferred writes: small writes that no request waits for, and that a crash may lose.
 
-Traces and prompt states are such: without them a prompt is built all the same.
+Traces and prompt states are such. Waiting for them would cost each request a disk flush; prompts
+are built without them too.
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ Task = Callable[[WriteTransaction], None]
 
 
 class DeferredWriter:
-    """One thread that writes small things in batches."""
+    """One thread that writes small rows in batches."""
 
     def __init__(self, log: TurnLog) -> None:
         self._log = log
         self._tasks: deque[Task] = deque(maxlen=MAX_WAITING)
         self._stopping = threading.Event()
         self._flushing = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="later-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="deferred-writer", daemon=True)
 
     def start(self) -> None:
         """Begin to write in the background."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what waits and end the thread."""
+        """Write everything that waits and end the thread."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         self.flush()
 
     def submit(self, task: Task) -> None:
-        """Write soon; tasks run in the order they came."""
+        """Write soon; tasks run in the order of submission."""
         self._tasks.append(task)
 
     def flush(self) -> None:
-        """Write all that waits now."""
+        """Write everything that waits, now."""
         with self._flushing:
             while self._tasks:
                 tasks = [self._tasks.popleft() for _ in range(min(_BATCH, len(self._tasks)))]

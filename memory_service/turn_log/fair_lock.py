@@ -1,4 +1,4 @@
-"""A lock that is handed to whoever has waited longest."""
+"""A lock that threads acquire in the order of asking."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from threading import Lock
 
 
 class FairLock:
-    """As `threading.Lock` in a `with` statement, but in the order of asking.
+    """A lock for `with` statements, like `threading.Lock`, but first come, first served.
 
-    That one goes to whoever asks at the right moment: a thread that stores batch after batch held
-    it 98 % of the time, and the indexer's turn came when everything was stored.
+    `threading.Lock` has no order: a thread that stored batch after batch held it 98 % of the time,
+    and the indexer got it only when everything was stored.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class FairLock:
     def __exit__(self, *_: object) -> None:
         with self._guard:
             if self._queue:
-                # It stays taken: nobody comes between.
+                # It stays taken, so that no other thread can take it in between.
                 self._queue.popleft().release()
             else:
                 self._taken = False

@@ -27,8 +27,8 @@ def migrate(engine: sa.Engine, *, to: str = "head") -> None:
         current = _current(connection)
         if current == scripts.as_revision_number(to):
             return
-        known = {script.revision for script in scripts.walk_revisions()}
-        if current is not None and current not in known:
+        revisions = {script.revision for script in scripts.walk_revisions()}
+        if current is not None and current not in revisions:
             raise StartupError(
                 f"The turn log is at schema revision {current!r}, which this version does not know:"
                 " a newer memory_service wrote it. Install that version, or restore a backup."

@@ -51,7 +51,7 @@ def open_engine(path: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> sa.E
         # One connection for each of the API's worker threads, and some for the background.
         pool_size=16,
         max_overflow=48,
-        # The parameters of a statement are what people said: no error message may show them.
+        # Parameters of statements are texts of users: no error message may show them.
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
@@ -110,7 +110,7 @@ def checkpoint(engine: sa.Engine) -> bool:
     connection = engine.raw_connection()
     try:
         cursor = connection.cursor()
-        # A checkpoint that waits for a reader holds up every writer: better to come back later.
+        # A checkpoint that waits for a reader blocks every writer: it is tried again later.
         cursor.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS}")
         try:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -152,9 +152,9 @@ def file_size(engine: sa.Engine) -> int:
 
 def integrity_problems(connection: sa.Connection) -> list[str]:
     """Return what SQLite finds wrong with the file, and rows whose parent is gone."""
-    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+    messages = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
     orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-    return [said for said in found if said != "ok"] + [
+    return [message for message in messages if message != "ok"] + [
         f"a row of {row[0]} refers to a missing row of {row[2]}" for row in orphans
     ]
 

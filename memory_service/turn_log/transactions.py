@@ -1,6 +1,6 @@
 """Transactions on the turn log: a snapshot that reads, and the one transaction that writes.
 
-A transaction has one repository per noun. It is passed to whoever works within it.
+A transaction has one repository per noun. It is passed to the functions that work within it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,38 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from memory_service.turn_log import sqlite
-from memory_service.turn_log.api_keys import ApiKeyQueries, ApiKeyRepository
-from memory_service.turn_log.collections import CollectionQueries, CollectionRepository
-from memory_service.turn_log.conversations import ConversationQueries, ConversationRepository
-from memory_service.turn_log.deletions import DeletionRepository
-from memory_service.turn_log.idempotency import IdempotencyQueries, IdempotencyRepository
-from memory_service.turn_log.index_queue import IndexQueueQueries, IndexQueueRepository
-from memory_service.turn_log.passages import PassageQueries, PassageRepository
-from memory_service.turn_log.placements import PlacementQueries, PlacementRepository
-from memory_service.turn_log.postings import PostingQueries, PostingRepository
-from memory_service.turn_log.projects import ProjectQueries, ProjectRepository
-from memory_service.turn_log.prompt_states import PromptStateQueries, PromptStateRepository
-from memory_service.turn_log.properties import PropertyQueries, PropertyRepository
-from memory_service.turn_log.receipts import ReceiptQueries, ReceiptRepository
-from memory_service.turn_log.residues import ResidueQueries, ResidueRepository
-from memory_service.turn_log.summaries import SummaryQueries, SummaryRepository
-from memory_service.turn_log.summary_queue import SummaryQueueQueries, SummaryQueueRepository
-from memory_service.turn_log.traces import TraceQueries, TraceRepository
-from memory_service.turn_log.turns import TurnQueries, TurnRepository
-from memory_service.turn_log.users import UserQueries, UserRepository
+from memory_service.turn_log.repositories.api_keys import ApiKeyQueries, ApiKeyRepository
+from memory_service.turn_log.repositories.collections import CollectionQueries, CollectionRepository
+from memory_service.turn_log.repositories.conversations import (
+    ConversationQueries,
+    ConversationRepository,
+)
+from memory_service.turn_log.repositories.deletions import DeletionRepository
+from memory_service.turn_log.repositories.idempotency import (
+    IdempotencyQueries,
+    IdempotencyRepository,
+)
+from memory_service.turn_log.repositories.index_queue import IndexQueueQueries, IndexQueueRepository
+from memory_service.turn_log.repositories.passages import PassageQueries, PassageRepository
+from memory_service.turn_log.repositories.placements import PlacementQueries, PlacementRepository
+from memory_service.turn_log.repositories.postings import PostingQueries, PostingRepository
+from memory_service.turn_log.repositories.projects import ProjectQueries, ProjectRepository
+from memory_service.turn_log.repositories.prompt_states import (
+    PromptStateQueries,
+    PromptStateRepository,
+)
+from memory_service.turn_log.repositories.properties import PropertyQueries, PropertyRepository
+from memory_service.turn_log.repositories.receipts import ReceiptQueries, ReceiptRepository
+from memory_service.turn_log.repositories.residues import ResidueQueries, ResidueRepository
+from memory_service.turn_log.repositories.summaries import SummaryQueries, SummaryRepository
+from memory_service.turn_log.repositories.summary_queue import (
+    SummaryQueueQueries,
+    SummaryQueueRepository,
+)
+from memory_service.turn_log.repositories.traces import TraceQueries, TraceRepository
+from memory_service.turn_log.repositories.turn_writes import TurnRepository
+from memory_service.turn_log.repositories.turns import TurnQueries
+from memory_service.turn_log.repositories.users import UserQueries, UserRepository
 
 
 class ReadTransaction:
@@ -104,7 +117,7 @@ class ReadTransaction:
 
     @cached_property
     def receipts(self) -> ReceiptQueries:
-        """Receipts of deletions: what kind and how much, never what it said."""
+        """Receipts of deletions: kind and counts, never any text."""
         return ReceiptQueries(self._connection)
 
     @cached_property
@@ -202,7 +215,7 @@ class WriteTransaction(ReadTransaction):
 
     @cached_property
     def receipts(self) -> ReceiptRepository:
-        """Receipts of deletions: what kind and how much, never what it said."""
+        """Receipts of deletions: kind and counts, never any text."""
         return ReceiptRepository(self._connection)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The vectors of queued passages: checked where they are stored, made where they are missing."""
+"""Vectors of queued passages: stored ones are checked, missing ones are embedded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memory_service.turn_log.transactions import ReadTransaction
 
 
 class PassageVectors:
-    """Asks the embedder for what the log has no usable vector of."""
+    """Embeds passages that have no usable vector in the log."""
 
     def __init__(self, log: TurnLog, embedder: Embedder) -> None:
         self._log = log

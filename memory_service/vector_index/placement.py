@@ -1,44 +1,44 @@
-"""Where vectors go: small conversations share a collection, a large one has its own."""
+"""Placement of conversations: small ones share a collection, a large one has its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from memory_service.core.models import Collection
-from memory_service.turn_log.collections import Home
 from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.repositories.collections import Home
 from memory_service.turn_log.transactions import WriteTransaction
 
 
 class Placement:
-    """Gives conversations their collections; used by the one thread that writes to the index."""
+    """Places conversations in collections; used by the thread that writes to the index."""
 
     def __init__(self, log: TurnLog, capacity: int) -> None:
         self._log = log
         self._capacity = capacity
 
     def of(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
-        """Return the collections of conversations, placing or moving them first if needed.
+        """Return the collections of conversations, after placing or moving them if needed.
 
         A conversation that was deleted meanwhile has none. All are placed in one transaction: a
-        batch of an import is of a dozen new conversations, and each flush waits for the disk.
+        batch of an import holds a dozen new conversations, and each flush waits for the disk.
         """
         keys = list(conversation_keys)
         with self._log.read() as snapshot:
-            found = snapshot.placements.of_conversations(keys)
-        homeless = [key for key in keys if not self._has_room(found.get(key))]
-        if homeless:
-            with self._log.write() as transaction:
-                homes, found_now = (
-                    transaction.placements.homes(homeless),
-                    transaction.placements.of_conversations(homeless),
-                )
-                for key in homeless:
-                    if key in homes:
-                        found[key] = self._place(transaction, key, homes[key], found_now.get(key))
-                    else:
-                        found.pop(key, None)
-        return found
+            placed = snapshot.placements.of_conversations(keys)
+        unplaced = [key for key in keys if not self._has_room(placed.get(key))]
+        if not unplaced:
+            return placed
+        with self._log.write() as transaction:
+            homes = transaction.placements.homes(unplaced)
+            current = transaction.placements.of_conversations(unplaced)
+            moved = {
+                key: self._place(transaction, key, homes[key], current.get(key))
+                for key in unplaced
+                if key in homes
+            }
+        kept = {key: placed[key] for key in placed if key not in unplaced}
+        return kept | moved
 
     def _has_room(self, placed: Collection | None) -> bool:
         return placed is not None and (
@@ -52,7 +52,7 @@ class Placement:
         if needed > own_share:
             chosen = transaction.collections.create(home.project_key, key)
         else:
-            # Room for all of it: where only its first batch fits, it would have to move again.
+            # Room for the whole conversation: if only its first batch fitted, it would move again.
             chosen = transaction.collections.with_room(
                 home.project_key, home.user_key, below=self._capacity - needed + 1
             ) or transaction.collections.create(home.project_key, None)

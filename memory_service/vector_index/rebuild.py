@@ -1,4 +1,4 @@
-"""`rebuild-index`: the vector index made anew from the log's own vectors, without an embedder."""
+"""Rebuild of the vector index from the vectors in the log; no embedder is needed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from memory_service.turn_log.log import TurnLog
 logger = structlog.get_logger(__name__)
 
 PROPERTY = "index_rebuild"
-"""Where the log notes that a rebuild was begun: after a kill the next one goes on with it."""
+"""The property that says how far a rebuild is: after a kill the next one continues it."""
 
 _REMOVING, _FILLING, _DONE = "removing", "filling", "done"
 
 
 class Rebuild:
-    """One rebuild, from the beginning or from where a kill has left it."""
+    """One rebuild, from the beginning or from where a kill left it."""
 
     def __init__(self, log: TurnLog, index: VectorIndex, *, batch: int) -> None:
         self._log = log
@@ -29,7 +29,7 @@ class Rebuild:
         self._batch = batch
 
     def run(self, on_progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rebuilt:
-        """Fill every collection of the log; `on_progress` hears (vectors done, of how many).
+        """Fill every collection of the log; `on_progress` gets (vectors done, of how many).
 
         Raises VectorIndexDown when the folder cannot be written.
         """
@@ -52,9 +52,9 @@ class Rebuild:
         on_progress(done, total)
         for collection_key, keys in missing.items():
             for start in range(0, len(keys), self._batch):
-                some = keys[start : start + self._batch]
-                self._fill(collection_key, some)
-                done += len(some)
+                batch = keys[start : start + self._batch]
+                self._fill(collection_key, batch)
+                done += len(batch)
                 on_progress(done, total)
         self._note(_DONE)
         with self._log.read() as snapshot:
@@ -64,15 +64,17 @@ class Rebuild:
         """Return the passages that are not in the index yet, by collection."""
         with self._log.read() as snapshot:
             expected = {
-                one.key: snapshot.collections.expected_keys(one.key)
-                for one in snapshot.collections.all()
+                collection.key: snapshot.collections.expected_keys(collection.key)
+                for collection in snapshot.collections.all()
             }
         return {key: sorted(keys - self._index.keys(key)) for key, keys in expected.items() if keys}
 
     def _fill(self, collection_key: int, keys: list[int]) -> None:
         with self._log.read() as snapshot:
             passages = [
-                one for one in snapshot.passages.by_keys(keys).values() if one.vector is not None
+                passage
+                for passage in snapshot.passages.by_keys(keys).values()
+                if passage.vector is not None
             ]
         self._index.upsert(
             collection_key,
@@ -86,8 +88,8 @@ class Rebuild:
             transaction.properties.set(PROPERTY, state)
 
 
-def forget_rebuild(log: TurnLog) -> None:
-    """Note that a service has taken over: what a rebuild left unfinished, it finishes itself."""
+def end_rebuild(log: TurnLog) -> None:
+    """Note that a running service has taken over: its indexer finishes an unfinished rebuild."""
     with log.write() as transaction:
         if transaction.properties.get(PROPERTY) is not None:
             transaction.properties.set(PROPERTY, _DONE)

@@ -1,9 +1,9 @@
-"""Repair of the vector index: what cannot be read is made again from the log.
+"""Repair of the vector index: what cannot be read is filled again from the log.
 
-A kill can leave a collection unreadable for ever, and a damaged file gives silence, an error or a
+A kill can leave a collection unreadable for ever. A damaged file gives silence, an error or a
 crash, depending on the file. So a collection is probed: does it open, does it hold as many vectors
-as the log says, and are some of them the log's? What fails is dropped and queued again; if even
-that fails, the whole folder is.
+as the log says, and do some of them equal the log's? A collection that fails is dropped and queued
+again; if that fails too, the whole folder is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CANARY_COLLECTION = 0
 
 
 class IndexRepair:
-    """Probes and repairs; used by one thread, the one that writes to the index."""
+    """Probes and repairs collections; used by the thread that writes to the index."""
 
     def __init__(self, log: TurnLog, index: VectorIndex, dimension: int) -> None:
         self._log = log
@@ -36,12 +36,14 @@ class IndexRepair:
         self._canary: Vector = np.full(dimension, dimension**-0.5, dtype=np.float32)
 
     def restore(self) -> list[int]:
-        """Queue again what the index has lost, drop what the log does not know.
+        """Queue again what the index has lost, and drop what the log does not know.
 
-        Returns the collections that are there and worth a probe.
+        Returns the collections that exist and should be probed.
         """
         with self._log.read() as snapshot:
-            known = {one.key for one in snapshot.collections.all()} - snapshot.index_queue.drops()
+            known = {
+                collection.key for collection in snapshot.collections.all()
+            } - snapshot.index_queue.drops()
         try:
             held = self._collections()
         except VectorIndexDown as error:
@@ -51,12 +53,12 @@ class IndexRepair:
         lost = known - held
         with self._log.write() as transaction:
             vectors = sum(transaction.index_queue.requeue(key) for key in lost)
-            # A collection that was to replace another, and was not finished.
+            # A copy that was to replace a collection, and was not finished.
             for key in held - known - transaction.index_queue.drops():
                 transaction.index_queue.add_drop(key)
         if vectors:
             logger.warning(
-                "vectors were lost and are built again from the turn log",
+                "vectors were lost and are restored from the turn log",
                 collections=len(lost),
                 vectors=vectors,
             )
@@ -75,14 +77,14 @@ class IndexRepair:
             if is_lost:
                 self.restore()
             return is_lost
-        # The first failure may be the end of a child that was about to go anyway.
+        # The first failure may come from a child process that was ending anyway.
         if self._is_sound(collection_key) or self._is_sound(collection_key):
             return False
         self._recreate(collection_key)
         return True
 
     def takes_writes(self) -> bool:
-        """Return whether the index can write at all: else no change that fails is to blame."""
+        """Return whether the index can write at all; if not, no single change is the cause."""
         try:
             self._index.upsert(_CANARY_COLLECTION, [1], [1], self._canary[None])
             self._index.drop(_CANARY_COLLECTION)
@@ -94,18 +96,20 @@ class IndexRepair:
         try:
             return self._index.collections()
         except VectorIndexDown:
-            # A child that had stopped is replaced by the next call.
+            # The next call replaces a child process that had stopped.
             return self._index.collections()
 
     def _is_sound(self, collection_key: int) -> bool:
-        """Return whether a collection opens and holds the log's vectors; what differs is queued."""
+        """Return whether a collection opens and holds the log's vectors; differences are queued."""
         with self._log.read() as snapshot:
             expected = snapshot.collections.expected(collection_key, SAMPLE)
             waiting = snapshot.index_queue.change_count(collection_key)
             passages = snapshot.passages.by_keys(expected.sample)
-        vectors = {key: one.vector for key, one in passages.items() if one.vector is not None}
+        vectors = {
+            key: passage.vector for key, passage in passages.items() if passage.vector is not None
+        }
         try:
-            # The first use of a large collection takes long, and is no sign of damage.
+            # The first use of a large collection takes long without any damage.
             self._index.load(collection_key)
             count = self._index.count(collection_key)
             stored = self._index.vectors(collection_key, list(vectors))
@@ -119,7 +123,7 @@ class IndexRepair:
         return all(_agrees(vector, stored.get(key)) for key, vector in vectors.items())
 
     def _level(self, collection_key: int) -> bool:
-        """Queue what a collection has too few or too many; return whether it can be read at all."""
+        """Queue what a collection lacks or has too much; return whether it can be read at all."""
         with self._log.read() as snapshot:
             expected = snapshot.collections.expected_keys(collection_key)
             waiting = snapshot.index_queue.upserts(collection_key) | snapshot.index_queue.deletions(
@@ -135,7 +139,7 @@ class IndexRepair:
             transaction.index_queue.requeue(collection_key, missing)
             transaction.index_queue.add_deletions(collection_key, sorted(extra))
         logger.warning(
-            "a collection differs from the turn log and is made level",
+            "a collection differs from the turn log and is corrected",
             missing=len(missing),
             extra=len(extra),
         )

@@ -71,4 +71,4 @@ def test_every_turn_is_found_by_its_vector_after_kills_at_random_moments(tmp_pat
 def is_quiet(service: Service) -> bool:
     """Return whether index and files are level with the log."""
     status = service.index_status()
-    return status.lag == 0 and not status.scrub_is_pending
+    return status.lag == 0 and not status.erasure_is_pending

@@ -42,7 +42,7 @@ def vectors_of(service: Service, conversation_id: str) -> list[Vector]:
 def is_scrubbed(service: Service) -> bool:
     """Return whether nothing is left to take out of the files, or to bring into the index."""
     status = service.index_status()
-    return not status.scrub_is_pending and status.lag == 0
+    return not status.erasure_is_pending and status.lag == 0
 
 
 def fill(service: Service, conversation_id: str, words: list[str], user: str = "ana") -> list[str]:
@@ -119,7 +119,7 @@ def test_what_was_deleted_before_a_crash_is_scrubbed_after_the_next_start(
         doomed = vectors_of(service, "c")[1:2]
     with idle_service(settings) as crashed:
         crashed.deletions.item(project_key(crashed), "c", ids[0])
-        assert crashed.index_status().scrub_is_pending
+        assert crashed.index_status().erasure_is_pending
     assert vectors_left(settings.data_dir, doomed) == 1
     with Service.open(settings, purpose="tests") as service:
         eventually(lambda: is_scrubbed(service))
@@ -158,7 +158,7 @@ def test_whatever_happens_during_a_scrub_the_index_is_level_after_it(
         data_dir=tmp_path_factory.mktemp("data"), collection_vectors=20, index_batch=3
     )
     with idle_service(settings) as service:
-        scrubber, project = service.indexer.scrubber, project_key(service)
+        scrubber, project = service.indexer.erasure, project_key(service)
         for number, (step, which) in enumerate(steps):
             conversation_id = f"c{which}"
             with service.log.read() as snapshot:

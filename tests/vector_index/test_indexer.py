@@ -17,7 +17,8 @@ from memory_service.recall import recaller
 from memory_service.recall.recaller import Query
 from memory_service.service import Service
 from memory_service.testing import HashingEmbedder, MemoryIndex
-from memory_service.vector_index import indexer
+from memory_service.vector_index.indexer import Indexer
+from memory_service.vector_index.retry_policy import RetryPolicy
 from tests.support.storing import append, create, eventually, findings, idle_service, project_key
 
 CAPACITY = 20
@@ -234,17 +235,21 @@ def test_what_was_parked_is_tried_again_at_the_next_start(small: Settings) -> No
         assert_level(service)
 
 
-def test_what_was_parked_is_tried_again_after_a_while(
-    small: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parked_change_is_retried_after_parked_seconds(small: Settings) -> None:
     index = _PickyIndex(2)
     with idle_service(small, index) as service:
+        service.indexer = Indexer(
+            service.log,
+            index,
+            service.embedder,
+            batch=small.index_batch,
+            collection_vectors=CAPACITY,
+            policy=RetryPolicy(max_attempts=1, parked_seconds=1, pause_seconds=0.01),
+        )
         create(service, "c", *said(4))
         service.indexer.start()
         eventually(lambda: service.index_status().parked == 1)
         index.refused.clear()
-        monkeypatch.setattr(indexer, "PARKED_SECONDS", 0)
-        service.indexer._unparks_at = 0.0  # noqa: SLF001 - ten minutes later
         eventually(lambda: service.index_status().lag == 0)
         assert_level(service)
 

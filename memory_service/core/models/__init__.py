@@ -42,7 +42,15 @@ from memory_service.core.models.values import (
     Page,
     Vector,
 )
-from memory_service.core.models.vector_index import Collection, IndexStatus, QueuedPassage, Rebuilt
+from memory_service.core.models.vector_index import (
+    Collection,
+    IndexStatus,
+    QueuedChange,
+    QueuedDeletion,
+    QueuedDrop,
+    QueuedUpsert,
+    Rebuilt,
+)
 from memory_service.core.models.verification import Finding, Verification
 
 __all__ = [
@@ -71,8 +79,11 @@ __all__ = [
     "Prompt",
     "PromptState",
     "PromptTokens",
+    "QueuedChange",
     "QueuedConversation",
-    "QueuedPassage",
+    "QueuedDeletion",
+    "QueuedDrop",
+    "QueuedUpsert",
     "Rebuilt",
     "Recall",
     "RecalledSpan",

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedPassage:
-    """A passage that waits to enter the vector index (or to leave it)."""
+class QueuedUpsert:
+    """A passage that waits to be added to the vector index, in the collection it is placed in."""
 
     queue_key: int
-    action: Literal["upsert", "delete", "drop"]
-    passage_key: int | None
-    conversation_key: int | None
-    collection_key: int | None
     attempts: int
+    passage_key: int
+    conversation_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedDeletion:
+    """A passage that waits to be removed from a collection of the vector index."""
+
+    queue_key: int
+    attempts: int
+    passage_key: int
+    collection_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedDrop:
+    """A collection that waits to be removed from the vector index."""
+
+    queue_key: int
+    attempts: int
+    collection_key: int
+
+
+QueuedChange = QueuedUpsert | QueuedDeletion | QueuedDrop
+"""A change that the vector index has not applied yet; `attempts` failed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +50,15 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """How far the vector index is behind the log, and what keeps failing.
+    """How many changes the vector index has not applied yet, and what keeps failing.
 
-    While a scrub is pending, files may still hold bytes of what was deleted.
+    While an erasure is pending, files may still hold bytes of deleted data.
     """
 
     lag: int
     parked: int
     error: str | None = None
-    scrub_is_pending: bool = False
+    erasure_is_pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from memory_service.core.models import PromptState, RecalledSpan
 from memory_service.items.strict_json import dumps
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import conversations, prompt_states
-from memory_service.turn_log.statements import Statements
 
 
 class PromptStateQueries(Statements):
@@ -31,7 +31,7 @@ class PromptStateQueries(Statements):
             window_seq=row.window_seq,
             input_parent_key=row.input_parent_key,
             input_hash=row.input_hash,
-            recalled=tuple(RecalledSpan(**one) for one in json.loads(row.recalled)),
+            recalled=tuple(RecalledSpan(**span) for span in json.loads(row.recalled)),
             left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
             model=row.model,
             summaries=tuple(json.loads(row.summaries)),
@@ -47,7 +47,7 @@ class PromptStateRepository(PromptStateQueries):
             "window_seq": state.window_seq,
             "input_parent_key": state.input_parent_key,
             "input_hash": state.input_hash,
-            "recalled": dumps([asdict(one) for one in state.recalled]),
+            "recalled": dumps([asdict(span) for span in state.recalled]),
             "left_out": dumps(state.left_out),
             "model": state.model,
             "summaries": dumps(state.summaries),

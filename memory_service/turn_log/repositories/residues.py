@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from memory_service.core.models import Residue, ResiduePlace
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import residues
-from memory_service.turn_log.statements import Statements
 
 
 class ResidueQueries(Statements):
@@ -59,7 +59,7 @@ class ResidueRepository(ResidueQueries):
         """Note that vectors of a conversation are to leave the collections it once was in, too."""
         of_it = residues.c.conversation_key == conversation_key, ~residues.c.erased
         moved = self._connection.scalars(sa.select(residues.c.collection_key).where(*of_it)).all()
-        # New rows, not changed ones: a scrub that is running settles all that are older than it.
+        # New rows, not changed ones: an erasure that is running settles all rows older than it.
         self._connection.execute(sa.delete(residues).where(*of_it))
         for collection_key in moved:
             self.add("collection", collection_key)

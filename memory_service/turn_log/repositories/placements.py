@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from memory_service.core.models import Collection, Scope
-from memory_service.turn_log.collections import CollectionRepository, Home
-from memory_service.turn_log.index_queue import IndexQueueRepository
-from memory_service.turn_log.residues import ResidueRepository
+from memory_service.turn_log.repositories.collections import CollectionRepository, Home
+from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
+from memory_service.turn_log.repositories.residues import ResidueRepository
+from memory_service.turn_log.repositories.statements import Statements, batches
 from memory_service.turn_log.schema import (
     collections,
     conversations,
@@ -17,7 +18,6 @@ from memory_service.turn_log.schema import (
     passages,
     placements,
 )
-from memory_service.turn_log.statements import Statements, batches
 
 
 class PlacementQueries(Statements):
@@ -25,14 +25,14 @@ class PlacementQueries(Statements):
 
     def of_scope(self, scope: Scope) -> dict[int, list[int]]:
         """Return the scope's conversations by the collection that holds them."""
-        found: dict[int, list[int]] = {}
-        for some in batches(scope.conversation_keys):
+        by_collection: dict[int, list[int]] = {}
+        for batch in batches(scope.conversation_keys):
             rows = self._connection.execute(
-                sa.select(placements).where(placements.c.conversation_key.in_(some))
+                sa.select(placements).where(placements.c.conversation_key.in_(batch))
             )
             for row in rows:
-                found.setdefault(row.collection_key, []).append(row.conversation_key)
-        return found
+                by_collection.setdefault(row.collection_key, []).append(row.conversation_key)
+        return by_collection
 
     def of_conversation(self, conversation_key: int) -> Collection | None:
         """Return the collection that a conversation's vectors are in."""
@@ -45,9 +45,9 @@ class PlacementQueries(Statements):
         )
         return {
             row[0]: Collection(*row[1:])
-            for some in batches(conversation_keys)
+            for batch in batches(conversation_keys)
             for row in self._connection.execute(
-                placed.where(placements.c.conversation_key.in_(some))
+                placed.where(placements.c.conversation_key.in_(batch))
             )
         }
 
@@ -87,8 +87,10 @@ class PlacementQueries(Statements):
         )
         return {
             row[0]: Home(*row[1:])
-            for some in batches(conversation_keys)
-            for row in self._connection.execute(sa.select(*of).where(conversations.c.key.in_(some)))
+            for batch in batches(conversation_keys)
+            for row in self._connection.execute(
+                sa.select(*of).where(conversations.c.key.in_(batch))
+            )
         }
 
 

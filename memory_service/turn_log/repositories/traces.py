@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from memory_service.core.models import StoredTrace
 from memory_service.items.strict_json import dumps
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import traces
-from memory_service.turn_log.statements import Statements
 
 
 class TraceQueries(Statements):

@@ -21,13 +21,13 @@ MAX_PARAMETERS = 900
 """Keys in one IN list; SQLite's oldest limit on parameters is 999."""
 
 _KNOWN_STATEMENTS = 512
-"""Each data folder that a process opens has a dialect of its own; one of them needs some 200."""
+"""Each data folder that a process opens has a dialect of its own; it needs about 200."""
 
 _KEYS_STEP = 30
 """Lists of keys are filled up to a multiple of this, so that few statements do for all lengths."""
 
 
-# What every append does is made once: to make a statement anew takes as long as to execute it.
+# Statements of an append are built once: building one takes as long as executing it.
 _ALLOCATE = (
     sa.update(key_blocks)
     .where(key_blocks.c.name == sa.bindparam("block"))
@@ -71,9 +71,9 @@ class Statements:
         and lists are filled up with a key that they have.
         """
         rows: list[tuple[Any, ...]] = []
-        for some in batches(keys):
-            size = min(MAX_PARAMETERS, -(-len(some) // _KEYS_STEP) * _KEYS_STEP)
-            asked = some + some[:1] * (size - len(some))
+        for batch in batches(keys):
+            size = min(MAX_PARAMETERS, -(-len(batch) // _KEYS_STEP) * _KEYS_STEP)
+            asked = batch + batch[:1] * (size - len(batch))
             text, names = _of_keys(statement, column, size, self._connection.dialect)
             values = dict(zip(names, asked, strict=True)) if names else tuple(asked)
             rows.extend(_plain_rows(self._connection.exec_driver_sql(text, values)))
@@ -91,19 +91,19 @@ class Statements:
         if not rows:
             return
         dialect = self._connection.dialect
-        one, by_position = _plain_insert(table, columns, dialect, 1)
+        single_row, by_position = _plain_insert(table, columns, dialect, 1)
         if not by_position:
             named = [dict(zip(columns, row, strict=True)) for row in rows]
-            self._connection.exec_driver_sql(one, named)
+            self._connection.exec_driver_sql(single_row, named)
             return
         at_once = MAX_PARAMETERS // len(columns)
         many, _ = _plain_insert(table, columns, dialect, at_once)
         whole = len(rows) - len(rows) % at_once
         for start in range(0, whole, at_once):
-            some = chain.from_iterable(rows[start : start + at_once])
-            self._connection.exec_driver_sql(many, tuple(some))
+            batch = chain.from_iterable(rows[start : start + at_once])
+            self._connection.exec_driver_sql(many, tuple(batch))
         if whole < len(rows):
-            self._connection.exec_driver_sql(one, list(rows[whole:]))
+            self._connection.exec_driver_sql(single_row, list(rows[whole:]))
 
 
 def _plain_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
@@ -136,8 +136,8 @@ def _plain_insert(
 
 def batches(values: Iterable[T], size: int = MAX_PARAMETERS) -> Iterable[list[T]]:
     """Cut values into lists that fit one IN clause."""
-    every = list(values)
-    return (every[start : start + size] for start in range(0, len(every), size))
+    items = list(values)
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def ordered(column: sa.ColumnElement[Any], order: Order) -> sa.ColumnElement[Any]:

@@ -8,16 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory_service.core.models import Passage, PassagePlace, Scope, StoredPassage, Vector
-from memory_service.turn_log.collections import CollectionRepository
-from memory_service.turn_log.postings import PostingRepository
-from memory_service.turn_log.schema import conversations, index_queue, passages
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.collections import CollectionRepository
+from memory_service.turn_log.repositories.postings import PostingRepository
+from memory_service.turn_log.repositories.statements import (
     Statements,
     allocate_keys,
     batches,
     vector_from_blob,
     vector_to_blob,
 )
+from memory_service.turn_log.schema import conversations, index_queue, passages
 
 _STORED = sa.select(
     passages.c.key,
@@ -29,7 +29,6 @@ _STORED = sa.select(
     passages.c.length,
     passages.c.vector,
 )
-
 """In the order of a StoredPassage's fields."""
 
 _PLACES = sa.select(
@@ -39,7 +38,6 @@ _PLACES = sa.select(
     passages.c.start,
     passages.c.end,
 )
-
 """In the order of a PassagePlace's fields."""
 
 _GROW = (
@@ -105,16 +103,16 @@ class PassageQueries(Statements):
 
     def unindexed(self, scope: Scope, limit: int) -> list[StoredPassage]:
         """Return passages of the scope that are not in the vector index yet, newest first."""
-        found: list[StoredPassage] = []
-        for some in batches(scope.conversation_keys):
+        waiting: list[StoredPassage] = []
+        for batch in batches(scope.conversation_keys):
             rows = self._connection.execute(
                 _STORED.join(index_queue, index_queue.c.passage_key == passages.c.key)
-                .where(index_queue.c.conversation_key.in_(some), index_queue.c.action == "upsert")
+                .where(index_queue.c.conversation_key.in_(batch), index_queue.c.action == "upsert")
                 .order_by(passages.c.key.desc())
                 .limit(limit)
             )
-            found.extend(map(_stored, rows))
-        return found[:limit]
+            waiting.extend(map(_stored, rows))
+        return waiting[:limit]
 
     def totals(self, conversation_key: int) -> tuple[int, int]:
         """Return the number of a conversation's passages and of their terms, as it is kept."""
@@ -134,7 +132,7 @@ class PassageRepository(PassageQueries):
 
     def add(self, conversation_key: int, by_turn: Mapping[int, Sequence[Passage]]) -> list[int]:
         """Store the passages of turns with their postings and queue rows; return their keys."""
-        flat = [(turn_key, passage) for turn_key, some in by_turn.items() for passage in some]
+        flat = [(turn_key, passage) for turn_key, batch in by_turn.items() for passage in batch]
         if not flat:
             return []
         keys = allocate_keys(self._connection, "passages", len(flat))

@@ -8,8 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, Metadata, Order, Page, Scope, ScopeMember
-from memory_service.turn_log.schema import conversations, users
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.statements import (
     Statements,
     allocate_keys,
     batches,
@@ -18,6 +17,7 @@ from memory_service.turn_log.statements import (
     metadata_to_text,
     ordered,
 )
+from memory_service.turn_log.schema import conversations, users
 
 _SELECT = sa.select(conversations, users.c.id.label("user")).select_from(
     conversations.outerjoin(users, users.c.key == conversations.c.user_key)
@@ -36,7 +36,7 @@ _INSERT = sa.insert(conversations)
 _SET_LANGUAGE = (
     sa.update(conversations)
     .where(conversations.c.key == sa.bindparam("conversation_key"))
-    .values(language=sa.bindparam("found"))
+    .values(language=sa.bindparam("new_language"))
 )
 
 
@@ -71,15 +71,15 @@ class ConversationQueries(Statements):
 
     def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Conversation]:
         """Return those of the keys that are the project's."""
-        found: dict[int, Conversation] = {}
-        for some in batches(keys):
+        conversations_by_key: dict[int, Conversation] = {}
+        for batch in batches(keys):
             rows = self._connection.execute(
                 _SELECT.where(
-                    conversations.c.project_key == project_key, conversations.c.key.in_(some)
+                    conversations.c.project_key == project_key, conversations.c.key.in_(batch)
                 )
             )
-            found.update((row.key, _record(row)) for row in rows)
-        return found
+            conversations_by_key.update((row.key, _record(row)) for row in rows)
+        return conversations_by_key
 
     def by_key(self, conversation_key: int) -> Conversation | None:
         """Return a conversation by its key; for work in no project."""
@@ -89,7 +89,7 @@ class ConversationQueries(Statements):
     def page(
         self, project_key: int, user_key: int | None, after: int | None, limit: int, order: Order
     ) -> Page:
-        """Return a page of conversations in the order they were made; of one user, if given."""
+        """Return a page of conversations by creation; of one user, if given."""
         of_user = sa.true() if user_key is None else conversations.c.user_key == user_key
         rows = self._connection.execute(
             _SELECT.where(
@@ -218,7 +218,7 @@ class ConversationRepository(ConversationQueries):
     def set_language(self, conversation_key: int, language: str) -> None:
         """Fix the language under which the conversation's terms are made."""
         self._connection.execute(
-            _SET_LANGUAGE, {"conversation_key": conversation_key, "found": language}
+            _SET_LANGUAGE, {"conversation_key": conversation_key, "new_language": language}
         )
 
     def _update(self, conversation_key: int, values: dict[str, Any]) -> None:

@@ -7,15 +7,21 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from memory_service.core.models import IndexStatus, QueuedPassage
-from memory_service.turn_log.collections import CollectionRepository
-from memory_service.turn_log.residues import ResidueQueries
+from memory_service.core.models import (
+    IndexStatus,
+    QueuedChange,
+    QueuedDeletion,
+    QueuedDrop,
+    QueuedUpsert,
+)
+from memory_service.turn_log.repositories.collections import CollectionRepository
+from memory_service.turn_log.repositories.residues import ResidueQueries
+from memory_service.turn_log.repositories.statements import Statements, batches
 from memory_service.turn_log.schema import (
     index_queue,
     passages,
     placements,
 )
-from memory_service.turn_log.statements import Statements, batches
 
 
 class IndexQueueQueries(Statements):
@@ -31,7 +37,7 @@ class IndexQueueQueries(Statements):
             ).select_from(index_queue)
         ).one()
         is_pending = self._residues.newest() is not None
-        return IndexStatus(row[0], row[1], error=row[2], scrub_is_pending=is_pending)
+        return IndexStatus(row[0], row[1], error=row[2], erasure_is_pending=is_pending)
 
     def lag(self) -> int:
         """Return how many changes the index has not taken in yet: each append says it."""
@@ -39,7 +45,7 @@ class IndexQueueQueries(Statements):
 
     def next(
         self, limit: int, only: Literal["embedded", "removals"] | None = None
-    ) -> list[QueuedPassage]:
+    ) -> list[QueuedChange]:
         """Return the oldest changes that are not parked.
 
         `only` keeps those that need no embedder, or the deletions and drops.
@@ -53,18 +59,18 @@ class IndexQueueQueries(Statements):
         }[only]
         rows = self._connection.execute(
             sa.select(
-                index_queue.c.key,
                 index_queue.c.action,
+                index_queue.c.key,
+                index_queue.c.attempts,
                 index_queue.c.passage_key,
                 index_queue.c.conversation_key,
                 index_queue.c.collection_key,
-                index_queue.c.attempts,
             )
             .where(index_queue.c.parked_at.is_(None), wanted)
             .order_by(index_queue.c.key)
             .limit(limit)
         )
-        return [QueuedPassage(*row) for row in rows]
+        return [_change(*row) for row in rows]
 
     def change_count(self, collection_key: int) -> int:
         """Return how many passages a collection is still to take in or to forget."""
@@ -118,7 +124,7 @@ class IndexQueueQueries(Statements):
         )
 
     def problems(self) -> list[str]:
-        """Return what in the queue refers to nothing, and passages that nobody will ever index."""
+        """Return queue rows that refer to nothing, and passages that will never be indexed."""
         queued = sa.select(index_queue.c.passage_key).where(index_queue.c.action == "upsert")
         placed = sa.select(placements.c.conversation_key)
         existing = sa.select(passages.c.key)
@@ -140,8 +146,8 @@ class IndexQueueQueries(Statements):
             .select_from(passages)
             .where(passages.c.conversation_key.not_in(placed), passages.c.key.not_in(queued)),
         }
-        found = {said: self._connection.scalar(count) for said, count in counts.items()}
-        return [f"{count} {said}" for said, count in found.items() if count]
+        results = {problem: self._connection.scalar(count) for problem, count in counts.items()}
+        return [f"{count} {problem}" for problem, count in results.items() if count]
 
     @property
     def _residues(self) -> ResidueQueries:
@@ -175,22 +181,22 @@ class IndexQueueRepository(IndexQueueQueries):
         )
 
     def add_drop(self, collection_key: int) -> None:
-        """Queue a collection that nothing is placed in any more for removal."""
+        """Queue the removal of a collection in which nothing is placed."""
         self._insert(
             index_queue, [{"action": "drop", "collection_key": collection_key, "attempts": 0}]
         )
 
     def finish(self, queue_keys: Sequence[int]) -> None:
         """Take changes that the index has made durable off the queue."""
-        for some in batches(queue_keys):
-            self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(some)))
+        for batch in batches(queue_keys):
+            self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(batch)))
 
     def fail(self, queue_keys: Sequence[int], error: str, *, parked_at: int | None) -> None:
         """Count a failed attempt; a parked change is not tried again until `unpark`."""
-        for some in batches(queue_keys):
+        for batch in batches(queue_keys):
             self._connection.execute(
                 sa.update(index_queue)
-                .where(index_queue.c.key.in_(some))
+                .where(index_queue.c.key.in_(batch))
                 .values(attempts=index_queue.c.attempts + 1, error=error, parked_at=parked_at)
             )
 
@@ -205,17 +211,17 @@ class IndexQueueRepository(IndexQueueQueries):
         return int(changed.rowcount)
 
     def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
-        """Queue what a collection should hold, all or some; return how many passages that is."""
+        """Queue what a collection should hold, all or batch; return how many passages that is."""
         if keys is None:
             return self._requeue_all(collection_key)
         wanted = self._collections.expected_keys(collection_key) & set(keys)
-        for some in batches(sorted(wanted)):
-            found = self._connection.execute(
+        for batch in batches(sorted(wanted)):
+            rows = self._connection.execute(
                 sa.select(passages.c.key, passages.c.conversation_key).where(
-                    passages.c.key.in_(some)
+                    passages.c.key.in_(batch)
                 )
             )
-            self.add_upserts((row.key, row.conversation_key) for row in found)
+            self.add_upserts((row.key, row.conversation_key) for row in rows)
         return len(wanted)
 
     def _requeue_all(self, collection_key: int) -> int:
@@ -233,3 +239,19 @@ class IndexQueueRepository(IndexQueueQueries):
     @property
     def _collections(self) -> CollectionRepository:
         return CollectionRepository(self._connection)
+
+
+def _change(
+    action: str,
+    queue_key: int,
+    attempts: int,
+    passage_key: int,
+    conversation_key: int,
+    collection_key: int,
+) -> QueuedChange:
+    """Return the change of a row; the columns that its action does not use are null."""
+    if action == "upsert":
+        return QueuedUpsert(queue_key, attempts, passage_key, conversation_key)
+    if action == "delete":
+        return QueuedDeletion(queue_key, attempts, passage_key, collection_key)
+    return QueuedDrop(queue_key, attempts, collection_key)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from memory_service.turn_log.repositories.statements import Statements, inserted_key
 from memory_service.turn_log.schema import projects
-from memory_service.turn_log.statements import Statements, inserted_key
 
 
 class ProjectQueries(Statements):
@@ -26,8 +26,8 @@ class ProjectRepository(ProjectQueries):
 
     def ensure(self, name: str, now: int) -> int:
         """Return the project's key, making the project if it is new."""
-        found = self.key_of(name)
-        if found is not None:
-            return found
+        existing = self.key_of(name)
+        if existing is not None:
+            return existing
         made = self._connection.execute(sa.insert(projects).values(name=name, created_at=now))
         return inserted_key(made)

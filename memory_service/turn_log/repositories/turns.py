@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
-from memory_service.core.models import Conversation, NewTurn, Order, Page, Scope, Turn
+from memory_service.core.models import Order, Page, Scope, Turn
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.turn_log.schema import conversations, passages, tool_calls, turns
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.statements import (
     Statements,
-    allocate_keys,
     batches,
     beyond,
     metadata_from_text,
-    metadata_to_text,
     ordered,
 )
+from memory_service.turn_log.schema import passages, turns
 
 _TURN = (
     turns.c.key,
@@ -41,7 +39,6 @@ _TURN = (
     turns.c.stored_at,
     turns.c.content_hash,
 )
-
 """In the order of a Turn's fields."""
 
 _LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
@@ -53,11 +50,6 @@ _BY_IDS = sa.select(*_TURN).where(
     turns.c.id.in_(sa.bindparam("ids", expanding=True)),
 )
 
-_GROW = (
-    sa.update(conversations)
-    .where(conversations.c.key == sa.bindparam("conversation_key"))
-    .values(head_key=sa.bindparam("head"), next_seq=sa.bindparam("next"))
-)
 
 _SAID = sa.select(
     turns.c.key,
@@ -71,7 +63,6 @@ _SAID = sa.select(
     ),
     turns.c.project_key,
 ).join(passages, passages.c.turn_key == turns.c.key)
-
 """In the order of a SaidRow's fields, and whose it is."""
 
 
@@ -132,48 +123,21 @@ _TREE_POINT = (
 )
 
 
-@dataclass(slots=True)
-class _Append:
-    """What one append has worked out so far: who made which call, and the turn before."""
-
-    parent_key: int | None
-    parent_unit: int | None
-    parent_calls: bool
-    callers: dict[str, int] = field(default_factory=dict)
-
-
-def _unit(turn: NewTurn, key: int, state: _Append) -> int | None:
-    if turn.answers is not None:
-        return state.callers.get(turn.answers)
-    if not turn.calls:
-        return None
-    if state.parent_calls and turn.kind != "message":
-        return state.parent_unit
-    return key
-
-
-def _from_row(row: dict[str, Any]) -> Turn:
-    values = dict(row)
-    values["metadata"] = metadata_from_text(values["metadata"])
-    del values["project_key"]
-    return Turn(**values)
-
-
 class TurnQueries(Statements):
     """Reads turns."""
 
     def get(self, project_key: int, conversation_key: int, turn_id: str) -> Turn | None:
         """Return a turn of the conversation by its id."""
-        found = self.by_ids(project_key, [turn_id]).get(turn_id)
-        return found if found and found.conversation_key == conversation_key else None
+        turn = self.by_ids(project_key, [turn_id]).get(turn_id)
+        return turn if turn and turn.conversation_key == conversation_key else None
 
     def by_ids(self, project_key: int, ids: Iterable[str]) -> dict[str, Turn]:
         """Return those of the ids that the project has, in whatever conversation."""
-        found: dict[str, Turn] = {}
-        for some in batches(ids):
-            rows = self._connection.execute(_BY_IDS, {"project_key": project_key, "ids": some})
-            found.update((row.id, _record(row)) for row in rows)
-        return found
+        turns_by_id: dict[str, Turn] = {}
+        for batch in batches(ids):
+            rows = self._connection.execute(_BY_IDS, {"project_key": project_key, "ids": batch})
+            turns_by_id.update((row.id, _record(row)) for row in rows)
+        return turns_by_id
 
     def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
         """Return those of the keys that are the project's."""
@@ -197,10 +161,10 @@ class TurnQueries(Statements):
         """Return those of the keys that are turns of the conversation; for work in no project."""
         return [
             _record(row)
-            for some in batches(keys)
+            for batch in batches(keys)
             for row in self._connection.execute(
                 sa.select(*_TURN).where(
-                    turns.c.conversation_key == conversation_key, turns.c.key.in_(some)
+                    turns.c.conversation_key == conversation_key, turns.c.key.in_(batch)
                 )
             )
         ]
@@ -267,17 +231,17 @@ class TurnQueries(Statements):
 
     def before(self, turn: Turn, limit: int) -> list[Turn]:
         """Return the last turns of the path that leads to a turn, without itself, oldest first."""
-        found: list[Turn] = []
+        path: list[Turn] = []
         key = turn.parent_key
-        while key is not None and len(found) < limit:
+        while key is not None and len(path) < limit:
             parent = self.of_conversation(turn.conversation_key, [key])[0]
             if parent.active:
-                rest = self.page(turn.conversation_key, parent.seq + 1, limit - len(found), "desc")
-                found += rest.data
+                rest = self.page(turn.conversation_key, parent.seq + 1, limit - len(path), "desc")
+                path += rest.data
                 break
-            found.append(parent)
+            path.append(parent)
             key = parent.parent_key
-        return list(reversed(found))
+        return list(reversed(path))
 
     def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
         """Return the last turns of the active branch, and of other branches those beside them."""
@@ -298,10 +262,10 @@ class TurnQueries(Statements):
         """Return the JSON of turns of a conversation, by key."""
         return {
             row.key: row.raw
-            for some in batches(keys)
+            for batch in batches(keys)
             for row in self._connection.execute(
                 sa.select(turns.c.key, turns.c.raw).where(
-                    turns.c.conversation_key == conversation_key, turns.c.key.in_(some)
+                    turns.c.conversation_key == conversation_key, turns.c.key.in_(batch)
                 )
             )
         }
@@ -334,7 +298,7 @@ class TurnQueries(Statements):
             after = rows[-1].seq
 
     def tool_group(self, turn: Turn) -> list[Turn]:
-        """Return the turns that must stay together with this one, itself among them."""
+        """Return the tool group of a turn, or the turn alone if it is in none."""
         if turn.tool_group_key is None:
             return [turn]
         rows = self._connection.execute(
@@ -349,7 +313,7 @@ class TurnQueries(Statements):
 
     def active_branch(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
         """Return the next active turns from a `seq` on, oldest first, without their texts."""
-        # Rows in the order of a PathRow's fields, which is all that anybody asks of one.
+        # Plain rows in the order of a PathRow's fields: making 100,000 objects would take longer.
         return cast(
             "list[PathRow]",
             self._fetch_plain(
@@ -370,154 +334,3 @@ class TurnQueries(Statements):
                 .limit(limit)
             ),
         )
-
-
-class TurnRepository(TurnQueries):
-    """Appends turns and moves the head."""
-
-    def append(
-        self,
-        project_key: int,
-        conversation: Conversation,
-        new: Sequence[NewTurn],
-        *,
-        parent: Turn | None,
-        gap_before: bool,
-        now: int,
-        active: bool = True,
-    ) -> list[Turn]:
-        """Add turns below `parent` and make the last of them the head, if they are to be active.
-
-        A parent that is not the head makes a branch: what followed it is kept and no longer active.
-        """
-        if active and (parent.key if parent else None) != conversation.head_key:
-            self._make_active(conversation.key, parent)
-        keys = allocate_keys(self._connection, "turns", len(new))
-        state = self._append_state(conversation.key, parent, new)
-        rows = [
-            self._row(project_key, conversation, turn, key, number, state, now) | {"active": active}
-            for number, (key, turn) in enumerate(zip(keys, new, strict=True))
-        ]
-        rows[0]["gap_before"] = gap_before
-        self._insert_plain(turns, tuple(rows[0]), [tuple(row.values()) for row in rows])
-        self._insert(
-            tool_calls,
-            [
-                {"conversation_key": conversation.key, "call_id": call, "turn_key": key}
-                for key, turn in zip(keys, new, strict=True)
-                for call in dict.fromkeys(turn.calls)
-            ],
-        )
-        self._connection.execute(
-            _GROW,
-            {
-                "conversation_key": conversation.key,
-                "head": keys[-1] if active else conversation.head_key,
-                "next": conversation.next_seq + len(new),
-            },
-        )
-        return [_from_row(row) for row in rows]
-
-    def set_head(self, conversation_key: int, head: Turn) -> None:
-        """Make the branch that ends in `head` the active one."""
-        self._make_active(conversation_key, head)
-        self._connection.execute(
-            sa.update(conversations)
-            .where(conversations.c.key == conversation_key)
-            .values(head_key=head.key)
-        )
-
-    def _row(
-        self,
-        project_key: int,
-        conversation: Conversation,
-        turn: NewTurn,
-        key: int,
-        number: int,
-        state: _Append,
-        now: int,
-    ) -> dict[str, Any]:
-        unit = _unit(turn, key, state)
-        row = {
-            "key": key,
-            "project_key": project_key,
-            "conversation_key": conversation.key,
-            "id": turn.id,
-            "seq": conversation.next_seq + number,
-            "parent_key": state.parent_key,
-            "tool_group_key": unit,
-            "active": True,
-            "gap_before": False,
-            "kind": turn.kind,
-            "role": turn.role,
-            "name": turn.name,
-            "text": turn.text,
-            "raw": turn.raw,
-            "metadata": metadata_to_text(turn.metadata),
-            "created_at": now if turn.created_at is None else turn.created_at,
-            "utc_offset_minutes": turn.utc_offset_minutes,
-            "stored_at": now,
-            "content_hash": turn.content_hash,
-        }
-        state.callers.update(dict.fromkeys(turn.calls, unit or key))
-        state.parent_key, state.parent_unit = key, unit
-        state.parent_calls = bool(turn.calls) and turn.kind != "message"
-        return row
-
-    def _append_state(
-        self, conversation_key: int, parent: Turn | None, new: Sequence[NewTurn]
-    ) -> _Append:
-        state = _Append(
-            parent_key=parent.key if parent else None,
-            parent_unit=parent.tool_group_key if parent else None,
-            parent_calls=parent is not None
-            and parent.kind != "message"
-            and parent.role == "assistant"
-            and parent.tool_group_key is not None,
-        )
-        for some in batches({turn.answers for turn in new if turn.answers}):
-            rows = self._connection.execute(
-                sa.select(tool_calls.c.call_id, turns.c.tool_group_key)
-                .join(turns, turns.c.key == tool_calls.c.turn_key)
-                .where(
-                    tool_calls.c.conversation_key == conversation_key,
-                    tool_calls.c.call_id.in_(some),
-                    turns.c.active,
-                )
-                .order_by(turns.c.seq)
-            )
-            state.callers.update((row.call_id, row.tool_group_key) for row in rows)
-        return state
-
-    def count_path_change(self, conversation_key: int) -> None:
-        """Count a change of the active branch that is not an append."""
-        self._connection.execute(
-            sa.update(conversations)
-            .where(conversations.c.key == conversation_key)
-            .values(path_changes=conversations.c.path_changes + 1)
-        )
-
-    def _make_active(self, conversation_key: int, head: Turn | None) -> None:
-        revived: list[int] = []
-        key, fork_seq = (head.key if head else None), 0
-        while key is not None:
-            row = self._connection.execute(
-                sa.select(turns.c.parent_key, turns.c.active, turns.c.seq).where(turns.c.key == key)
-            ).one()
-            if row.active:
-                fork_seq = row.seq
-                break
-            revived.append(key)
-            key = row.parent_key
-        self._connection.execute(
-            sa.update(turns)
-            .where(
-                turns.c.conversation_key == conversation_key, turns.c.active, turns.c.seq > fork_seq
-            )
-            .values(active=False)
-        )
-        self.count_path_change(conversation_key)
-        for some in batches(revived):
-            self._connection.execute(
-                sa.update(turns).where(turns.c.key.in_(some)).values(active=True)
-            )

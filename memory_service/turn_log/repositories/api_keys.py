@@ -8,8 +8,8 @@ import secrets
 import sqlalchemy as sa
 
 from memory_service.core.models import ApiKey
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import api_keys, projects
-from memory_service.turn_log.statements import Statements
 
 KEY_PREFIX = "msk_"
 
@@ -25,7 +25,7 @@ class ApiKeyQueries(Statements):
     """Reads API keys."""
 
     def exist(self) -> bool:
-        """Return whether a key was ever made: revoking the last one must not open the door."""
+        """Return whether a key was ever created; revoking the last does not open the service."""
         return self._connection.scalar(sa.select(api_keys.c.key).limit(1)) is not None
 
     def project_of(self, key: str) -> int | None:

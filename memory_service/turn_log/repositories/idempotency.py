@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory_service.items.strict_json import dumps
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import idempotency
-from memory_service.turn_log.statements import Statements
 
 
 @dataclass(frozen=True, slots=True)

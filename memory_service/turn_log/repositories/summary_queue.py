@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from memory_service.core.models import (
     QueuedConversation,
 )
-from memory_service.turn_log.schema import conversations, summary_queue
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.statements import (
     Statements,
 )
+from memory_service.turn_log.schema import conversations, summary_queue
 
 
 class SummaryQueueQueries(Statements):

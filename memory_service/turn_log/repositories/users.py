@@ -5,8 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from memory_service.core.models import Order, Page, User
+from memory_service.turn_log.repositories.statements import (
+    Statements,
+    beyond,
+    inserted_key,
+    ordered,
+)
 from memory_service.turn_log.schema import conversations, turns, users
-from memory_service.turn_log.statements import Statements, beyond, inserted_key, ordered
 
 _USER_KEY = sa.select(users.c.key).where(
     users.c.project_key == sa.bindparam("project_key"),
@@ -34,10 +39,10 @@ class UserQueries(Statements):
 
     def page(self, project_key: int, after: int | None, limit: int, order: Order) -> Page:
         """Return a page of the project's users in the order they were first seen."""
-        found = self._users(
+        users_found = self._users(
             project_key, beyond(users.c.key, after, order), order=order, limit=limit + 1
         )
-        return Page(found[:limit], has_more=len(found) > limit)
+        return Page(users_found[:limit], has_more=len(users_found) > limit)
 
     def _users(
         self,
@@ -82,9 +87,9 @@ class UserRepository(UserQueries):
 
     def ensure(self, project_key: int, user_id: str, now: int) -> int:
         """Return the user's key, making the user if it is new."""
-        found = self.key_of(project_key, user_id)
-        if found is not None:
-            return found
+        existing = self.key_of(project_key, user_id)
+        if existing is not None:
+            return existing
         made = self._connection.execute(
             sa.insert(users).values(
                 project_key=project_key, id=user_id, created_at=now, last_seen_at=now

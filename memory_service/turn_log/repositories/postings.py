@@ -11,12 +11,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from memory_service.core.models import Posting, Scope
-from memory_service.turn_log.schema import conversations, passages, postings
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.statements import (
     MAX_PARAMETERS,
     Statements,
     batches,
 )
+from memory_service.turn_log.schema import conversations, passages, postings
 
 _TERMS_COUNTED_AT_ONCE = 16
 
@@ -44,15 +44,15 @@ class PostingQueries(Statements):
     ) -> dict[str, int]:
         """Return in how many passages of the scope each term occurs; counting stops at `at_most`.
 
-        A term in more passages than that weighs next to nothing, and counting them all would
+        A term in more passages than that has a weight near zero, and counting all of them would
         cost more than the rest of the recall.
         """
         counts: Counter[str] = Counter(dict.fromkeys(terms, 0))
         for asked in batches(counts, _TERMS_COUNTED_AT_ONCE):
-            for some in batches(scope.conversation_keys, MAX_PARAMETERS // len(asked)):
+            for batch in batches(scope.conversation_keys, MAX_PARAMETERS // len(asked)):
                 rows = self._connection.execute(
                     _counting(len(asked)),
-                    {"scope": some, "most": at_most}
+                    {"scope": batch, "most": at_most}
                     | {f"term{number}": term for number, term in enumerate(asked)},
                 )
                 for number, count in rows:
@@ -63,23 +63,23 @@ class PostingQueries(Statements):
         """Return all postings of the terms in the scope."""
         return [
             posting
-            for some in batches(scope.conversation_keys)
-            for posting in self._postings(terms, postings.c.conversation_key.in_(some))
+            for batch in batches(scope.conversation_keys)
+            for posting in self._postings(terms, postings.c.conversation_key.in_(batch))
         ]
 
     def in_passages(
         self, terms: Sequence[str], passages: Mapping[int, Iterable[int]]
     ) -> list[Posting]:
-        """Return the postings of the terms in some passages, given by conversation."""
+        """Return the postings of the terms in batch passages, given by conversation."""
         return [
             posting
             for conversation_key, keys in passages.items()
-            for some in batches(keys, MAX_PARAMETERS - len(terms))
+            for batch in batches(keys, MAX_PARAMETERS - len(terms))
             for posting in self._postings(
                 terms,
                 sa.and_(
                     postings.c.conversation_key == conversation_key,
-                    postings.c.passage_key.in_(some),
+                    postings.c.passage_key.in_(batch),
                 ),
             )
         ]
@@ -91,7 +91,7 @@ class PostingQueries(Statements):
         rows = self._fetch_plain(
             sa.select(
                 postings.c.term,
-                *(sa.func.aggregate_strings(sa.cast(one, sa.String), ",") for one in columns),
+                *(sa.func.aggregate_strings(sa.cast(column, sa.String), ",") for column in columns),
             )
             .where(where, postings.c.term.in_(terms))
             .group_by(postings.c.term)
@@ -104,15 +104,15 @@ class PostingQueries(Statements):
 
     def term_counts(self, conversation_key: int) -> dict[int, dict[str, int]]:
         """Return the terms of each passage of a conversation, for `verify`."""
-        found: dict[int, dict[str, int]] = {}
+        counts: dict[int, dict[str, int]] = {}
         rows = self._connection.execute(
             sa.select(postings.c.passage_key, postings.c.term, postings.c.tf).where(
                 postings.c.conversation_key == conversation_key
             )
         )
         for row in rows:
-            found.setdefault(row.passage_key, {})[row.term] = row.tf
-        return found
+            counts.setdefault(row.passage_key, {})[row.term] = row.tf
+        return counts
 
 
 class PostingRepository(PostingQueries):
@@ -123,12 +123,16 @@ class PostingRepository(PostingQueries):
         self._connection.execute(
             sa.delete(postings).where(postings.c.conversation_key == conversation_key)
         )
-        for key, found in terms.items():
+        for key, passage_terms in terms.items():
             self._connection.execute(
-                sa.update(passages).where(passages.c.key == key).values(length=len(found))
+                sa.update(passages).where(passages.c.key == key).values(length=len(passage_terms))
             )
         self.add(
-            conversation_key, ((key, Counter(found), len(found)) for key, found in terms.items())
+            conversation_key,
+            (
+                (key, Counter(passage_terms), len(passage_terms))
+                for key, passage_terms in terms.items()
+            ),
         )
         self._connection.execute(
             sa.update(conversations)

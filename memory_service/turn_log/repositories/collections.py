@@ -7,6 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from memory_service.core.models import Collection
+from memory_service.turn_log.repositories.statements import Statements, allocate_keys
 from memory_service.turn_log.schema import (
     collections,
     conversations,
@@ -14,7 +15,6 @@ from memory_service.turn_log.schema import (
     passages,
     placements,
 )
-from memory_service.turn_log.statements import Statements, allocate_keys
 
 _OF_USER = (
     sa.select(sa.literal(1))
@@ -48,7 +48,7 @@ class Home(NamedTuple):
 
 
 class Indexed(NamedTuple):
-    """What a collection should hold: how many passages, and the keys of some, rising."""
+    """What a collection should hold: how many passages, and the keys of batch, rising."""
 
     passages: int
     sample: list[int]

@@ -17,8 +17,7 @@ from memory_service.core.models import (
     Vector,
 )
 from memory_service.items.conversation_items import new_id
-from memory_service.turn_log.schema import summaries, turns
-from memory_service.turn_log.statements import (
+from memory_service.turn_log.repositories.statements import (
     Statements,
     allocate_keys,
     batches,
@@ -27,7 +26,8 @@ from memory_service.turn_log.statements import (
     vector_from_blob,
     vector_to_blob,
 )
-from memory_service.turn_log.summary_queue import SummaryQueueRepository
+from memory_service.turn_log.repositories.summary_queue import SummaryQueueRepository
+from memory_service.turn_log.schema import summaries, turns
 
 # One that was made on another branch is kept, and comes back with the branch.
 _ACTIVE = summaries.join(turns, sa.and_(turns.c.key == summaries.c.tip_key, turns.c.active))
@@ -69,10 +69,10 @@ class SummaryQueries(Statements):
         """Return those of the keys that are summaries of the conversation."""
         return {
             row.key: _record(row)
-            for some in batches(keys)
+            for batch in batches(keys)
             for row in self._connection.execute(
                 sa.select(summaries).where(
-                    summaries.c.conversation_key == conversation_key, summaries.c.key.in_(some)
+                    summaries.c.conversation_key == conversation_key, summaries.c.key.in_(batch)
                 )
             ).all()
         }
@@ -102,17 +102,17 @@ class SummaryQueries(Statements):
 
     def of_scope(self, scope: Scope, limit: int) -> list[Summary]:
         """Return the newest summaries of the scope's active branchs."""
-        found: list[Summary] = []
-        for some in batches(scope.conversation_keys):
+        newest: list[Summary] = []
+        for batch in batches(scope.conversation_keys):
             rows = self._connection.execute(
                 sa.select(summaries)
                 .select_from(_ACTIVE)
-                .where(summaries.c.conversation_key.in_(some))
+                .where(summaries.c.conversation_key.in_(batch))
                 .order_by(summaries.c.key.desc())
                 .limit(limit)
             )
-            found.extend(_record(row) for row in rows)
-        return sorted(found, key=lambda one: -one.key)[:limit]
+            newest.extend(_record(row) for row in rows)
+        return sorted(newest, key=lambda summary: -summary.key)[:limit]
 
     def without_vector(self, conversation_key: int, limit: int) -> list[Summary]:
         """Return the oldest summaries of a conversation that are not embedded yet."""
@@ -193,22 +193,22 @@ class SummaryRepository(SummaryQueries):
             )
         ).all()
         doomed = [row.key for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
-        for some in batches(doomed):
-            self._connection.execute(sa.delete(summaries).where(summaries.c.key.in_(some)))
+        for batch in batches(doomed):
+            self._connection.execute(sa.delete(summaries).where(summaries.c.key.in_(batch)))
         if doomed:
             self._summary_queue.add(conversation_key)
         return len(doomed)
 
     def _all_exist(self, table: sa.Table, keys: Sequence[int]) -> bool:
         """Return whether a table has all of the keys; they are never given twice."""
-        found = sum(
+        count = sum(
             self._connection.scalar(
-                sa.select(sa.func.count()).select_from(table).where(table.c.key.in_(some))
+                sa.select(sa.func.count()).select_from(table).where(table.c.key.in_(batch))
             )
             or 0
-            for some in batches(keys)
+            for batch in batches(keys)
         )
-        return found == len(keys)
+        return count == len(keys)
 
     @property
     def _summary_queue(self) -> SummaryQueueRepository:

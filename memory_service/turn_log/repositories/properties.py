@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import properties
-from memory_service.turn_log.statements import Statements
 
 
 class PropertyQueries(Statements):

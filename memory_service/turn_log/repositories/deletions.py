@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, Turn
-from memory_service.turn_log.collections import CollectionRepository
-from memory_service.turn_log.index_queue import IndexQueueRepository
-from memory_service.turn_log.placements import PlacementRepository
-from memory_service.turn_log.residues import ResidueRepository
+from memory_service.turn_log.repositories.collections import CollectionRepository
+from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
+from memory_service.turn_log.repositories.placements import PlacementRepository
+from memory_service.turn_log.repositories.residues import ResidueRepository
+from memory_service.turn_log.repositories.statements import Statements, batches
+from memory_service.turn_log.repositories.summaries import SummaryRepository
+from memory_service.turn_log.repositories.turn_writes import TurnRepository
 from memory_service.turn_log.schema import (
     conversations,
     idempotency,
@@ -22,9 +25,6 @@ from memory_service.turn_log.schema import (
     turns,
     users,
 )
-from memory_service.turn_log.statements import Statements, batches
-from memory_service.turn_log.summaries import SummaryRepository
-from memory_service.turn_log.turns import TurnRepository
 
 
 class DeletionRepository(Statements):
@@ -33,16 +33,16 @@ class DeletionRepository(Statements):
     def delete_turns(self, conversation: Conversation, doomed: Sequence[Turn]) -> Counter[str]:
         """Delete turns; their children hang on the nearest ancestor left, behind a gap."""
         keys = [turn.key for turn in doomed]
-        for turn in sorted(doomed, key=lambda one: -one.seq):
+        for turn in sorted(doomed, key=lambda turn: -turn.seq):
             self._bypass(conversation, turn)
         seqs = [turn.seq for turn in doomed]
         self._residues.add("log")
         counts = self._delete_passages(conversation.key, keys)
         self._turns.count_path_change(conversation.key)
         counts["summaries"] = self._summaries.delete(conversation.key, seqs)
-        for some in batches(keys):
+        for batch in batches(keys):
             counts["turns"] += self._connection.execute(
-                sa.delete(turns).where(turns.c.key.in_(some))
+                sa.delete(turns).where(turns.c.key.in_(batch))
             ).rowcount
         counts["idempotency_keys"] = self._connection.execute(
             sa.delete(idempotency).where(
@@ -112,10 +112,10 @@ class DeletionRepository(Statements):
             self._residues.mark_erased(conversation_key)
             if keys:
                 self._residues.add("collection", placement.key)
-        for some in batches(keys):
+        for batch in batches(keys):
             gone = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
-                    passages.c.key.in_(some)
+                    passages.c.key.in_(batch)
                 )
             ).one()
             self._connection.execute(
@@ -132,25 +132,25 @@ class DeletionRepository(Statements):
             counts["postings"] += self._connection.execute(
                 sa.delete(postings).where(
                     postings.c.conversation_key == conversation_key,
-                    postings.c.passage_key.in_(some),
+                    postings.c.passage_key.in_(batch),
                 )
             ).rowcount
             self._connection.execute(
                 sa.delete(index_queue).where(
-                    index_queue.c.passage_key.in_(some), index_queue.c.action == "upsert"
+                    index_queue.c.passage_key.in_(batch), index_queue.c.action == "upsert"
                 )
             )
             counts["passages"] += self._connection.execute(
-                sa.delete(passages).where(passages.c.key.in_(some))
+                sa.delete(passages).where(passages.c.key.in_(batch))
             ).rowcount
         return counts
 
     def _passage_keys(self, turn_keys: Sequence[int]) -> list[sa.Row[tuple[int]]]:
         return [
             row
-            for some in batches(turn_keys)
+            for batch in batches(turn_keys)
             for row in self._connection.execute(
-                sa.select(passages.c.key.label("key")).where(passages.c.turn_key.in_(some))
+                sa.select(passages.c.key.label("key")).where(passages.c.turn_key.in_(batch))
             )
         ]
 

@@ -1,4 +1,4 @@
-"""Receipts of deletions: what kind and how much, never what it said."""
+"""Receipts of deletions: kind and counts, never any text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from memory_service.core.models import Receipt
 from memory_service.items.strict_json import dumps
+from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import receipts
-from memory_service.turn_log.statements import Statements
 
 
 class ReceiptQueries(Statements):
