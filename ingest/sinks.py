@@ -9,13 +9,14 @@ from typing import Protocol, Self
 
 from ingest.runs import Run
 from ingest.transcripts import BadRecord, Transcript
+from memory_service.composition.data_folder import open_log
 from memory_service.conversations.preparation import Plan
 from memory_service.conversations.writer import Attempt, Below, NewConversation
 from memory_service.core import clock
 from memory_service.core.models import Turn
 from memory_service.core.settings import Settings
 from memory_service.items.conversation_items import check_id, check_metadata, check_user_id
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 from memory_service.turn_log.log import FILE_NAME
 
 _NO_RETRY = Attempt(key=None, request_hash=b"", is_retry=False)

@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
+from memory_service.composition.data_folder import open_log
 from memory_service.core.errors import StartupError
 from memory_service.core.gc_tuning import spare_what_is_there
 from memory_service.core.settings import Settings
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 
 logger = structlog.get_logger(__name__)
 

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 import structlog
-from filelock import FileLock, Timeout
 
 from memory_service.chroma.process import ChromaProcess
+from memory_service.composition.data_folder import own_folder
+from memory_service.composition.stored_properties import (
+    check_stored_properties,
+    stored_embedder_name,
+)
+from memory_service.composition.vendors import chat_model_of, embedder_of
 from memory_service.conversations.deletion import DeletionService
 from memory_service.conversations.preparation import Planner
 from memory_service.conversations.writer import ConversationWriter, Limits
 from memory_service.core import clock
-from memory_service.core.errors import StartupError
 from memory_service.core.models import IndexStatus
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings, context_window
-from memory_service.embedders.checks import Limits as EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.embedders.opening import open_embedder
 from memory_service.gateway.chat_completions import Gateway, GatewayOptions
 from memory_service.gateway.intake import Intake
 from memory_service.gateway.prompting import Prompting
 from memory_service.gateway.token_corrections import Corrections
 from memory_service.items.conversation_items import ItemLimits
-from memory_service.llm.chat_model import OpenAIChatModel
-from memory_service.llm.openai_client import is_nearby
 from memory_service.llm.upstream import HttpUpstream
 from memory_service.prompts.builder import PromptBuilder, PromptDefaults
 from memory_service.prompts.state import PromptStates
@@ -43,7 +39,7 @@ from memory_service.recall.recaller import Recaller
 from memory_service.recall.vector_cache import VectorCache
 from memory_service.summaries.search import SummaryFinder
 from memory_service.summaries.worker import Summarizer, SummaryRules
-from memory_service.text.terms import ANALYSER_VERSION, load_detector
+from memory_service.text.terms import load_detector
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
 from memory_service.turn_log.deferred_writer import DeferredWriter
@@ -54,80 +50,6 @@ logger = structlog.get_logger(__name__)
 
 LOCAL_PROJECT = "local"
 """The one project of keyless mode."""
-
-_LOCK_NAME = "lock"
-_HOLDER_NAME = "lock.holder"
-
-
-def prepare_folder(folder: Path) -> Path:
-    """Make the data folder, readable by its owner only; raises StartupError if that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise StartupError(
-            f"The data folder {folder} cannot be used: {error.strerror}. "
-            "Choose another with --data-dir or MEMORY_DATA_DIR."
-        ) from error
-    return folder
-
-
-def open_log(folder: Path) -> TurnLog:
-    """Open the turn log alone: safe beside a running server, which owns the vector index."""
-    return TurnLog.open(prepare_folder(folder))
-
-
-@contextmanager
-def own_folder(folder: Path, purpose: str) -> Iterator[None]:
-    """Hold the data folder: two processes writing one Chroma folder lose vectors silently."""
-    prepare_folder(folder)
-    lock, holder = FileLock(folder / _LOCK_NAME), folder / _HOLDER_NAME
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StartupError(_held_message(folder, holder)) from error
-    try:
-        holder.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose}))
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _held_message(folder: Path, holder: Path) -> str:
-    try:
-        held = json.loads(holder.read_text())
-        who = f"process {held['pid']} ({held['purpose']})"
-    except (OSError, ValueError, KeyError):
-        who = "another process"
-    return (
-        f"The data folder {folder} is in use by {who}. Stop it, choose another folder with "
-        "--data-dir, or, if it is a server, send your data to it with --url."
-    )
-
-
-@contextmanager
-def open_index(settings: Settings, purpose: str) -> Iterator[tuple[TurnLog, ChromaProcess]]:
-    """Open the log and its vector index alone, for commands; no embedder is needed for that."""
-    with own_folder(settings.data_dir, purpose), ExitStack() as stack:
-        log = TurnLog.open(settings.data_dir)
-        stack.callback(log.close)
-        embedder, dimension = made_with(log)
-        index = ChromaProcess(settings.data_dir / "chroma", embedder=embedder, dimension=dimension)
-        stack.callback(index.close)
-        yield log, index
-
-
-def made_with(log: TurnLog) -> tuple[str, int]:
-    """Return the name and the dimension of the embedder whose vectors the log holds."""
-    with log.read() as snapshot:
-        embedder, dimension = (
-            snapshot.properties.get("embedder"),
-            snapshot.properties.get("dimension"),
-        )
-    if embedder is None or dimension is None:
-        return LocalEmbedder.name, LocalEmbedder.dimension
-    return embedder, int(dimension)
 
 
 class Service:
@@ -242,9 +164,9 @@ class Service:
                 folder, cache_mib=settings.log_cache_mib, mmap_mib=settings.log_mmap_mib
             )
             stack.callback(log.close)
-            chosen = embedder or embedder_of(settings, _made_with(log))
+            chosen = embedder or embedder_of(settings, stored_embedder_name(log))
             stack.callback(chosen.close)
-            _check_made_with(log, chosen)
+            check_stored_properties(log, chosen)
             index = ChromaProcess(
                 folder / "chroma",
                 embedder=chosen.name,
@@ -267,7 +189,7 @@ class Service:
         return service
 
     def close(self) -> None:
-        """Finish the batch at hand and close everything in the reverse of its opening."""
+        """Finish the batch at hand and close everything in reverse order."""
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -277,7 +199,7 @@ class Service:
         self.close()
 
     def warm_up(self) -> None:
-        """Load what the first request would wait for: a second for the language detector."""
+        """Load what the first request would wait for, such as the language detector (1 s)."""
         load_detector()
         if isinstance(self.embedder, LocalEmbedder):
             self.embedder.load()
@@ -288,7 +210,7 @@ class Service:
     ) -> Recaller:
         """Return a recaller over the same data.
 
-        With fewer parts it shows what these earn; another `rank` sees what is ranked.
+        Evaluation leaves out `parts` to measure them, and passes a `rank` to observe candidates.
         """
         return Recaller(
             self.log,
@@ -306,7 +228,7 @@ class Service:
         return counter_of(self.settings, model)
 
     def local_project(self) -> int:
-        """Return the project of keyless mode, making it at first use."""
+        """Return the project of keyless mode; it is made at the first use."""
         with self.log.read() as snapshot:
             found = snapshot.projects.key_of(LOCAL_PROJECT)
         if found is not None:
@@ -315,82 +237,12 @@ class Service:
             return transaction.projects.ensure(LOCAL_PROJECT, clock.now())
 
     def index_lag(self) -> int:
-        """Return how many changes the vector index has not taken in yet."""
+        """Return how many changes the vector index has not applied yet."""
         with self.log.read() as snapshot:
             return snapshot.index_queue.lag()
 
     def index_status(self) -> IndexStatus:
-        """Return how far the vector index is behind the log, and what is in its way."""
+        """Return how many changes the index has not applied, and what keeps it from that."""
         with self.log.read() as snapshot:
             status = snapshot.index_queue.status()
         return replace(status, error=status.error or self.indexer.problem)
-
-
-def _made_with(log: TurnLog) -> str | None:
-    """Return the name of the embedder that the data was made with."""
-    with log.read() as snapshot:
-        return snapshot.properties.get("embedder")
-
-
-def embedder_of(settings: Settings, made_with: str | None = None) -> Embedder:
-    """Open the embedder that the settings name, for data that was `made_with` one if any was."""
-    if settings.embedder == "local":
-        return LocalEmbedder()
-    key = settings.embedder_api_key
-    return open_embedder(
-        settings.embedder,
-        EmbedderLimits(
-            counter=counter_of(settings, settings.embedder_model),
-            max_input_tokens=settings.embedder_max_input_tokens,
-            batch=settings.embedder_batch,
-            timeout_seconds=settings.embedder_timeout_seconds,
-            query_timeout_seconds=settings.embedder_query_timeout_seconds,
-        ),
-        model=settings.embedder_model,
-        base_url=settings.embedder_base_url,
-        api_key=None if key is None else key.get_secret_value(),
-        dimension=settings.embedder_dimension,
-        config=settings.embedder_config,
-        made_with=made_with,
-    )
-
-
-def chat_model_of(settings: Settings) -> ChatModel | None:
-    """Open the model that writes summaries, if there is one that this service may ask.
-
-    Without a key, a server on the internet would refuse: only its callers have one there. Unless
-    the settings say that it takes none.
-    """
-    if settings.upstream_base_url is None:
-        return None
-    key = settings.upstream_api_key
-    wanted = settings.summaries and "summaries" in settings.model_fields_set
-    if key is None and not wanted and not is_nearby(settings.upstream_base_url):
-        logger.info("no summaries are written: MEMORY_UPSTREAM_API_KEY is not set")
-        return None
-    return OpenAIChatModel(
-        base_url=settings.upstream_base_url,
-        api_key=None if key is None else key.get_secret_value(),
-        timeout_seconds=settings.upstream_timeout_seconds,
-    )
-
-
-def _check_made_with(log: TurnLog, embedder: Embedder) -> None:
-    """Raise StartupError if the data was made with another embedder or analyser."""
-    running = {
-        "embedder": embedder.name,
-        "dimension": str(embedder.dimension),
-        "analyser_version": str(ANALYSER_VERSION),
-    }
-    with log.write() as transaction:
-        for name, value in running.items():
-            before = transaction.properties.get(name)
-            if before is None:
-                transaction.properties.set(name, value)
-            elif before != value:
-                raise StartupError(
-                    f"This data was made with {name} {before!r}, the service runs {value!r}. "
-                    "Start it with the former, or make the data anew with the latter: "
-                    "`memory-service export --out history.jsonl` (with --project for each), then "
-                    "`memory-ingest history.jsonl --data-dir` and a new folder."
-                )

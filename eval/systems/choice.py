@@ -15,9 +15,10 @@ from eval.systems.dense import Dense
 from eval.systems.passages import Places
 from eval.systems.product import Product, name_without
 from eval.systems.recency import FullHistory, LastTurns
+from memory_service.composition.vendors import embedder_of
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.recall.ranking import Part
-from memory_service.service import Service, embedder_of
+from memory_service.service import Service
 
 GROUPS = ("all", "baselines", "ablations")
 EMBEDDER = "dense:"

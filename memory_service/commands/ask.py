@@ -1,18 +1,47 @@
-"""`memory-service ask`: the prompt for a question about one's own data, and how it came about."""
+"""`memory-service ask`: the prompt for a question about stored conversations, explained."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from memory_service.api import render
+from memory_service.commands.options import DataDir, ProjectName, read_settings
 from memory_service.commands.prompt_view import show_prompt
 from memory_service.commands.terminal import stdout
 from memory_service.core.errors import InvalidRequest, NotFound
 from memory_service.core.models import Conversation
 from memory_service.core.settings import Settings
 from memory_service.prompts.builder import PromptRequest, ScopeName
-from memory_service.service import Service
+from memory_service.service import LOCAL_PROJECT, Service
 
 
 def ask(
+    question: Annotated[str, typer.Argument(help="What a user would say next.")],
+    conversation: Annotated[
+        str | None, typer.Option(help="Ask in this conversation, about it alone.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Ask in this user's newest conversation, about all of them.")
+    ] = None,
+    data_dir: DataDir = None,
+    project: ProjectName = LOCAL_PROJECT,
+    token_budget: Annotated[int, typer.Option(help="Tokens of the prompt.", min=300)] = 2_000,
+) -> None:
+    """Show the prompt for a question: its parts, and why each turn is in it or left out."""
+    settings = read_settings(data_dir=data_dir, log_level="error")
+    show_prompt_for(
+        settings,
+        question,
+        project=project,
+        conversation=conversation,
+        user=user,
+        token_budget=token_budget,
+    )
+
+
+def show_prompt_for(
     settings: Settings,
     question: str,
     *,
@@ -23,7 +52,7 @@ def ask(
 ) -> None:
     """Build and show a prompt; raises InvalidRequest unless exactly one scope is given.
 
-    Of a user the newest conversation is continued, and all of them are searched.
+    With `user` the user's newest conversation is continued, and all of them are searched.
     """
     if (conversation is None) == (user is None):
         raise InvalidRequest("Give exactly one of --conversation and --user.")

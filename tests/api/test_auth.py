@@ -14,10 +14,11 @@ import openai
 import pytest
 
 from memory_service.api.app import create_app
+from memory_service.composition.data_folder import open_log
 from memory_service.core import clock
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 from tests.support.environment import connected
 from tests.support.factories import message
 

@@ -15,10 +15,10 @@ import httpx2
 import openai
 import pytest
 
+from memory_service.composition.data_folder import open_log
 from memory_service.core import clock
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import open_log
 from memory_service.turn_log.log import TurnLog
 from tests.support.factories import message
 

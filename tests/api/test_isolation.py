@@ -14,12 +14,12 @@ import httpx2
 import pytest
 
 from memory_service.api.app import create_app
+from memory_service.composition.data_folder import open_log
 from memory_service.conversations.export import export_lines
 from memory_service.core import clock
 from memory_service.core.models import NewSummary
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import open_log
 from memory_service.turn_log.log import TurnLog
 from tests.support.factories import message
 from tests.support.upstream import Upstream, running_upstream

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from openai import BaseModel
 from openai.types.conversations import ConversationItem, ConversationItemList
 
+from memory_service.composition.data_folder import open_log
 from memory_service.conversations.export import export_lines
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import LOCAL_PROJECT, open_log
+from memory_service.service import LOCAL_PROJECT
 from memory_service.turn_log.log import TurnLog
 from tests.support.factories import chat_calls, chat_output, function_call, function_output, message
 

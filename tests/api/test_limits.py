@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_service.composition.data_folder import open_log
 from memory_service.conversations.export import export_lines
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import LOCAL_PROJECT, open_log
+from memory_service.service import LOCAL_PROJECT
 from memory_service.turn_log.log import TurnLog
 from tests.support.factories import function_call, message
 

@@ -10,9 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from memory_service.composition.data_folder import open_log
+from memory_service.composition.vendors import chat_model_of
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import chat_model_of, open_log
 from tests.faults.test_durability import serving
 from tests.support import upstream as upstreams
 from tests.support.environment import connected

@@ -14,13 +14,14 @@ from typer.testing import CliRunner, Result
 
 from memory_service.chroma.index import ChromaIndex
 from memory_service.commands import main
+from memory_service.composition.data_folder import open_log
 from memory_service.core.errors import StartupError
 from memory_service.core.models import Finding
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.maintenance.verify import Verifier
 from memory_service.server import running
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 from memory_service.turn_log.log import FILE_NAME
 from tests.support.factories import function_call, function_output
 from tests.support.storing import append, create, eventually, project_key
@@ -148,8 +149,11 @@ def test_an_empty_folder_agrees(tmp_path: Path) -> None:
         ("queue", ["DELETE FROM placements"]),
         ("passages", ["UPDATE conversations SET passages = passages + 1"]),
         ("passages", ["UPDATE conversations SET terms = terms - 1"]),
-        ("units", ["UPDATE turns SET tool_group_key = NULL WHERE kind = 'function_call'"]),
-        ("units", ["UPDATE turns SET tool_group_key = NULL WHERE kind = 'function_call_output'"]),
+        ("tool groups", ["UPDATE turns SET tool_group_key = NULL WHERE kind = 'function_call'"]),
+        (
+            "tool groups",
+            ["UPDATE turns SET tool_group_key = NULL WHERE kind = 'function_call_output'"],
+        ),
         ("database", ["DELETE FROM projects"]),
     ],
 )

@@ -9,8 +9,9 @@ import httpx2
 import openai
 import pytest
 
+from memory_service.composition.data_folder import open_log
 from memory_service.core.settings import Settings
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 
 SAID = ["the locker at the gym is 8314", "we had soup", "the train was late"]
 

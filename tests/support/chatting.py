@@ -13,10 +13,10 @@ import httpx2
 import openai
 
 from memory_service.api.app import create_app
+from memory_service.composition.data_folder import open_log
 from memory_service.core.protocols import Embedder
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import open_log
 from memory_service.turn_log.log import TurnLog
 from tests.support.environment import connected
 from tests.support.storing import eventually, idle_service

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from memory_service.composition.data_folder import open_log
 from memory_service.conversations.writer import Attempt, Below, NewConversation
 from memory_service.core.models import Turn
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings
 from memory_service.maintenance.verify import Verifier
-from memory_service.service import LOCAL_PROJECT, Service, open_log
+from memory_service.service import LOCAL_PROJECT, Service
 from memory_service.testing import HashingEmbedder, MemoryIndex
 from tests.support.factories import message, new_turn
 

@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager
 import httpx2
 import pytest
 
+from memory_service.composition.data_folder import open_log
 from memory_service.core.settings import Settings
 from memory_service.server import running
-from memory_service.service import Service, open_log
+from memory_service.service import Service
 from tests.support.factories import message
 from tests.support.storing import create, eventually
 

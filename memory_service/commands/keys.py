@@ -1,0 +1,80 @@
+"""`memory-service keys`: API keys are created, listed and revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from memory_service.commands.options import DataDir, read_settings
+from memory_service.commands.terminal import harmless, stdout
+from memory_service.composition.data_folder import open_log
+from memory_service.core import clock
+from memory_service.core.clock import to_datetime
+from memory_service.core.errors import NotFound, StartupError
+
+keys_app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+
+
+@keys_app.command("create", epilog="Example: memory-service keys create --project acme")
+def create_key(
+    project: Annotated[str, typer.Option(help="The project it opens; made if it is new.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Create an API key and show it once, alone on the last line; keys are required then."""
+    settings = read_settings(data_dir=data_dir)
+    if not project.strip() or len(project) > 128:
+        raise StartupError("A project's name has 1 to 128 characters.")
+    log = open_log(settings.data_dir)
+    try:
+        with log.write() as transaction:
+            key = transaction.api_keys.create(
+                transaction.projects.ensure(project.strip(), clock.now()), clock.now()
+            )
+    finally:
+        log.close()
+    typer.echo(f"A key for project {project.strip()!r}; it is not shown again:", err=True)
+    typer.echo(key)
+
+
+@keys_app.command("list", epilog="Example: memory-service keys list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """List the keys: number, project, last four characters, times of creation and revocation."""
+    log = open_log(read_settings(data_dir=data_dir).data_dir)
+    try:
+        with log.read() as snapshot:
+            keys = snapshot.api_keys.all()
+    finally:
+        log.close()
+    table = Table("number", "project", "key", "made", "revoked")
+    for key in keys:
+        table.add_row(
+            str(key.id),
+            harmless(key.project),
+            f"…{key.hint}",
+            _day(key.created_at),
+            "" if key.revoked_at is None else _day(key.revoked_at),
+        )
+    stdout().print(table)
+
+
+@keys_app.command("revoke", epilog="Example: memory-service keys revoke 3")
+def revoke_key(
+    number: Annotated[int, typer.Argument(help="The key's number in 'keys list'.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Revoke a key; this takes effect on a running server's next request."""
+    log = open_log(read_settings(data_dir=data_dir).data_dir)
+    try:
+        with log.write() as transaction:
+            revoked = transaction.api_keys.revoke(number, clock.now())
+    finally:
+        log.close()
+    if not revoked:
+        raise NotFound(f"No valid key has the number {number}; see 'keys list'.")
+    typer.echo(f"Key {number} is revoked.")
+
+
+def _day(microseconds: int) -> str:
+    return to_datetime(microseconds).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,76 @@
+"""Checks of turns: the tree, what each derives from its JSON, and tool groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from memory_service.core.errors import InvalidRequest
+from memory_service.core.models import Conversation, Finding, NewTurn, Turn
+from memory_service.items.conversation_items import ItemLimits, parse_item
+
+_NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000)
+
+Unreadable = ValueError | InvalidRequest
+"""Why the stored JSON of a turn cannot be parsed."""
+
+
+def parse_stored(turns: Sequence[Turn]) -> dict[int, NewTurn | Unreadable]:
+    """Return what the JSON of each turn says, or why it cannot be parsed, by the turn's key."""
+    return {turn.key: _parse(turn) for turn in turns}
+
+
+def check_tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding]:
+    """Check that the head's path leads to the root, and is what is marked active."""
+    by_key = {turn.key: turn for turn in turns}
+    path: set[int] = set()
+    key = conversation.head_key
+    while key is not None and key in by_key and key not in path:
+        path.add(key)
+        key = by_key[key].parent_key
+    if key is not None:
+        yield Finding("tree", conversation.id, "the active branch does not lead to the root")
+    if {turn.key for turn in turns if turn.active} != path:
+        yield Finding("tree", conversation.id, "active turns differ from the path of the head")
+    if turns and turns[-1].seq >= conversation.next_seq:
+        yield Finding("tree", conversation.id, "the next seq is in use already")
+
+
+def check_turn(turn: Turn, parsed: NewTurn | Unreadable) -> Iterator[Finding]:
+    """Check what is stored of a turn against its JSON."""
+    if not isinstance(parsed, NewTurn):
+        problem = f"its JSON cannot be read: {type(parsed).__name__}"
+        yield Finding("turns", turn.id, problem)
+        return
+    if (parsed.text, parsed.role, parsed.kind) != (turn.text, turn.role, turn.kind):
+        yield Finding("turns", turn.id, "text, role or kind differ from its JSON")
+    if parsed.content_hash != turn.content_hash:
+        yield Finding("turns", turn.id, "the content hash differs from its JSON")
+
+
+def check_tool_groups(
+    turns: Sequence[Turn], parsed: Mapping[int, NewTurn | Unreadable]
+) -> Iterator[Finding]:
+    """Check that a tool call and its results are in one tool group."""
+    groups_of_calls: dict[str, set[int | None]] = {}
+    for turn in turns:
+        item = parsed[turn.key]
+        if not isinstance(item, NewTurn):
+            continue
+        if item.calls and turn.tool_group_key is None:
+            yield Finding("tool groups", turn.id, "a tool call is in no tool group")
+        if (
+            item.answers in groups_of_calls
+            and turn.tool_group_key not in groups_of_calls[item.answers]
+        ):
+            problem = "a tool result is not in the tool group of its call"
+            yield Finding("tool groups", turn.id, problem)
+        for call in item.calls:
+            groups_of_calls.setdefault(call, set()).add(turn.tool_group_key)
+
+
+def _parse(turn: Turn) -> NewTurn | Unreadable:
+    try:
+        return parse_item(json.loads(turn.raw), turn.raw, {"id": turn.id}, _NO_LIMITS, turn.id)
+    except (ValueError, InvalidRequest) as error:
+        return error
