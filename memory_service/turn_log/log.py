@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from memory_service.core.errors import Unavailable
+from memory_service.core.errors import StartupError, Unavailable
 from memory_service.turn_log import sqlite
 from memory_service.turn_log.fair_lock import FairLock
 from memory_service.turn_log.migrate import migrate
@@ -33,11 +33,20 @@ class TurnLog:
 
     @classmethod
     def open(cls, folder: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> TurnLog:
-        """Open (and make or migrate) the log in a data folder."""
+        """Open the log in a data folder, after creating or migrating it.
+
+        Raises StartupError if the file cannot be read or was written by a newer version.
+        """
         engine = sqlite.open_engine(folder / FILE_NAME, cache_mib=cache_mib, mmap_mib=mmap_mib)
         with ExitStack() as stack:
             stack.callback(engine.dispose)
-            migrate(engine)
+            try:
+                migrate(engine)
+            except DatabaseError as error:
+                raise StartupError(
+                    f"The turn log {folder / FILE_NAME} cannot be opened: {error.orig}. "
+                    "Restore a backup, or choose another folder with --data-dir."
+                ) from error
             stack.pop_all()
         return cls(engine)
 
@@ -125,8 +134,13 @@ class TurnLog:
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
+    """Raise Unavailable for a database that is busy, out of reach or damaged."""
     try:
         yield
     except OperationalError as error:
         reason = "is busy" if sqlite.is_lock_timeout(error) else "cannot be used"
         raise Unavailable(f"The turn log {reason}: {error.orig}.") from error
+    except DatabaseError as error:
+        if not sqlite.is_damage(error):
+            raise
+        raise Unavailable(f"The turn log is damaged: {error.orig}.") from error

@@ -166,3 +166,12 @@ def is_lock_timeout(error: Exception) -> bool:
         isinstance(original, sqlite3.OperationalError)
         and original.sqlite_errorcode == sqlite3.SQLITE_BUSY
     )
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether the file is no database, or has pages that cannot be read."""
+    original: Any = getattr(error, "orig", None)
+    return isinstance(original, sqlite3.DatabaseError) and original.sqlite_errorcode in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
