@@ -26,7 +26,7 @@ from ingest.transcripts import Options
 from memory_service.commands.terminal import harmless, stderr, stdout
 from memory_service.core import logs
 from memory_service.core.errors import ServiceError, StartupError
-from memory_service.core.gc_tuning import spare_what_is_there
+from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.core.models import MICROSECONDS
 from memory_service.core.settings import Settings, load_settings
 from memory_service.items.conversation_items import check_user_id
@@ -44,7 +44,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; a known problem is one message on stderr and exit code 2."""
-    spare_what_is_there()
+    freeze_loaded_objects()
     try:
         app()
     except ServiceError as error:

@@ -8,7 +8,7 @@ import sys
 
 from ingest.preparing import Preparer
 from memory_service.core import logs
-from memory_service.core.gc_tuning import spare_what_is_there
+from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.subprocesses.wire import NICENESS, own_stdout, receive, send
 from memory_service.text.terms import load_detector
 
@@ -24,7 +24,7 @@ def main() -> None:
     logs.configure(settings.log_format, settings.log_level)
     preparer = Preparer.of(settings)
     load_detector()
-    spare_what_is_there()
+    freeze_loaded_objects()
     send(answers, (0, None))
     while True:
         try:

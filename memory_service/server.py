@@ -16,7 +16,7 @@ from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
 from memory_service.composition.data_folder import open_log
 from memory_service.core.errors import StartupError
-from memory_service.core.gc_tuning import spare_what_is_there
+from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 
@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
         address = _address(listener)
         with Service.open(settings, purpose=f"memory-service serve on {address}") as service:
             logger.info("listening", address=address, data_dir=str(settings.data_dir))
-            spare_what_is_there()
+            freeze_loaded_objects()
             sys.setswitchinterval(_SWITCH_SECONDS)
             # With more threads, those of OpenBLAS wait for the next product in a loop: of a search
             # in 100,000 turns that took as much of a second core as the search of the first.

@@ -1,8 +1,8 @@
-"""The process that owns Chroma's folder.
+"""The child process that owns Chroma's folder.
 
-Chroma's writes hold the interpreter's lock (256 vectors for about 0.1 s); here they stall nobody
-else. Requests come on standard input from the one parent, and answers leave on standard output. The
-child ends with its input.
+Chroma's writes hold the interpreter's lock (256 vectors for about 0.1 s); in a process of their own
+they do not stall requests. The parent sends calls on standard input and reads answers from standard
+output. The child ends when its input ends.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from filelock import FileLock, Timeout
 from memory_service.chroma.index import ChromaIndex
 from memory_service.chroma.process import WRITES
 from memory_service.core.errors import ServiceError, VectorIndexDown
-from memory_service.core.gc_tuning import spare_what_is_there
+from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.subprocesses.wire import NICENESS, own_stdout, receive, send
 
 _QUERY_THREADS = 2
-# A parent that was killed leaves a child that finishes its batch; its successor waits for it.
+# A killed parent leaves a child that finishes its batch; the next child waits for that one to end.
 _LOCK_SECONDS = 50.0
-# glibc's mallopt: fill memory with this byte when it is handed out, and with its complement before.
+# glibc's mallopt: freed memory is filled with this byte, allocated memory with its complement.
 _M_PERTURB, _FILLING = -6, 0x5A
 _MEMORY_SHARE = 0.5
-"""Of the machine's memory, or of the container's."""
+"""Share of the machine's or the container's memory that the child may use."""
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def main() -> None:
     """Serve the parent until it closes the pipe."""
-    # Ctrl-C reaches the whole group of processes; the parent says when it is time to end.
+    # Ctrl-C reaches the whole process group; the parent decides when the child ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Who waits for an answer comes first; what is not indexed yet is found all the same.
+    # Requests come before indexing: recall finds passages that are not indexed yet as well.
     os.nice(NICENESS)
     _fill_new_memory()
-    _bound_memory()
+    _limit_memory()
     requests, answers = sys.stdin.buffer, own_stdout()
     folder, embedder, dimension = receive(requests)
     try:
-        lock = _own(Path(folder))
+        lock = _lock(Path(folder))
         index = ChromaIndex(Path(folder), embedder=embedder, dimension=dimension)
     except ServiceError as error:
         send(answers, (0, _as_error(error)))
         return
-    spare_what_is_there()
+    freeze_loaded_objects()
     send(answers, (0, None))
     _serve(index, requests, answers)
     index.close()
@@ -61,21 +61,21 @@ def main() -> None:
 
 
 def _fill_new_memory() -> None:
-    """Keep what was deleted out of the unused parts of files.
+    """Overwrite freed memory, so that deleted data cannot get into unused parts of files.
 
-    Chroma writes out blocks of memory it never filled: a new collection's file held vectors that
-    had been deleted from another. Where the C library is not glibc, nothing prevents that.
+    Chroma writes blocks of memory to files that it never filled: a new collection's file held
+    vectors that had been deleted from another. Only glibc has this setting.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(_M_PERTURB, _FILLING)
 
 
-def _bound_memory() -> None:
-    """Let a damaged file be an error instead of the end of all memory.
+def _limit_memory() -> None:
+    """Limit this process's memory, so that a damaged file cannot use up the machine's.
 
-    Sizes in a file that a kill tore may be anything: one collection of 765,000 vectors took 17 GB
-    within 15 seconds of being loaded, where a whole one takes 1.2 GB.
+    The sizes in a half-written file may be any number: loading a damaged collection of 765,000
+    vectors took 17 GB within 15 seconds, where an undamaged one takes 1.2 GB.
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -90,8 +90,8 @@ def _bound_memory() -> None:
     )
 
 
-def _own(folder: Path) -> FileLock:
-    """Hold the folder: two processes that write one lose vectors without an error."""
+def _lock(folder: Path) -> FileLock:
+    """Lock the folder: vectors are lost without an error if two processes write it."""
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
@@ -108,7 +108,7 @@ def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
             result = work()
         except ServiceError as error:
             result = _as_error(error)
-        except BaseException as error:  # noqa: BLE001 - a panic of Chroma's Rust is no Exception
+        except BaseException as error:  # noqa: BLE001 - panics of Chroma's Rust are no Exception
             result = VectorIndexDown(f"The vector index failed: {type(error).__name__}: {error}.")
         with sending:
             send(answers, (number, result))
@@ -118,7 +118,7 @@ def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
             try:
                 number, name, arguments = receive(requests)
             except EOFError:
-                # Nobody is left to hear the answers; what is not done is still in the log's queue.
+                # The parent has ended; changes that are not done are still in the log's queue.
                 reading.shutdown(wait=False, cancel_futures=True)
                 writing.shutdown(wait=False, cancel_futures=True)
                 return
@@ -130,7 +130,7 @@ def _serve(index: ChromaIndex, requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _nothing() -> None:
-    """Answer a ping: whoever waits for it knows that this process runs."""
+    """Answer a ping, which shows that this process can answer."""
 
 
 def _as_error(error: ServiceError) -> VectorIndexDown:

@@ -1,7 +1,7 @@
-"""What Chroma leaves in its folder: files of dropped collections, and free pages full of vectors.
+"""Removal of what Chroma leaves in its folder: files of dropped collections, free database pages.
 
-Chroma keeps a SQLite database (rollback journal, so others may open it) and a folder of files for
-each collection whose vectors it has written out, named by the key of a row in `segments`.
+Chroma keeps a SQLite database (with a rollback journal, so that other connections may open it) and
+a folder of files for each collection that it has written, named by the id of a row in `segments`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _BUSY_SECONDS = 30.0
 
 
 def remove_orphans(folder: Path) -> None:
-    """Remove the folders of collections that are gone: `delete_collection` leaves them."""
+    """Remove the folders of dropped collections, which `delete_collection` leaves."""
     with _database(folder) as database:
-        known = {str(row[0]) for row in database.execute("SELECT id FROM segments")}
+        segments = {str(row[0]) for row in database.execute("SELECT id FROM segments")}
         for path in folder.iterdir():
-            if path.is_dir() and _is_key(path.name) and path.name not in known:
+            if path.is_dir() and _is_uuid(path.name) and path.name not in segments:
                 shutil.rmtree(path)
 
 
 def vacuum(folder: Path) -> None:
-    """Rewrite the database without its free pages: each vector passes through it once.
+    """Rewrite the database without its free pages, which hold vectors that passed through it.
 
-    Beside an open Chroma this is safe: it waits for the lock, and Chroma's queries wait for it.
+    This is safe while Chroma is open: VACUUM waits for the lock, and Chroma's queries wait for it.
     """
     with _database(folder) as database:
-        # Without it the gaps of new pages show what was in memory before.
+        # Without it, unused parts of new pages hold what was in memory before.
         database.execute("PRAGMA secure_delete = ON")
         database.execute("VACUUM")
 
@@ -50,7 +50,7 @@ def _database(folder: Path) -> Iterator[sqlite3.Connection]:
         raise VectorIndexDown(f"Chroma's files cannot be cleaned: {error}.") from error
 
 
-def _is_key(name: str) -> bool:
+def _is_uuid(name: str) -> bool:
     try:
         UUID(name)
     except ValueError:

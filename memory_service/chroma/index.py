@@ -1,7 +1,7 @@
-"""Vectors in Chroma: the only import of chromadb.
+"""The vector index in an embedded Chroma. No other module of this package imports chromadb.
 
-Chroma holds ids, vectors and the one metadata key that is filtered on; texts and all else are in
-the log. Ids are made from internal keys, so they name nobody and need no look-up.
+Chroma holds ids, vectors and the one metadata key that is filtered on; texts and everything else
+are in the turn log. Its ids are the passages' internal keys.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MAX_BATCH = 5_000
 
 _GROUP = "c"
 _PREFIX = "passages-"
-# The default of 1,000 leaves small collections unsynced, and each add rescans a shared queue: 33 ms
-# an add against 5.5 ms with 100.
+# The default of 1,000 leaves small collections unsynced, and each `add` then scans a shared queue
+# again: 33 ms per `add`, against 5.5 ms with 100.
 _SYNC_THRESHOLD = 100
 
 
 class ChromaIndex:
-    """Collections of an embedded Chroma, owned by this process alone."""
+    """The collections of an embedded Chroma, which only this process uses."""
 
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class ChromaIndex:
     def upsert(
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
     ) -> None:
-        """Add or replace vectors (`add` would silently ignore an id that exists)."""
+        """Add or replace vectors (`add` ignores an existing id without an error)."""
         with _as_down():
             opened = self._open(collection, create=True)
             for start in range(0, len(keys), MAX_BATCH):
@@ -58,8 +58,8 @@ class ChromaIndex:
                 )
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
-        """Remove vectors; unknown keys and repeated ones are no error."""
-        # Chroma refuses a call that names an id twice.
+        """Remove vectors; unknown and repeated keys are ignored."""
+        # Chroma refuses a call that contains an id twice.
         ids = [str(key) for key in dict.fromkeys(keys)]
         with _as_down():
             opened = self._open(collection, create=False)
@@ -69,19 +69,19 @@ class ChromaIndex:
                 opened.delete(ids=ids[start : start + MAX_BATCH])
 
     def load(self, collection: int) -> None:
-        """Bring a collection into memory, which its first query does."""
+        """Load a collection into memory, which its first query does."""
         any_vector = np.full(self._dimension, self._dimension**-0.5, dtype=np.float32)
         self.query(collection, any_vector, None, 1)
 
     def drop(self, collection: int) -> None:
-        """Remove a collection with its files; an unknown one is no error."""
+        """Remove a collection with its files; an unknown one is ignored."""
         self._collections.pop(collection, None)
         with _as_down(), suppress(NotFoundError):
             self._client.delete_collection(_name(collection))
         files.remove_orphans(self._folder)
 
     def compact(self) -> None:
-        """Remove the bytes of vectors from the files that belong to no collection any more.
+        """Remove vectors of dropped collections from the files.
 
         A collection's own files keep vectors that were deleted from it until it is dropped.
         """
@@ -91,12 +91,12 @@ class ChromaIndex:
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
-        """Return the cosine similarity of the nearest keys of some groups, or of all."""
+        """Return the cosine similarities of the nearest keys of some groups; None means all."""
         with _as_down():
             opened = self._open(collection, create=False)
             if opened is None:
                 return {}
-            found = opened.query(
+            nearest = opened.query(
                 query_embeddings=[vector],
                 n_results=limit,
                 where=_where(groups),
@@ -104,13 +104,13 @@ class ChromaIndex:
             )
         return {
             int(key): 1.0 - float(distance)
-            for key, distance in zip(found["ids"][0], found["distances"][0], strict=True)
+            for key, distance in zip(nearest["ids"][0], nearest["distances"][0], strict=True)
         }
 
     def collections(self) -> set[int]:
-        """Return the collections that there are."""
+        """Return the numbers of all collections."""
         with _as_down():
-            names = [str(one.name) for one in self._client.list_collections()]
+            names = [str(collection.name) for collection in self._client.list_collections()]
         return {int(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX)}
 
     def count(self, collection: int) -> int:
@@ -126,18 +126,18 @@ class ChromaIndex:
             return set() if opened is None else {int(key) for key in opened.get(include=[])["ids"]}
 
     def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
-        """Return the vectors of those keys that a collection holds."""
-        found: dict[int, Vector] = {}
+        """Return the vectors of the keys that a collection holds."""
+        vectors: dict[int, Vector] = {}
         with _as_down():
             opened = self._open(collection, create=False)
             if opened is None:
                 return {}
             for start in range(0, len(keys), MAX_BATCH):
                 ids = [str(key) for key in keys[start : start + MAX_BATCH]]
-                some = opened.get(ids=ids, include=["embeddings"])
-                for key, vector in zip(some["ids"], some["embeddings"], strict=True):
-                    found[int(key)] = np.asarray(vector, dtype=np.float32)
-        return found
+                batch = opened.get(ids=ids, include=["embeddings"])
+                for key, vector in zip(batch["ids"], batch["embeddings"], strict=True):
+                    vectors[int(key)] = np.asarray(vector, dtype=np.float32)
+        return vectors
 
     def close(self) -> None:
         """Release Chroma's files and threads."""
@@ -145,19 +145,19 @@ class ChromaIndex:
         self._client.close()
 
     def _open(self, collection: int, *, create: bool) -> Any:
-        found = self._collections.get(collection)
-        if found is None:
-            found = self._create(collection) if create else self._find(collection)
-            if found is None:
+        opened = self._collections.get(collection)
+        if opened is None:
+            opened = self._create(collection) if create else self._find(collection)
+            if opened is None:
                 return None
-            self._check(found.metadata or {})
-            self._collections[collection] = found
-        return found
+            self._check(opened.metadata or {})
+            self._collections[collection] = opened
+        return opened
 
     def _create(self, collection: int) -> Any:
         return self._client.get_or_create_collection(
             _name(collection),
-            # The default function would download a model at its first use.
+            # The default function downloads a model at its first use.
             embedding_function=None,
             metadata=self._metadata,
             configuration={"hnsw": {"space": "cosine", "sync_threshold": _SYNC_THRESHOLD}},
@@ -175,13 +175,13 @@ class ChromaIndex:
                 f"The vector index was made with {metadata.get('embedder')} "
                 f"({metadata.get('dimension')} dimensions), this service runs "
                 f"{self._metadata['embedder']} ({self._metadata['dimension']}). "
-                "`memory-service rebuild-index` makes it anew from the turn log."
+                "`memory-service rebuild-index` rebuilds it from the turn log."
             )
 
 
 @contextmanager
 def _as_down() -> Iterator[None]:
-    """Raise VectorIndexDown for whatever Chroma raises; what its files lack is in the log."""
+    """Raise VectorIndexDown for every error of Chroma."""
     try:
         yield
     except ChromaError as error:

@@ -1,24 +1,22 @@
-"""Chroma in a process of its own: the parent's side, which is a `VectorIndex` like any other."""
+"""The vector index whose Chroma runs in a child process: the parent's side."""
 
 from __future__ import annotations
 
-import shutil
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from memory_service.chroma.supervisor import ChildSupervisor, TimedOutError, answer_of
 from memory_service.core.errors import VectorIndexDown
 from memory_service.core.models import Matrix, Vector
-from memory_service.subprocesses.child_process import ChildEnded, ChildProcess
+from memory_service.subprocesses.child_process import ChildProcess
 
 logger = structlog.get_logger(__name__)
 
-START_SECONDS = 60.0
 READ_SECONDS = 10.0
 WRITE_SECONDS = 120.0
 """A full disk can make an `add` hang for ever; after this the child is replaced."""
@@ -26,24 +24,20 @@ COMPACT_SECONDS = 1_800.0
 """Rewriting Chroma's database takes about ten seconds a gigabyte on a slow disk."""
 
 WRITES = frozenset({"upsert", "delete", "drop", "compact"})
-"""What one thread of the child does in the order it comes; all else may overtake it.
+"""Calls that one thread of the child makes in their order; other calls may overtake them.
 
-After one of these failed, the child is replaced.
+If one of these fails, the child is replaced.
 """
 
-# Not imported: chromadb takes 29 MB, and only the child needs it.
+# A name, not an import: chromadb takes 29 MB, and only the child needs it.
 _CHILD = "memory_service.chroma.child"
 
 
-class _TimedOutError(VectorIndexDown):
-    """No answer came in time: the child may hang."""
-
-
 class ChromaProcess:
-    """A `VectorIndex` whose Chroma is in a child; one that died, hangs or cannot write is replaced.
+    """A `VectorIndex` whose Chroma is in a child process.
 
-    A folder that Chroma cannot open is no error here: each call raises VectorIndexDown until
-    `reset` has made an empty one.
+    A child that died, hangs or cannot write is replaced. If Chroma cannot open its folder, the
+    index opens all the same, and each call raises VectorIndexDown until `reset` empties the folder.
     """
 
     def __init__(
@@ -57,16 +51,16 @@ class ChromaProcess:
         restart_vectors: int = 0,
     ) -> None:
         self._folder = folder
-        self._hello = str(folder), embedder, dimension
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._restart_vectors = restart_vectors
+        self._counting = threading.Lock()
         self._written = 0
-        self._replacing = threading.Lock()
-        self._closed = False
-        self._child: ChildProcess | None = None
+        self._supervisor = ChildSupervisor(
+            _CHILD, (str(folder), embedder, dimension), ping_seconds=read_seconds
+        )
         try:
-            self._alive()
+            self._supervisor.child()
         except VectorIndexDown as error:
             logger.warning("the vector index cannot be opened", error=error.message)
 
@@ -74,53 +68,52 @@ class ChromaProcess:
         self, collection: int, keys: Sequence[int], groups: Sequence[int], vectors: Matrix
     ) -> None:
         """Add or replace vectors; durable on return."""
-        self._start_anew(len(keys))
+        self._restart_when_full(len(keys))
         self._write("upsert", collection, list(keys), list(groups), vectors)
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
-        """Remove vectors; unknown keys are no error."""
+        """Remove vectors; unknown keys are ignored."""
         self._write("delete", collection, list(keys))
 
     def load(self, collection: int) -> None:
-        """Bring a collection into memory; an unknown one is no error.
+        """Load a collection into memory; an unknown one is ignored.
 
-        A million vectors are a gigabyte to read: on a busy machine longer than a query may take.
+        A million vectors are a gigabyte to read, which on a busy machine takes longer than a query
+        may.
         """
         self._call("load", (collection,), self._write_seconds)
 
     def drop(self, collection: int) -> None:
-        """Remove a collection with its files; an unknown one is no error."""
+        """Remove a collection with its files; an unknown one is ignored."""
         self._write("drop", collection)
 
     def compact(self) -> None:
-        """Remove the bytes of vectors that belong to no collection any more from the files."""
+        """Remove vectors of dropped collections from the files."""
         self._call("compact", (), COMPACT_SECONDS)
 
     def reset(self) -> None:
-        """Remove everything, readable or not, and go on with an empty folder."""
-        with self._replacing:
-            if self._child is not None:
-                self._child.kill()
-                self._child = None
-            try:
-                if self._folder.exists():
-                    shutil.rmtree(self._folder)
-            except OSError as error:
-                raise VectorIndexDown(
-                    f"The folder {self._folder} cannot be removed: {error.strerror}."
-                ) from error
+        """Remove everything, readable or not, and continue with an empty folder."""
+        self._supervisor.empty(self._folder)
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
-        """Return the cosine similarity of the nearest keys of some groups, or of all."""
-        found: Mapping[int, float] = self._read("query", collection, vector, groups, limit)
-        return found
+        """Return the cosine similarities of the nearest keys of some groups; None means all.
+
+        Takes at most `read_seconds`, whatever happens to the child meanwhile.
+        """
+        began = time.monotonic()
+        child = self._supervisor.child(self._read_seconds)
+        seconds_left = max(0.0, began + self._read_seconds - time.monotonic())
+        similarities: Mapping[int, float] = self._ask(
+            child, "query", (collection, vector, groups, limit), seconds_left
+        )
+        return similarities
 
     def collections(self) -> set[int]:
-        """Return the collections that there are."""
-        found: set[int] = self._read("collections")
-        return found
+        """Return the numbers of all collections."""
+        collections: set[int] = self._read("collections")
+        return collections
 
     def count(self, collection: int) -> int:
         """Return how many vectors a collection holds; an unknown one is empty."""
@@ -128,38 +121,34 @@ class ChromaProcess:
 
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
-        found: set[int] = self._call("keys", (collection,), WRITE_SECONDS)
-        return found
+        keys: set[int] = self._call("keys", (collection,), WRITE_SECONDS)
+        return keys
 
     def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
-        """Return the vectors of those keys that a collection holds."""
-        found: Mapping[int, Vector] = self._read("vectors", collection, list(keys))
-        return found
+        """Return the vectors of the keys that a collection holds."""
+        vectors: Mapping[int, Vector] = self._read("vectors", collection, list(keys))
+        return vectors
 
     @property
     def child_pid(self) -> int | None:
-        """The process that owns the folder now, if there is one."""
-        return None if self._child is None else self._child.pid
+        """The newest process that owns the folder, if there has been one."""
+        return self._supervisor.pid
 
     def close(self) -> None:
         """Let the child finish and end."""
-        with self._replacing:
-            self._closed = True
-            if self._child is not None:
-                self._child.end()
+        self._supervisor.close()
 
-    def _start_anew(self, more: int) -> None:
-        """End a child that has taken in enough; Chroma keeps each collection it ever opened.
+    def _restart_when_full(self, count: int) -> None:
+        """Replace a child that has taken in enough; Chroma keeps each collection it ever opened.
 
-        Whoever asks it something at that moment is told that it has stopped.
+        A request that is sent to it at that moment fails with VectorIndexDown.
         """
-        with self._replacing:
-            self._written += more
-            if self._child is None or not 0 < self._restart_vectors < self._written:
+        with self._counting:
+            self._written += count
+            if not 0 < self._restart_vectors < self._written:
                 return
-            self._written = more
-            self._child.end()
-            self._child = None
+            self._written = count
+        self._supervisor.restart()
 
     def _read(self, name: str, *arguments: Any) -> Any:
         return self._call(name, arguments, self._read_seconds)
@@ -168,47 +157,20 @@ class ChromaProcess:
         self._call(name, arguments, self._write_seconds)
 
     def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
-        child = self._alive()
+        """Return an answer; `seconds` do not include the start of a child.
+
+        Indexing and repair must not take a slow start for an unreadable index.
+        """
+        return self._ask(self._supervisor.child(), name, arguments, seconds)
+
+    def _ask(self, child: ChildProcess, name: str, arguments: Sequence[Any], seconds: float) -> Any:
         try:
-            return _result(child.submit(name, arguments), seconds)
+            return answer_of(child.submit(name, arguments), seconds)
         except VectorIndexDown as error:
-            # After an error of the disk the next write hangs for ever: better a new child at once.
-            if name in WRITES or (isinstance(error, _TimedOutError) and not self._answers(child)):
+            if name in WRITES:
+                # After an error of the disk the next write hangs for ever.
                 logger.warning("the vector index failed and is replaced", error=error.message)
-                child.kill()
+                self._supervisor.replace(child)
+            elif isinstance(error, TimedOutError):
+                self._supervisor.check(child)
             raise
-
-    def _answers(self, child: ChildProcess) -> bool:
-        try:
-            _result(child.submit("ping", ()), self._read_seconds)
-        except VectorIndexDown:
-            return False
-        return True
-
-    def _alive(self) -> ChildProcess:
-        """Return a running child, starting another if the last one died."""
-        with self._replacing:
-            if self._closed:
-                raise VectorIndexDown("The vector index is closed.")
-            if self._child is not None and self._child.is_alive:
-                return self._child
-            if self._child is not None:
-                logger.warning("the vector index had stopped and is started again")
-                self._child.kill()
-            self._child = ChildProcess(_CHILD, self._hello)
-            try:
-                _result(self._child.ready, START_SECONDS)
-            except VectorIndexDown:
-                self._child.kill()
-                self._child = None
-                raise
-            return self._child
-
-
-def _result(future: Future[Any], seconds: float) -> Any:
-    try:
-        return future.result(seconds)
-    except FutureTimeoutError as error:
-        raise _TimedOutError(f"The vector index did not answer in {seconds:g} s.") from error
-    except ChildEnded as error:
-        raise VectorIndexDown("The vector index has stopped.") from error

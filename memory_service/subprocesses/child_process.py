@@ -1,4 +1,4 @@
-"""A child process that answers calls, any number at a time: the parent's side."""
+"""The parent's side of a child process that answers calls, any number at a time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from memory_service.core.errors import ServiceError
 from memory_service.subprocesses.wire import receive, send
 
 _END_SECONDS = 30.0
+_KILLED_SECONDS = 10.0
+"""A killed process whose disk hangs may stay: the kernel ends it after its last write."""
 # The child finds this package where the parent has it, installed or not.
 _ROOT = str(Path(__file__).parents[2])
 
 
 class ChildEnded(ServiceError):
-    """The process has ended: what it had not answered, nobody will."""
+    """The process has ended: calls that it had not answered stay unanswered."""
 
 
 class ChildProcess:
@@ -45,8 +47,8 @@ class ChildProcess:
         self._numbers = itertools.count(1)
         self.ready: Future[Any] = Future()
         self._waiting: dict[int, Future[Any]] = {0: self.ready}
-        # A child that hangs reads nothing, and writing to a full pipe has no time limit: whoever
-        # waits for an answer must not do it.
+        # A child that hangs does not read, and writing to a full pipe has no time limit: a thread
+        # of its own writes, never the caller.
         self._outbox: SimpleQueue[Any] = SimpleQueue()
         self._outbox.put(hello)
         self._threads = [
@@ -67,7 +69,7 @@ class ChildProcess:
         return self._process.poll() is None and not self._has_ended
 
     def submit(self, name: str, arguments: Sequence[Any]) -> Future[Any]:
-        """Return the answer to come: that of the child, or ChildEnded."""
+        """Return the future of the child's answer; it fails with ChildEnded if the child ends."""
         future: Future[Any] = Future()
         with self._guard:
             if self._has_ended:
@@ -79,7 +81,7 @@ class ChildProcess:
         return future
 
     def end(self) -> None:
-        """Let it finish what it does and end; kill it if it does not."""
+        """Let it finish its calls and end; kill it if it has not ended after 30 s."""
         self._outbox.put(None)
         try:
             self._process.wait(_END_SECONDS)
@@ -88,25 +90,26 @@ class ChildProcess:
         self._release()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it and wait until it has ended, at most 10 s."""
         self._process.kill()
         self._release()
 
     def _release(self) -> None:
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILLED_SECONDS)
         self._outbox.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(_KILLED_SECONDS)
 
     def _write(self) -> None:
-        """Send requests until there are no more; what a dead child did not read is lost."""
+        """Send requests until None comes; requests that a dead child did not read are lost."""
         stdin: Any = self._process.stdin
         with suppress(OSError), stdin:
             while (request := self._outbox.get()) is not None:
                 send(stdin, request)
 
     def _read(self) -> None:
-        """Hand answers to those who wait for them, until the child has ended."""
+        """Set the answers on the futures of their calls, until the child has ended."""
         stdout: Any = self._process.stdout
         with suppress(EOFError), stdout:
             while True:

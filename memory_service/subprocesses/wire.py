@@ -1,4 +1,4 @@
-"""What a parent and its child process say to each other: pickles with their length in front."""
+"""The format of messages between a parent and its child process: a length and a pickle."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 from typing import IO, Any
 
 NICENESS = 5
-"""Of a child: whoever waits for an answer comes first."""
+"""Of a child process: the parent, which serves requests, gets the processor first."""
 
 _LENGTH = struct.Struct(">Q")
 
 
 def send(stream: IO[bytes], value: Any) -> None:
-    """Write one value, whole."""
+    """Write one value."""
     content = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(_LENGTH.pack(len(content)) + content)
     stream.flush()
@@ -30,12 +30,12 @@ def receive(stream: IO[bytes]) -> Any:
     content = stream.read(length)
     if len(content) < length:
         raise EOFError
-    # The other end is this program: the parent that started the child, or the child it started.
+    # The other end is this program too: the parent that started this child, or its child.
     return pickle.loads(content)  # noqa: S301
 
 
 def own_stdout() -> IO[bytes]:
-    """Keep standard output for answers: whatever a library prints goes to standard error."""
+    """Return standard output for answers; what libraries print goes to standard error instead."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return answers
