@@ -21,7 +21,7 @@ from memory_service.conversations.writer import ConversationWriter, Limits
 from memory_service.core import clock
 from memory_service.core.models import IndexStatus
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
-from memory_service.core.settings import Settings, context_window
+from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.gateway.chat_completions import Gateway, GatewayOptions
 from memory_service.gateway.intake import Intake
@@ -42,6 +42,7 @@ from memory_service.summaries.worker import Summarizer, SummaryRules
 from memory_service.text.terms import load_detector
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
+from memory_service.tokens.model_table import context_window
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 from memory_service.vector_index.indexer import Indexer

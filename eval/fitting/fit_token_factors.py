@@ -6,7 +6,7 @@ The offline counter weighs the tokens of a llama tokenizer by script. For each s
 a high quantile of (tiktoken's tokens / llama's tokens) over windows of 50 tokens and more, where
 tiktoken's count is the larger of cl100k_base and o200k_base. Half of the texts fit, the other half
 is held back, and the errors are those of the shipped counter with the table that
-`memory_service/tokens/counting.py` holds: print, paste, run again.
+`memory_service/tokens/estimate.py` holds: print, paste, run again.
 
 English, Markdown and code come from `*.docs.jsonl` (a line: {"conv": …, "text": …}) in the
 folder DIR; the other languages are the paragraphs below, written for this purpose, of which
@@ -30,15 +30,10 @@ from typing import Final
 
 import numpy as np
 
-from memory_service.tokens.counting import (
-    FACTORS,
-    LATIN_AMOUNTS,
-    TokenCounter,
-    measure,
-    weigh,
-    well_formed,
-)
+from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import ENCODINGS, open_counter, open_offline_counter
+from memory_service.tokens.estimate import FACTORS, LATIN_AMOUNTS, measure, weigh
+from memory_service.tokens.slices import well_formed
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "benchmarks"
 CORPORA: Final = ("locomo", "realtalk", "beam_100k")

@@ -1,4 +1,7 @@
-"""The only reader of the environment. Units are in the names; impossible values stop the start."""
+"""The settings. No other module reads the environment.
+
+Units are part of the names, and impossible values stop the start.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory_service.core.errors import StartupError
 
-DEFAULT_CONTEXT_WINDOW = 128_000
-"""Tokens, for models that `CONTEXT_WINDOWS` does not know."""
-
-CONTEXT_WINDOWS: dict[str, int] = {
-    "gpt-3.5-turbo": 16_385,
-    "gpt-4": 8_192,
-    "gpt-4-turbo": 128_000,
-    "gpt-4o": 128_000,
-    "gpt-4.1": 1_047_576,
-    "gpt-5": 400_000,
-    "o1": 200_000,
-    "o3": 200_000,
-    "o4-mini": 200_000,
-}
-"""Context windows in tokens by model name; a name matches its longest prefix in this table."""
-
-
-def context_window(model: str | None) -> int:
-    """Return the context window of a model in tokens, by its longest known prefix."""
-    name = (model or "").rpartition("/")[2]
-    known = [prefix for prefix in CONTEXT_WINDOWS if name.startswith(prefix)]
-    return CONTEXT_WINDOWS[max(known, key=len)] if known else DEFAULT_CONTEXT_WINDOW
-
 
 class Settings(BaseSettings):
-    """Everything that can be set; each field is the environment variable MEMORY_<FIELD>."""
+    """All settings; each field is the environment variable MEMORY_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="MEMORY_", extra="ignore", frozen=True)
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from memory_service.core.errors import EmbedderDown, EmbedderRefused
 from memory_service.core.models import Vector
-from memory_service.tokens.counting import TokenCounter, well_formed
+from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.slices import well_formed
 
 PROBE = "How long is a vector?"
 """Asked once at the start by embedders whose dimension nobody has told."""

@@ -1,62 +1,42 @@
-"""The `local` embedder: static word vectors that ship with a package; no network, no model call.
+"""The `local` embedder: static word vectors of an installed package, without network or model.
 
 The vectors (256 dimensions, 32,000 tokens) are those of the package `wordllama`; a text's vector is
-the mean of its tokens' vectors. Only the package's two data files are read: importing it would
-fetch a tokenizer from the network.
+the mean of its tokens' vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
-from memory_service.core.errors import StartupError
 from memory_service.core.models import Matrix, Vector
+from memory_service.tokens.llama_tokenizer import open_tokenizer, package_file, tokenizer_file
 from memory_service.tokens.word_pieces import WordPieces
 
-_PACKAGE = "wordllama"
 _WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
-_TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
-
-
-def package_file(name: str) -> Path:
-    """Return a data file of the vectors' package; raises StartupError if it is not there."""
-    try:
-        path = Path(str(distribution(_PACKAGE).locate_file(name)))
-    except PackageNotFoundError as error:
-        raise StartupError("The package wordllama is missing: reinstall memory_service.") from error
-    if not path.is_file():
-        raise StartupError(f"{path} is missing: reinstall wordllama.")
-    return path
 
 
 class _Model:
     """The tokenizer and the token vectors, shape (tokens, dimension): 60 MB."""
 
     def __init__(self, tokenizer_file: Path, weights_file: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        # The file asks for padding and for cutting at a length: either would change a mean.
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        # It would remember whole texts, up to 100 MB of them, and not be faster for it.
-        self._tokenizer.model._resize_cache(0)  # noqa: SLF001 - offered for this, under this name
+        self._tokenizer = open_tokenizer(tokenizer_file)
         self.pieces = WordPieces(lambda text: self.encode([text])[0].ids)
         (weights,) = load_file(weights_file).values()
         self.weights: npt.NDArray[np.float32] = weights.astype(np.float32)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Return the tokens of texts, without special ones around them."""
-        # Lone surrogates cannot cross into the tokenizer; they stand for no text anyway.
+        # The tokenizer refuses lone surrogates, which stand for no text.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         if len(clean) == 1:
-            # Not in a batch, which goes to threads of the tokenizer's and is waited for.
+            # Not as a batch, which the tokenizer hands to threads of its own.
             return [self._tokenizer.encode(clean[0], add_special_tokens=False)]
         return self._tokenizer.encode_batch(clean, add_special_tokens=False)
 
@@ -69,11 +49,8 @@ class LocalEmbedder:
     embeds_with_write = True
 
     def __init__(self) -> None:
-        """Find the files; they are read at the first use, since not every process comes to one.
-
-        Raises StartupError if they are missing.
-        """
-        self._tokenizer_file = package_file(_TOKENIZER)
+        """Find the files, which the first use reads; raises StartupError if one is missing."""
+        self._tokenizer_file = tokenizer_file()
         self._weights_file = package_file(_WEIGHTS)
         self._loading = Lock()
         self._loaded: _Model | None = None
@@ -86,25 +63,25 @@ class LocalEmbedder:
             return self._loaded
 
     def load(self) -> None:
-        """Read the files now, where the first use should not wait for that."""
+        """Read the files now, so that the first use does not wait for it."""
         _ = self._model
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return the mean vector of each text's tokens, or None where there are none."""
         model = self._model
-        # One text at a time stays in the processor's cache: 17 times as fast as all at once.
+        # The vectors of one text fit the processor's cache: 17 times as fast as all texts at once.
         sums = [
             model.weights.take(ids, axis=0).sum(axis=0) if ids else None
             for ids in map(model.pieces.ids, texts)
         ]
-        filled = [one for one in sums if one is not None]
-        unit = iter(_unit(np.stack(filled)) if filled else ())
-        return [None if one is None else _or_none(next(unit)) for one in sums]
+        rows = [total for total in sums if total is not None]
+        unit_rows = iter(_unit(np.stack(rows)) if rows else ())
+        return [None if total is None else _or_none(next(unit_rows)) for total in sums]
 
     def embed_query(
         self, text: str, weights: Sequence[tuple[int, int, float]] = ()
     ) -> Vector | None:
-        """Return the mean of the query's tokens, each weighted by the stretch it lies in."""
+        """Return the mean of the query's tokens, each weighted by the span it overlaps."""
         model = self._model
         (encoding,) = model.encode([text])
         if not encoding.ids:
@@ -115,10 +92,10 @@ class LocalEmbedder:
         return _or_none(_unit(vectors.sum(axis=0, keepdims=True))[0])
 
     def word_vectors(self, words: Sequence[str]) -> Matrix:
-        """Return the vectors of single words; those of several tokens are the shorter.
+        """Return the vectors of single words; a word of several tokens has a shorter vector.
 
-        The sum of a word's pieces says less of its meaning the more they are: "petition" begins
-        with "pet".
+        The more pieces a word has, the less their sum says of its meaning: "petition" begins with
+        "pet".
         """
         result = np.zeros((len(words), self.dimension), dtype=np.float32)
         model = self._model
@@ -135,7 +112,7 @@ class LocalEmbedder:
 def _token_weights(
     encoding: Encoding, weights: Sequence[tuple[int, int, float]]
 ) -> npt.NDArray[np.float32]:
-    """Return one weight a token: the largest of the stretches that it overlaps."""
+    """Return one weight per token: the largest of the spans that it overlaps."""
     starts, ends = np.array(encoding.offsets).T
     result = np.zeros(len(starts), dtype=np.float32)
     for start, end, weight in weights:

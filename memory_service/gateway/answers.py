@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memory_service.items.chat_messages import Message
-from memory_service.tokens.counting import well_formed
+from memory_service.tokens.slices import well_formed
 
 DONE = b"data: [DONE]"
 """How a stream says that it is complete."""

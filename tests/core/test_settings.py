@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from memory_service.commands import main
 from memory_service.core.errors import StartupError
-from memory_service.core.settings import Settings, context_window, load_settings, settings_table
+from memory_service.core.settings import Settings, load_settings, settings_table
 from tests.support.environment import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -137,21 +137,6 @@ def test_variables_of_tiktoken_work(
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().port = 1
-
-
-@pytest.mark.parametrize(
-    ("model", "tokens"),
-    [
-        (None, 128_000),
-        ("gpt-4", 8_192),
-        ("gpt-4o-mini", 128_000),
-        ("gpt-4.1-nano", 1_047_576),
-        ("openai/gpt-3.5-turbo", 16_385),
-        ("somebody-elses-model", 128_000),
-    ],
-)
-def test_context_window_is_that_of_the_longest_known_prefix(model: str | None, tokens: int) -> None:
-    assert context_window(model) == tokens
 
 
 def test_table_has_one_row_per_setting_with_its_default() -> None:

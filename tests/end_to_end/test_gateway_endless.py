@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from memory_service.tokens.counting import well_formed
 from memory_service.tokens.encodings import open_offline_counter
+from memory_service.tokens.slices import well_formed
 from tests.support.chatting import Gateway, Messages, assistant, gateway, user
 from tests.support.environment import LONG
 from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says

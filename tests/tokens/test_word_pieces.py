@@ -1,19 +1,14 @@
-"""Token ids that are put together from those of words."""
+"""Token ids that are joined from the ids of words."""
 
 from __future__ import annotations
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
-from memory_service.embedders.local import package_file
-from memory_service.tokens.word_pieces import MAX_KNOWN_CHARS, WordPieces
+from memory_service.tokens.llama_tokenizer import open_tokenizer, tokenizer_file
+from memory_service.tokens.word_pieces import MAX_CACHED_CHARS, WordPieces
 
-TOKENIZER = Tokenizer.from_file(
-    str(package_file("wordllama/tokenizers/l2_supercat_tokenizer_config.json"))
-)
-TOKENIZER.no_padding()
-TOKENIZER.no_truncation()
+TOKENIZER = open_tokenizer(tokenizer_file())
 WORDS = st.sampled_from([" ", "  ", "a", "don't", "\n", "</s>", "▁", "\u3000", "字", "🙂"])
 
 
@@ -29,19 +24,19 @@ PIECES = WordPieces(encode)
 @example(" ")
 @example("one  two ")
 @example("</s> two")
-@example("x" * (MAX_KNOWN_CHARS + 1) + " y")
-def test_the_ids_are_those_of_the_whole_text(text: str) -> None:
+@example("x" * (MAX_CACHED_CHARS + 1) + " y")
+def test_ids_are_those_of_the_whole_text(text: str) -> None:
     assert PIECES.ids(text) == encode(text)
 
 
-def test_a_word_is_encoded_once() -> None:
+def test_each_word_is_encoded_once() -> None:
     asked: list[str] = []
 
-    def noted(text: str) -> list[int]:
+    def noting_encode(text: str) -> list[int]:
         asked.append(text)
         return encode(text)
 
-    pieces = WordPieces(noted)
+    pieces = WordPieces(noting_encode)
     pieces.ids("the cat and the dog")
     pieces.ids("the dog")
     assert sorted(asked) == ["and", "cat", "dog", "the"]
