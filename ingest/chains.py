@@ -10,7 +10,7 @@ from typing import Any
 from ingest.openai_items import microseconds, rfc3339, storable
 from ingest.transcripts import Item, Options, derived_id
 from ingest.tree import NOT_LIVE
-from memory_service.items.conversation_items import MAX_NAME_CHARS
+from memory_service.items.fields import MAX_NAME_CHARS
 from memory_service.items.strict_json import canonical, dumps
 
 _MAX_TITLE_CHARS = 500

@@ -29,7 +29,7 @@ from memory_service.core.errors import ServiceError, StartupError
 from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.core.models import MICROSECONDS
 from memory_service.core.settings import Settings, load_settings
-from memory_service.items.conversation_items import check_user_id
+from memory_service.items.fields import check_user_id
 from memory_service.service import LOCAL_PROJECT
 
 INTERRUPTED = 130

@@ -10,7 +10,7 @@ from typing import Any
 
 from memory_service.core.clock import MAX_SECONDS, to_datetime
 from memory_service.core.models import MICROSECONDS
-from memory_service.items.conversation_items import (
+from memory_service.items.fields import (
     MAX_METADATA_KEY_CHARS,
     MAX_METADATA_PAIRS,
     MAX_METADATA_VALUE_CHARS,

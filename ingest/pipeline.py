@@ -24,7 +24,8 @@ from ingest.transcripts import Format, Item, Options, Place, Transcript
 from memory_service.core.clock import parse_time
 from memory_service.core.errors import InvalidRequest, StartupError
 from memory_service.core.settings import Settings
-from memory_service.items.conversation_items import ItemLimits, check_id, parse_item
+from memory_service.items.conversation_items import ItemLimits, parse_item
+from memory_service.items.fields import check_id
 from memory_service.items.strict_json import loads
 
 BATCH_TURNS = 500

@@ -15,7 +15,7 @@ from memory_service.conversations.writer import Attempt, Below, NewConversation
 from memory_service.core import clock
 from memory_service.core.models import Turn
 from memory_service.core.settings import Settings
-from memory_service.items.conversation_items import check_id, check_metadata, check_user_id
+from memory_service.items.fields import check_id, check_metadata, check_user_id
 from memory_service.service import Service
 from memory_service.turn_log.log import FILE_NAME
 

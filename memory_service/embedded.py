@@ -11,7 +11,8 @@ from memory_service.core import clock
 from memory_service.core.errors import InvalidRequest, NotFound
 from memory_service.core.models import Hit, Prompt, Turn
 from memory_service.core.settings import load_settings
-from memory_service.items.conversation_items import check_id, check_user_id, parse_item
+from memory_service.items.conversation_items import parse_item
+from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps
 from memory_service.prompts.builder import PromptRequest
 from memory_service.recall.recaller import Query

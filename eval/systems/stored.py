@@ -20,7 +20,8 @@ from memory_service.conversations.writer import Attempt, NewConversation
 from memory_service.core.clock import parse_time
 from memory_service.core.models import NewTurn, Recall
 from memory_service.core.settings import Settings
-from memory_service.items.conversation_items import check_id, parse_item
+from memory_service.items.conversation_items import parse_item
+from memory_service.items.fields import check_id
 from memory_service.items.strict_json import dumps
 from memory_service.recall.recaller import Query, Recaller
 from memory_service.service import Service

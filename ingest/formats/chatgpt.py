@@ -17,7 +17,8 @@ from ingest.records import Record, json_records
 from ingest.sources import Source
 from ingest.transcripts import Options, Transcript, Warn, derived_id
 from ingest.tree import Node, Said, grow
-from memory_service.items.conversation_items import ID_PATTERN, MAX_NAME_CHARS, ROLES
+from memory_service.items.conversation_items import ROLES
+from memory_service.items.fields import ID_PATTERN, MAX_NAME_CHARS
 
 NAME = "chatgpt"
 EXPECTS = 'ChatGPT\'s export: its ZIP, its folder or conversations.json ([{"mapping": {…}}, …])'

@@ -18,7 +18,7 @@ from ingest.records import Record, json_records
 from ingest.sources import Source
 from ingest.transcripts import Options, Transcript, Warn, derived_id
 from ingest.tree import Node, Said, grow
-from memory_service.items.conversation_items import ID_PATTERN
+from memory_service.items.fields import ID_PATTERN
 from memory_service.items.strict_json import dumps
 
 NAME = "claude_ai"

@@ -18,7 +18,7 @@ from memory_service.conversations.writer import NewConversation, Switch
 from memory_service.core.clock import parse_time
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation
-from memory_service.items.conversation_items import check_id, check_metadata, check_user_id
+from memory_service.items.fields import check_id, check_metadata, check_user_id
 from memory_service.turn_log.transactions import ReadTransaction
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])

@@ -19,7 +19,7 @@ from memory_service.core.models import (
     Turn,
     User,
 )
-from memory_service.items.conversation_items import show_item
+from memory_service.items.item_view import show_item
 from memory_service.items.strict_json import dumps
 
 _MAX_STORED_NESTING = 1_000

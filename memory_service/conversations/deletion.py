@@ -11,7 +11,7 @@ import structlog
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, Receipt
-from memory_service.items.conversation_items import new_id
+from memory_service.items.fields import new_id
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import WriteTransaction
 

@@ -16,7 +16,7 @@ from memory_service.conversations.preparation import SAMPLE_TURNS, Plan, Planner
 from memory_service.core import clock
 from memory_service.core.errors import Conflict, InvalidRequest, NotFound
 from memory_service.core.models import MICROSECONDS, Conversation, Metadata, NewTurn, Turn
-from memory_service.items.conversation_items import new_id
+from memory_service.items.fields import new_id
 from memory_service.text.chunking import Window, passage_text
 from memory_service.text.terms import terms
 from memory_service.turn_log.log import TurnLog

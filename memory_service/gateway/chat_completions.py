@@ -27,7 +27,8 @@ from memory_service.gateway.relay import Exchange, Memory
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.token_corrections import Corrections
 from memory_service.items.chat_messages import Message
-from memory_service.items.conversation_items import ItemLimits, new_id, parse_item
+from memory_service.items.conversation_items import ItemLimits, parse_item
+from memory_service.items.fields import new_id
 from memory_service.items.strict_json import dumps
 
 logger = structlog.get_logger(__name__)

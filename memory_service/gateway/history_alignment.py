@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memory_service.items.conversation_items import text_of_parts
+from memory_service.items.item_text import text_of_parts
 from memory_service.items.strict_json import canonical
 
 MAX_SKIPPED = 256

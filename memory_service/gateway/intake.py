@@ -16,7 +16,8 @@ from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, Conversation, NewTurn, Turn
 from memory_service.gateway.history_alignment import Alignment, Node, Sent, align, said_hash
 from memory_service.gateway.request import ChatRequest
-from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, new_id, parse_item
+from memory_service.items.conversation_items import SYSTEM_ROLES, ItemLimits, parse_item
+from memory_service.items.fields import new_id
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.repositories.turns import TreePoint
 from memory_service.turn_log.transactions import ReadTransaction

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.chat_messages import OUR_FIELDS, Message
-from memory_service.items.conversation_items import SYSTEM_ROLES, check_id, check_user_id
+from memory_service.items.conversation_items import SYSTEM_ROLES
+from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
 from memory_service.prompts.builder import ScopeName
 

@@ -1,5 +1,6 @@
 """OpenAI's conversation items and chat messages, and the JSON that they arrive in.
 
 Imports: `core`.
-Start reading: `conversation_items` for what is accepted, `chat_messages` for what a model is sent.
+Start reading: `conversation_items` for what is accepted, `item_text` for what is indexed,
+`item_view` for what is returned, `chat_messages` for what a model is sent.
 """

@@ -1,7 +1,7 @@
-"""Turns as chat-completions messages, tool calls whole. Pure.
+"""Turns as chat-completions messages, in groups that keep tool groups whole. Pure.
 
-A model refuses a tool result without its call and a call without its results, so both leave here
-together or not at all.
+A tool group is an assistant's tool calls with all their results. A model refuses a tool result
+without its call and a call without its results, so a prompt holds both or neither.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from memory_service.core.models import Dropped, Turn
 
 Message = Mapping[str, Any]
 
-# What a chat-completions `name` may look like; other speakers are named in the recalled block only.
+# Names that chat completions accept; other speakers are named in the recalled block only.
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _ROLES = {"unknown": "user", "critic": "user", "discriminator": "user"}
 _CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
 _OUTPUT_KINDS = frozenset({"function_call_output", "custom_tool_call_output"})
-# Where an assistant's message can say something, calls of tools apart.
-_SAYING = ("content", "refusal", "function_call", "audio")
-# Fields of an item that no chat-completions message has.
+# Fields with an assistant's answer, besides tool calls.
+_ANSWER_FIELDS = ("content", "refusal", "function_call", "audio")
+# Fields of an item that chat-completions messages do not have.
 OUR_FIELDS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
 
 
 @dataclass(frozen=True, slots=True)
 class MessageGroup:
-    """Turns that a prompt holds together or not at all, and the messages they become."""
+    """Turns that a prompt keeps or leaves out together, with their messages."""
 
     turns: Sequence[Turn]
     messages: Sequence[Message]
@@ -37,59 +37,62 @@ class MessageGroup:
 
     @property
     def first_seq(self) -> int:
-        """Where the block begins on the live path."""
+        """The `seq` of the first turn."""
         return self.turns[0].seq
 
 
-def blocks(turns: Sequence[Turn], answered: frozenset[str] = frozenset()) -> list[MessageGroup]:
-    """Cut a stretch of the live path into blocks, oldest first.
+def message_groups(
+    turns: Sequence[Turn], answered: frozenset[str] = frozenset()
+) -> list[MessageGroup]:
+    """Split consecutive turns of the active branch into groups, oldest first.
 
-    `answered` are ids of calls whose results come with the new input. A unit whose beginning lies
-    before the stretch is left out whole.
+    `answered` are ids of calls whose results come with the new input. A tool group that began
+    before these turns is left out as a whole.
     """
-    return [_block(some, answered) for some in whole_units(_without_cut_units(turns))]
+    return [_group(group, answered) for group in turn_groups(_without_cut_tool_groups(turns))]
 
 
-def whole_units(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
-    """Cut a stretch of the live path wherever no unit lies on both sides."""
-    last_of_unit = {turn.tool_group_key: number for number, turn in enumerate(turns)}
-    found: list[Sequence[Turn]] = []
+def turn_groups(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
+    """Split consecutive turns wherever no tool group has turns on both sides."""
+    last_of_tool_group = {turn.tool_group_key: number for number, turn in enumerate(turns)}
+    groups: list[Sequence[Turn]] = []
     begin, reach = 0, 0
     for number, turn in enumerate(turns):
         if turn.tool_group_key is not None:
-            reach = max(reach, last_of_unit[turn.tool_group_key])
+            reach = max(reach, last_of_tool_group[turn.tool_group_key])
         if number >= reach:
-            found.append(turns[begin : number + 1])
+            groups.append(turns[begin : number + 1])
             begin = reach = number + 1
-    return found
+    return groups
 
 
 def input_messages(turns: Iterable[Turn]) -> list[Message]:
-    """Return stored turns as the new input of a prompt: each a message, as it looks ever after."""
-    found: list[Message] = []
+    """Return stored turns as the new input of a prompt, in the form that later prompts repeat."""
+    messages: list[Message] = []
     for turn in turns:
         item = json.loads(turn.raw)
         message = _message(turn, item, set(_links(turn, item)))
-        found += [result for _, result in _result(turn, item)] if message is None else [message]
-    return found
+        messages += [result for _, result in _result(turn, item)] if message is None else [message]
+    return messages
 
 
 def alternating(messages: Iterable[Message]) -> list[Message]:
-    """Return the messages with those of one user that follow each other directly made one.
+    """Return the messages with consecutive messages of the user merged.
 
-    Strict chat templates refuse two in a row, which remain where an answer never came. Speakers
-    with names stay apart.
+    Strict chat templates refuse two in a row, which occur where an answer never came. Messages
+    with a name are not merged.
     """
-    found: list[Message] = []
+    merged: list[Message] = []
     for message in messages:
-        last = found[-1] if found else {}
+        last = merged[-1] if merged else {}
         if set(message) == set(last) == {"role", "content"} and (
             message["role"] == last["role"] == "user"
         ):
-            found[-1] = {**last, "content": [*_parts(last["content"]), *_parts(message["content"])]}
+            parts = [*_parts(last["content"]), *_parts(message["content"])]
+            merged[-1] = {**last, "content": parts}
         else:
-            found.append(message)
-    return found
+            merged.append(message)
+    return merged
 
 
 def _parts(content: Any) -> list[Any]:
@@ -105,12 +108,12 @@ def call_ids(messages: Iterable[Message]) -> frozenset[str]:
     )
 
 
-def _without_cut_units(turns: Sequence[Turn]) -> Sequence[Turn]:
+def _without_cut_tool_groups(turns: Sequence[Turn]) -> Sequence[Turn]:
     keys = {turn.key for turn in turns}
     return [turn for turn in turns if turn.tool_group_key is None or turn.tool_group_key in keys]
 
 
-def _block(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:
+def _group(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:
     items = [(turn, json.loads(turn.raw)) for turn in turns]
     results = {link: message for turn, item in items for link, message in _result(turn, item)}
     calls = [link for turn, item in items for link in _links(turn, item)]
@@ -133,21 +136,21 @@ def _block(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:
 
 
 def _joins(turn: Turn, messages: Sequence[Message], waiting: Sequence[str]) -> bool:
-    """Return whether this call belongs to the message before: parallel calls are one message."""
+    """Return whether a call belongs to the message before it: parallel calls are one message."""
     return bool(waiting and messages and turn.kind in _CALL_KINDS and "tool_calls" in messages[-1])
 
 
 def _dropped(
     items: Sequence[tuple[Turn, Mapping[str, Any]]], kept: set[str], calls: frozenset[str]
 ) -> list[Dropped]:
-    found: list[Dropped] = []
+    dropped: list[Dropped] = []
     for turn, item in items:
         links = _links(turn, item)
         if links and not any(link in kept for link in links):
-            found.append(Dropped(turn.id, "unanswered_tool_call"))
+            dropped.append(Dropped(turn.id, "unanswered_tool_call"))
         if any(link not in calls for link, _ in _result(turn, item)):
-            found.append(Dropped(turn.id, "orphan_tool_result"))
-    return found
+            dropped.append(Dropped(turn.id, "orphan_tool_result"))
+    return dropped
 
 
 def _links(turn: Turn, item: Mapping[str, Any]) -> list[str]:
@@ -195,19 +198,19 @@ def _with_kept_calls(message: dict[str, Any], kept: set[str]) -> dict[str, Any] 
     calls = [call for call in message.pop("tool_calls") or () if str(call.get("id")) in kept]
     if calls:
         return {**message, "tool_calls": calls}
-    return message if any(message.get(key) for key in _SAYING) else None
+    return message if any(message.get(key) for key in _ANSWER_FIELDS) else None
 
 
 def _call(turn: Turn, item: Mapping[str, Any]) -> dict[str, Any]:
     if turn.kind == "custom_tool_call":
-        said = {"name": item.get("name"), "input": item.get("input") or ""}
-        return {"id": item["call_id"], "type": "custom", "custom": said}
-    said = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
-    return {"id": item["call_id"], "type": "function", "function": said}
+        custom = {"name": item.get("name"), "input": item.get("input") or ""}
+        return {"id": item["call_id"], "type": "custom", "custom": custom}
+    function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
+    return {"id": item["call_id"], "type": "function", "function": function}
 
 
 def _content(content: Any) -> Any:
-    """Return chat content: a string where all is text, else a list of parts."""
+    """Return chat content: a string if all parts are text, else a list of parts."""
     if not isinstance(content, list):
         return content
     parts = [part for part in map(_part, content) if part is not None]
@@ -223,7 +226,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
     if kind in ("input_text", "output_text"):
         return {"type": "text", "text": part.get("text") or ""}
     if kind == "text":
-        # Fields beside the text (marks of a provider's cache) are the upstream's business.
+        # Other fields, such as marks for a provider's cache, are for the upstream.
         return {**part, "text": part.get("text") or ""}
     if kind in ("input_image", "computer_screenshot"):
         return _image(part)
@@ -233,7 +236,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _file(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file part; one that only the Responses API could resolve leaves a marker."""
+    """Return a file part, or a text marker for a file that only the Responses API can resolve."""
     fields = ("file_id", "file_data", "filename")
     file = {key: part[key] for key in fields if part.get(key)}
     if "file_id" in file or "file_data" in file:
@@ -242,7 +245,7 @@ def _file(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _image(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an image part; one that only the Responses API could resolve leaves a marker."""
+    """Return an image part, or a marker for an image that only the Responses API can resolve."""
     url = part.get("image_url")
     if not url:
         return {"type": "text", "text": "[image]"}

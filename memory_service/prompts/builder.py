@@ -27,13 +27,11 @@ from memory_service.core.models import (
     RecalledSpan,
     Turn,
 )
-from memory_service.items.chat_messages import Message, MessageGroup, blocks, call_ids
-from memory_service.items.conversation_items import (
-    SYSTEM_ROLES,
-    content_hash,
-    new_id,
-    text_of_parts,
-)
+from memory_service.items.chat_messages import Message, MessageGroup, call_ids, message_groups
+from memory_service.items.conversation_items import SYSTEM_ROLES
+from memory_service.items.fields import new_id
+from memory_service.items.item_hash import content_hash
+from memory_service.items.item_text import text_of_parts
 from memory_service.prompts.assembly import (
     Budget,
     FixedParts,
@@ -224,7 +222,7 @@ class PromptBuilder:
             remembered = self._summaries.remembered(snapshot, conversation, state)
         fixed = fixed_parts(system, request.input, request.tools, budget, counter)
         said = [turn for turn in path if turn.role not in SYSTEM_ROLES]
-        found = blocks(said, call_ids(request.input))
+        found = message_groups(said, call_ids(request.input))
         costs = [block_tokens(block, counter) for block in found]
         free = budget.total - budget.reserved - fixed.tokens
         window = _window(max_turns, free, found, costs, request.input)
@@ -533,7 +531,7 @@ def _system(
     for turn in snapshot.turns.page(conversation.key, None, _UNIT_MARGIN, "asc").data:
         if turn.role not in SYSTEM_ROLES:
             break
-        found.extend(blocks([turn])[0].messages)
+        found.extend(message_groups([turn])[0].messages)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, DropReason, Prompt, Recall, StoredTrace
-from memory_service.items.conversation_items import new_id
+from memory_service.items.fields import new_id
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from memory_service.core.models import Conversation, NewSummary, SummaryPlace, Turn
-from memory_service.items.chat_messages import whole_units
+from memory_service.items.chat_messages import turn_groups
 from memory_service.summaries import hierarchy
 from memory_service.summaries.model_prompts import summary_lines, turn_lines
 from memory_service.tokens.counting import TokenCounter
@@ -106,11 +106,11 @@ def _complete_units(
 ) -> list[Sequence[Turn]]:
     """Return the gap's units up to one that goes on in the recent window or was not read whole."""
     turns, limit = gap.turns, TURNS_READ_AT_ONCE
-    units = whole_units(turns)
+    units = turn_groups(turns)
     while len(turns) >= limit and len(units) == 1:
         limit *= 4
         turns = snapshot.turns.between(conversation.key, turns[0].seq - 1, gap.before_seq, limit)
-        units = whole_units(turns)
+        units = turn_groups(turns)
     if len(turns) >= limit:
         units.pop()
     if gap.is_last:

@@ -25,7 +25,7 @@ from eval.systems import stored
 from memory_service.core.errors import InvalidRequest, VectorIndexDown
 from memory_service.core.models import Matrix
 from memory_service.core.settings import Settings
-from memory_service.items.conversation_items import check_id
+from memory_service.items.fields import check_id
 from memory_service.testing import MemoryIndex
 from tests.support.environment import BENCHMARK_DATA, LONG
 from tests.support.storing import idle_service

@@ -23,7 +23,7 @@ from memory_service.core.settings import Settings
 from memory_service.gateway.answers import Answers, before_done
 from memory_service.gateway.token_corrections import HIGHEST, LOWEST, MARGIN, Corrections
 from memory_service.items.chat_messages import alternating, input_messages
-from memory_service.items.conversation_items import MAX_METADATA_VALUE_CHARS
+from memory_service.items.fields import MAX_METADATA_VALUE_CHARS
 from memory_service.service import Service
 from memory_service.text.chunking import Window
 from tests.support.chatting import new_id

@@ -16,7 +16,7 @@ from memory_service.core.models import (
     SummaryPlace,
     Vector,
 )
-from memory_service.items.conversation_items import new_id
+from memory_service.items.fields import new_id
 from memory_service.turn_log.repositories.statements import (
     Statements,
     allocate_keys,
