@@ -6,7 +6,7 @@ import structlog
 
 from memory_service.core.protocols import ChatModel, Embedder
 from memory_service.core.settings import Settings
-from memory_service.embedders.checks import Limits as EmbedderLimits
+from memory_service.embedders.checks import EmbedderLimits
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.embedders.opening import open_embedder
 from memory_service.llm.chat_model import OpenAIChatModel

@@ -1,5 +1,5 @@
 """Embedders: one file per vendor.
 
 Imports: `core`, `tokens`, `llm`.
-Start reading: `opening`, which chooses among them.
+Start reading: `opening`, which opens one by name; `checks` for what all of them share.
 """

@@ -1,7 +1,7 @@
-"""What every embedder outside this process is held to: no text too long, no vector unusable.
+"""Checks for embedders outside this process: texts that are not too long, vectors that are usable.
 
-Texts are known by their position in the list that was asked for, so that an error can name those
-it is about and the others need not wait for them.
+A text is identified by its position in the caller's list, so that an error can name the texts it is
+about and the others can be embedded without them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.slices import well_formed
 
 PROBE = "How long is a vector?"
-"""Asked once at the start by embedders whose dimension nobody has told."""
+"""Embedded once at the start to find an unknown dimension."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much an embedder is asked for at once, and how long the answer may take.
+class EmbedderLimits:
+    """Limits of requests to an embedder: texts at once, tokens of a text, seconds to wait.
 
     Without `max_input_tokens` the embedder's own limit holds, or a low one if it has none.
     """
@@ -37,14 +37,14 @@ class Limits:
 
 
 def filled(texts: Sequence[str]) -> dict[int, str]:
-    """Return the texts which hold something to embed, as UTF-8 can carry them, by position."""
+    """Return the texts that are not blank, well-formed, by position."""
     return {position: well_formed(text) for position, text in enumerate(texts) if text.strip()}
 
 
 def token_counts(texts: Mapping[int, str], counter: TokenCounter, limit: int) -> dict[int, int]:
-    """Return the tokens of each text; raises EmbedderRefused naming those over the limit.
+    """Return the tokens of each text; raises EmbedderRefused that names those over the limit.
 
-    Servers and libraries cut what is too long without a word, and the rest is never found again.
+    Servers and libraries cut longer texts without an error, and nobody could recall the rest.
     """
     counts = {position: counter.count(text) for position, text in texts.items()}
     too_long = [position for position, count in counts.items() if count > limit]
@@ -62,7 +62,7 @@ def token_counts(texts: Mapping[int, str], counter: TokenCounter, limit: int) ->
 def batches(
     counts: Mapping[int, int], max_texts: int, max_tokens: float = math.inf
 ) -> Iterator[list[int]]:
-    """Yield the positions in their order, at most so many texts and tokens at a time.
+    """Yield the positions in batches of at most so many texts and tokens, in their order.
 
     A text of more tokens than that is a batch by itself.
     """
@@ -87,18 +87,18 @@ def unit_vectors(
     with NaN, infinity or nothing but zeros; EmbedderRefused for another dimension.
     """
     if len(rows) != len(positions):
-        raise EmbedderDown(f"{len(rows)} vectors came for {len(positions)} texts.")
+        raise EmbedderDown(f"The embedder returned {len(rows)} vectors for {len(positions)} texts.")
     matrix = _matrix(rows)
     if dimension is not None and matrix.shape[1] != dimension:
         raise EmbedderRefused(
-            f"Vectors of {matrix.shape[1]} numbers came where {dimension} are expected: "
-            "the embedder runs another model than the one the data was made with."
+            f"The embedder returned vectors of {matrix.shape[1]} numbers instead of {dimension}: "
+            "it runs another model than the one the data was made with."
         )
-    # By their largest number first: squares of very large or small ones leave what a float holds.
+    # Scaled by the largest number first: squares of very large or small ones overflow a float.
     peaks = np.abs(matrix).max(axis=1, keepdims=True)
     usable = np.isfinite(peaks[:, 0]) & (peaks[:, 0] > 0)
     if not usable.all():
-        bad = [position for position, good in zip(positions, usable, strict=True) if not good]
+        bad = [position for position, ok in zip(positions, usable, strict=True) if not ok]
         raise EmbedderDown(
             f"{len(bad)} of {len(rows)} vectors hold NaN, infinity or nothing but zeros.",
             positions=bad,
@@ -112,7 +112,7 @@ def _matrix(rows: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
     try:
         matrix = np.array([np.asarray(row, dtype=np.float64) for row in rows])
     except (TypeError, ValueError, OverflowError) as error:
-        raise EmbedderDown("Something else than vectors of one length came.") from error
+        raise EmbedderDown("The embedder did not return vectors of one length.") from error
     if matrix.ndim != 2 or not matrix.size:
-        raise EmbedderDown("Something else than vectors of numbers came.")
+        raise EmbedderDown("The embedder did not return vectors of numbers.")
     return matrix

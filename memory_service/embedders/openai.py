@@ -1,6 +1,7 @@
 """The `openai` embedder: any server that speaks OpenAI's `/v1/embeddings`, by the official client.
 
-No message of the server is passed on: some repeat the texts they were sent, and errors are logged.
+Messages of the server are not passed on: some repeat the texts they were sent, and errors are
+logged.
 """
 
 from __future__ import annotations
@@ -9,59 +10,44 @@ import math
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from openai import APIConnectionError, APIStatusError, APITimeoutError, omit
 from pydantic import BaseModel, ValidationError
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_any,
-    stop_before_delay,
-)
+from tenacity import sleep_using_event, stop_after_attempt, stop_any, stop_before_delay
 
 from memory_service.core.errors import EmbedderDown, EmbedderRefused
 from memory_service.core.models import Vector
 from memory_service.embedders.checks import (
     PROBE,
-    Limits,
+    EmbedderLimits,
     batches,
     filled,
     token_counts,
     unit_vectors,
 )
 from memory_service.llm.openai_client import (
-    LONGEST_WAIT_SECONDS,
     address_of,
     codes,
-    passes,
+    may_pass,
     plain_client,
     retry_after,
-    wait_seconds,
 )
+from memory_service.llm.retries import LONGEST_WAIT_SECONDS, Pause, retrying
+from memory_service.tokens.model_table import max_input_tokens
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-
-MAX_INPUT_TOKENS = {"text-embedding-": 8_191}
-"""The longest text in tokens, by the beginning of a model's name."""
-
-DEFAULT_MAX_INPUT_TOKENS = 512
-"""For other models: the least of those in wide use. Too low is an error that says so; too high
-would let a server cut texts silently."""
 
 MAX_BATCH_TOKENS = 200_000
 """Tokens of one request; OpenAI takes 300,000."""
 
 _TRIES = 5
 _QUERY_TRIES = 2
-_LONGEST_REMEMBERED_SECONDS = 120.0
-"""A server's request not to be asked is honoured for so long, however long it says."""
+_LONGEST_REST_SECONDS = 120.0
+"""A server that asks for a longer wait is asked again after this time."""
 
 _SHORTEST_SECONDS = 0.001
 
@@ -71,12 +57,10 @@ _HINTS = {
     404: " Check MEMORY_EMBEDDER_MODEL and MEMORY_EMBEDDER_BASE_URL.",
 }
 
-Pause = Callable[[float], None]
-
 
 @dataclass(frozen=True, slots=True)
 class _Patience:
-    """How long to go on asking: `seconds` for one try, `total_seconds` for all of them."""
+    """The limits of one call: its tries, `seconds` for one try, `total_seconds` for all."""
 
     tries: int
     seconds: float
@@ -100,7 +84,7 @@ class OpenAIEmbedder:
     def __init__(
         self,
         model: str,
-        limits: Limits,
+        limits: EmbedderLimits,
         *,
         base_url: str | None = None,
         api_key: str | None = None,
@@ -109,11 +93,10 @@ class OpenAIEmbedder:
         max_batch_tokens: int = MAX_BATCH_TOKENS,
         pause: Pause | None = None,
     ) -> None:
-        """Open the embedder, with one request if nobody knows its dimension.
+        """Open the embedder, with one request if its dimension is not known.
 
-        `dimension` is asked of the server in each request: models of several sizes shorten their
-        vectors to it, others refuse. `known_dimension` is only expected. `pause` waits between
-        two tries.
+        `dimension` is sent in each request: models of several sizes shorten their vectors to it,
+        others refuse. `known_dimension` is only checked. `pause` waits between two tries.
         """
         self._url = base_url or DEFAULT_BASE_URL
         self._where = address_of(self._url, "MEMORY_EMBEDDER_BASE_URL")
@@ -127,7 +110,7 @@ class OpenAIEmbedder:
         self._batch = limits.batch
         self._max_batch_tokens = max_batch_tokens
         self._counter = limits.counter
-        self._max_input_tokens = limits.max_input_tokens or _max_input_tokens(model)
+        self._max_input_tokens = limits.max_input_tokens or max_input_tokens(model)
         self._closing = threading.Event()
         self._pause: Pause = pause or sleep_using_event(self._closing)
         self._not_before = 0.0
@@ -137,25 +120,25 @@ class OpenAIEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return a vector for each text, or None for a blank one."""
-        asked = filled(texts)
-        counts = token_counts(asked, self._counter, self._max_input_tokens)
-        found: dict[int, Vector] = {}
+        sent = filled(texts)
+        counts = token_counts(sent, self._counter, self._max_input_tokens)
+        vectors: dict[int, Vector] = {}
         for batch in batches(counts, self._batch, self._max_batch_tokens):
-            found |= self._embed({position: asked[position] for position in batch}, self._documents)
-        return [found.get(position) for position in range(len(texts))]
+            vectors |= self._embed({place: sent[place] for place in batch}, self._documents)
+        return [vectors.get(position) for position in range(len(texts))]
 
     def embed_query(
         self,
         text: str,
         weights: Sequence[tuple[int, int, float]] = (),  # noqa: ARG002  # no access to tokens
     ) -> Vector | None:
-        """Return the vector of a query, or None for a blank one; gives up early."""
-        asked = filled([text])
-        token_counts(asked, self._counter, self._max_input_tokens)
-        return self._embed(asked, self._query)[0] if asked else None
+        """Return the vector of a query, or None for a blank one, within its shorter time limit."""
+        sent = filled([text])
+        token_counts(sent, self._counter, self._max_input_tokens)
+        return self._embed(sent, self._query)[0] if sent else None
 
     def word_vectors(self, words: Sequence[str]) -> None:
-        """Return None: single words are not asked for."""
+        """Return None: a server is not asked for single words."""
 
     def close(self) -> None:
         """End waits between tries with EmbedderDown and release connections."""
@@ -172,15 +155,13 @@ class OpenAIEmbedder:
             raise
 
     def _embed(self, texts: Mapping[int, str], patience: _Patience) -> dict[int, Vector]:
-        """Ask for the vectors of some texts until they come, or patience ends."""
-        self._wait_as_told(patience)
-        retrying = Retrying(
-            retry=retry_if_exception_type(EmbedderDown),
-            wait=wait_seconds,
-            stop=self._stop(patience),
-            sleep=self._pause,
-            reraise=True,
+        """Return the vectors of some texts, trying again within the limits of `patience`."""
+        self._wait_as_requested(patience)
+        out_of_patience = stop_any(
+            stop_after_attempt(patience.tries),
+            stop_before_delay(patience.total_seconds),
         )
+        retries = retrying(EmbedderDown, out_of_patience, pause=self._pause, closing=self._closing)
         give_up_at = time.monotonic() + patience.total_seconds
 
         def ask() -> dict[int, Vector]:
@@ -188,18 +169,10 @@ class OpenAIEmbedder:
             rows = self._rows(texts, min(patience.seconds, max(left, _SHORTEST_SECONDS)))
             return unit_vectors(rows, list(texts), self._expected_dimension)
 
-        return retrying(ask)
+        return retries(ask)
 
-    def _stop(self, patience: _Patience) -> Callable[[RetryCallState], bool]:
-        """Return whether to give up, asked after each failed try."""
-        out_of_patience = stop_any(
-            stop_after_attempt(patience.tries),
-            stop_before_delay(patience.total_seconds),
-        )
-        return lambda state: state.upcoming_sleep > LONGEST_WAIT_SECONDS or out_of_patience(state)
-
-    def _wait_as_told(self, patience: _Patience) -> None:
-        """Wait until the server wants to be asked again, or raise EmbedderDown if that is long."""
+    def _wait_as_requested(self, patience: _Patience) -> None:
+        """Wait as the server asked for; raises EmbedderDown if the wait is long or for a query."""
         left = self._not_before - time.monotonic()
         if left <= 0:
             return
@@ -226,7 +199,7 @@ class OpenAIEmbedder:
         except APIConnectionError as error:
             raise EmbedderDown(f"{self._where} cannot be reached.") from error
         except RuntimeError as error:
-            # The HTTP client's word for having been closed, here by another thread.
+            # The HTTP client raises it if another thread has closed it.
             raise EmbedderDown("The embedder is closed.") from error
         self._not_before = 0.0
         return _read(answer.content, len(texts))
@@ -234,18 +207,18 @@ class OpenAIEmbedder:
     def _failure(
         self, error: APIStatusError, positions: Sequence[int]
     ) -> EmbedderDown | EmbedderRefused:
-        """Return what an error status means: something that passes, or something that does not."""
+        """Return the error for a status: a failure that may pass, or a refusal."""
         status = error.status_code
-        said = f"{self._where} answered {status}{codes(error)}."
-        if passes(error):
+        message = f"{self._where} answered {status}{codes(error)}."
+        if may_pass(error):
             wait = retry_after(error.response.headers)
             if wait is not None:
-                self._not_before = time.monotonic() + min(wait, _LONGEST_REMEMBERED_SECONDS)
-            return EmbedderDown(said, retry_after_seconds=wait)
+                self._not_before = time.monotonic() + min(wait, _LONGEST_REST_SECONDS)
+            return EmbedderDown(message, retry_after_seconds=wait)
         if status in _HINTS:
-            return EmbedderRefused(said + _HINTS[status])
-        # Among several texts the server does not say which one it is.
-        return EmbedderRefused(said, positions=positions if len(positions) == 1 else ())
+            return EmbedderRefused(message + _HINTS[status])
+        # The server does not say which one of several texts it refuses.
+        return EmbedderRefused(message, positions=positions if len(positions) == 1 else ())
 
 
 def name_of(model: str) -> str:
@@ -253,25 +226,22 @@ def name_of(model: str) -> str:
     return f"openai/{model}"
 
 
-def _max_input_tokens(model: str) -> int:
-    known = [MAX_INPUT_TOKENS[prefix] for prefix in MAX_INPUT_TOKENS if model.startswith(prefix)]
-    return known[0] if known else DEFAULT_MAX_INPUT_TOKENS
-
-
 def _read(content: bytes, count: int) -> list[npt.ArrayLike]:
-    """Return the vectors of an answer by their `index`."""
+    """Return the vectors of an answer in the order of their `index`."""
     try:
         data = _Answer.model_validate_json(content).data
         rows = {row.index: _numbers(row.embedding) for row in data}
     except (ValidationError, ValueError) as error:
-        raise EmbedderDown("Something else than a list of vectors came.") from error
+        raise EmbedderDown("The answer is not a list of vectors.") from error
     if len(data) != count or rows.keys() != set(range(count)):
-        raise EmbedderDown(f"{len(data)} vectors came for {count} texts, or not one for each.")
+        raise EmbedderDown(
+            f"The answer has {len(data)} vectors for {count} texts, or not one for each."
+        )
     return [rows[index] for index in range(count)]
 
 
 def _numbers(embedding: str | list[float]) -> npt.ArrayLike:
-    """Return a vector that came as numbers or, as the client asks, as base64 of its bytes."""
+    """Return a vector that was sent as numbers or, as the client asks for, as base64."""
     if isinstance(embedding, str):
         return np.frombuffer(b64decode(embedding, validate=True), dtype="<f4")
     return embedding

@@ -1,4 +1,4 @@
-"""The choice among embedders by name."""
+"""Opening an embedder by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from memory_service.core.errors import EmbedderDown, EmbedderRefused, StartupError
 from memory_service.core.protocols import Embedder
 from memory_service.embedders import chroma_registry, openai
-from memory_service.embedders.checks import Limits
+from memory_service.embedders.checks import EmbedderLimits
 from memory_service.embedders.chroma_registry import ChromaFunctionEmbedder
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.embedders.openai import OpenAIEmbedder
@@ -16,7 +16,7 @@ from memory_service.embedders.openai import OpenAIEmbedder
 
 def open_embedder(
     kind: str,
-    limits: Limits,
+    limits: EmbedderLimits,
     *,
     model: str | None = None,
     base_url: str | None = None,
@@ -27,8 +27,8 @@ def open_embedder(
 ) -> Embedder:
     """Open "local", "openai" or "chroma:NAME"; raises StartupError that says what to do.
 
-    `made_with` is the name of the embedder that the data was made with: if it is the one to open,
-    its dimension is known, and the service starts while the embedder is down.
+    `made_with` is the name of the embedder that the data was made with. If that is the one to open,
+    its dimension is known, and the service can start while the embedder is down.
     """
     vendor, _, function = kind.partition(":")
     try:
@@ -49,7 +49,7 @@ def open_embedder(
 
 
 def _open_openai(
-    limits: Limits,
+    limits: EmbedderLimits,
     model: str | None,
     base_url: str | None,
     api_key: str | None,
@@ -74,7 +74,7 @@ def _open_openai(
 
 
 def _open_function(
-    limits: Limits,
+    limits: EmbedderLimits,
     function: str,
     config: Mapping[str, Any],
     dimension: int | None,
@@ -85,6 +85,6 @@ def _open_function(
 
 
 def _known_dimension(name: str, made_with: str | None) -> int | None:
-    """Return the dimension in the name of the data's embedder, if that is the one to open."""
+    """Return the dimension in `made_with`, if that is the name of the embedder to open."""
     made_by, _, dimension = (made_with or "").rpartition("@")
     return int(dimension) if made_by == name and dimension.isdecimal() else None

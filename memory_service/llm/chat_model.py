@@ -1,39 +1,32 @@
-"""The upstream's model, asked for one answer: any server that speaks OpenAI's chat completions.
+"""The chat model: one answer of any server that speaks OpenAI's chat completions.
 
-Used in the background only; what streams to a caller goes another way. No message of the server is
-passed on: some repeat what they were sent, and errors are logged.
+It is used in the background only; `upstream` streams answers to callers. Messages of the server are
+not passed on: some repeat the texts they were sent, and errors are logged.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError
 from pydantic import BaseModel, Field, ValidationError
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-)
+from tenacity import sleep_using_event, stop_after_attempt
 
 from memory_service.core.errors import ChatModelDown, ChatModelRefused
 from memory_service.core.models import Answer
 from memory_service.llm.openai_client import (
-    LONGEST_WAIT_SECONDS,
     address_of,
     codes,
-    passes,
+    may_pass,
     plain_client,
     retry_after,
-    wait_seconds,
 )
+from memory_service.llm.retries import Pause, retrying
 
 THINKING_TOKENS = 4_000
-"""What models that think first get beside the tokens of their answer: their limit covers both."""
+"""Added to the limit of reasoning models, whose limit covers their reasoning and their answer."""
 
 _TRIES = 3
 _HINTS = {
@@ -41,8 +34,6 @@ _HINTS = {
     403: " Check MEMORY_UPSTREAM_API_KEY.",
     404: " Check MEMORY_SUMMARY_MODEL and MEMORY_UPSTREAM_BASE_URL.",
 }
-
-Pause = Callable[[float], None]
 
 
 class _Message(BaseModel):
@@ -70,43 +61,31 @@ class OpenAIChatModel:
         timeout_seconds: float,
         pause: Pause | None = None,
     ) -> None:
-        """Open no connection yet; raises StartupError if the URL is none.
+        """Open no connection yet; raises StartupError if `base_url` is not a URL.
 
-        `timeout_seconds` is for one try; `pause` waits between two.
+        `timeout_seconds` is for one try; `pause` waits between two tries.
         """
         self._where = address_of(base_url, "MEMORY_UPSTREAM_BASE_URL")
         self._client = plain_client(base_url, api_key)
         self._timeout_seconds = timeout_seconds
         self._closing = threading.Event()
         self._pause: Pause = pause or sleep_using_event(self._closing)
-        # Models that know their limit by its newer name only, as they said themselves.
+        # Models that refused `max_tokens`: they know their limit by its newer name only.
         self._thinking: set[str] = set()
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
     ) -> Answer:
-        """Return what the model says, trying again a few times while its server is down."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(ChatModelDown),
-            wait=wait_seconds,
-            stop=self._gives_up,
-            sleep=self._pause,
-            reraise=True,
+        """Return the model's answer; a failure that may pass is tried again a few times."""
+        retries = retrying(
+            ChatModelDown, stop_after_attempt(_TRIES), pause=self._pause, closing=self._closing
         )
-        return _read(retrying(self._ask, messages, model, max_tokens))
+        return _read(retries(self._ask, messages, model, max_tokens))
 
     def close(self) -> None:
         """End waits between tries with ChatModelDown and release connections."""
         self._closing.set()
         self._client.close()
-
-    def _gives_up(self, state: RetryCallState) -> bool:
-        """Return whether to give up, asked after each failed try."""
-        return (
-            self._closing.is_set()
-            or state.upcoming_sleep > LONGEST_WAIT_SECONDS
-            or stop_after_attempt(_TRIES)(state)
-        )
 
     def _ask(
         self, messages: Sequence[Mapping[str, str]], model: str, max_tokens: int
@@ -114,7 +93,7 @@ class OpenAIChatModel:
         try:
             return self._send(messages, model, max_tokens)
         except APIStatusError as error:
-            if model not in self._thinking and _wants_the_newer_name(error):
+            if model not in self._thinking and _refuses_max_tokens(error):
                 self._thinking.add(model)
                 return self._ask(messages, model, max_tokens)
             raise self._failure(error) from error
@@ -125,7 +104,7 @@ class OpenAIChatModel:
         except APIConnectionError as error:
             raise ChatModelDown(f"{self._where} cannot be reached.") from error
         except RuntimeError as error:
-            # The HTTP client's word for having been closed, here by another thread.
+            # The HTTP client raises it if another thread has closed it.
             raise ChatModelDown("The model is closed.") from error
         except ValidationError as error:
             raise ChatModelDown(f"{self._where} sent something else than an answer.") from error
@@ -145,15 +124,15 @@ class OpenAIChatModel:
         return _Completion.model_validate_json(answer.content)
 
     def _failure(self, error: APIStatusError) -> ChatModelDown | ChatModelRefused:
-        """Return what an error status means: something that passes, or something that does not."""
-        said = f"{self._where} answered {error.status_code}{codes(error)}."
-        if passes(error):
-            return ChatModelDown(said, retry_after_seconds=retry_after(error.response.headers))
-        return ChatModelRefused(said + _HINTS.get(error.status_code, ""))
+        """Return the error for a status: a failure that may pass, or a refusal."""
+        message = f"{self._where} answered {error.status_code}{codes(error)}."
+        if may_pass(error):
+            return ChatModelDown(message, retry_after_seconds=retry_after(error.response.headers))
+        return ChatModelRefused(message + _HINTS.get(error.status_code, ""))
 
 
-def _wants_the_newer_name(error: APIStatusError) -> bool:
-    """Return whether a model refuses `max_tokens`, as those do that think before they answer."""
+def _refuses_max_tokens(error: APIStatusError) -> bool:
+    """Return whether a model refuses `max_tokens`, as reasoning models do."""
     return error.status_code == 400 and error.param == "max_tokens"
 
 
@@ -166,7 +145,7 @@ def _read(completion: _Completion) -> Answer:
 
 
 def _reason(choice: _Choice) -> str:
-    """Return why an answer is empty, in our own words."""
+    """Return why an answer is empty."""
     if choice.message.refusal or choice.finish_reason == "content_filter":
         return "it refused"
     return "it reached its limit" if choice.finish_reason == "length" else "it is empty"

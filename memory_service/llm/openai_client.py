@@ -1,6 +1,6 @@
-"""What the users of OpenAI's official client share: how it is opened, and what its errors say.
+"""OpenAI's official client: how it is opened, and what its errors mean.
 
-No message of a server is passed on: some repeat the texts they were sent, and errors are logged.
+Messages of a server are not passed on: some repeat the texts they were sent, and errors are logged.
 """
 
 from __future__ import annotations
@@ -14,32 +14,27 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from openai import APIStatusError, OpenAI
-from tenacity import RetryCallState
 
-from memory_service.core.errors import ChatModelDown, EmbedderDown, StartupError
+from memory_service.core.errors import StartupError
 
-LONGEST_WAIT_SECONDS = 10.0
-"""A server that asks for more is down: the caller has other things to do meanwhile."""
-
-_FIRST_WAIT_SECONDS = 0.5
 _PASSING = frozenset({408, 409, 425, 429})
 _NEARBY = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def plain_client(url: str, api_key: str | None) -> OpenAI:
-    """Return a client that tries once, and sends nothing but what it is given."""
-    # A server without keys takes any.
+    """Return a client that tries once and sends only what it is given."""
+    # A server without keys accepts any key.
     client = OpenAI(base_url=url, api_key=api_key or "none", max_retries=0)
-    # Left None, these come from variables of the environment which were meant for something else.
+    # Else the client takes these from environment variables that are meant for other programs.
     client.organization = client.project = client.admin_api_key = None
     return client
 
 
 def address_of(url: str, setting: str) -> str:
-    """Return a server's name for messages: its address without a path or a password.
+    """Return a server's address without path and password, for messages.
 
-    Raises StartupError, naming the setting, if it is no URL.
+    Raises StartupError, which names the setting, if it is not a URL.
     """
     try:
         parts = urlsplit(url)
@@ -54,8 +49,8 @@ def address_of(url: str, setting: str) -> str:
 def is_nearby(url: str) -> bool:
     """Return whether a server is on this machine or a private network, by its name or address.
 
-    Such are the servers that need no key: a name without a dot is another container's, and the
-    endings are those that no public name has.
+    Such servers need no key. A name without a dot is another container's, and no public name has
+    one of the endings.
     """
     host = (urlsplit(url).hostname or "").lower()
     try:
@@ -64,33 +59,25 @@ def is_nearby(url: str) -> bool:
         return "." not in host or host.endswith(_NEARBY)
 
 
-def passes(error: APIStatusError) -> bool:
-    """Return whether the same request may well succeed later."""
+def may_pass(error: APIStatusError) -> bool:
+    """Return whether the same request may succeed later."""
     return error.status_code in _PASSING or error.status_code >= 500
 
 
 def codes(error: APIStatusError) -> str:
-    """Return an error's code and parameter where they are plain words."""
+    """Return an error's code and parameter, if they are plain words."""
     plain = [part for part in (error.code, error.param) if part and _CODE.fullmatch(str(part))]
     return f" ({', '.join(plain)})" if plain else ""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds a server wants not to be asked; None if it does not say."""
+    """Return the wait that a server asks for, in seconds; None if it asks for none."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1_000
     value = headers.get("retry-after")
     seconds = _number(value)
     return _until(value) if seconds is None else seconds
-
-
-def wait_seconds(state: RetryCallState) -> float:
-    """Return the wait before the next try: what the server asks for, else twice as long each."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ChatModelDown | EmbedderDown) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds
-    return min(LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1))
 
 
 def _bad_url(setting: str) -> StartupError:
@@ -110,6 +97,6 @@ def _until(date: str | None) -> float | None:
         then = parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    # A date without a zone is in UTC, as HTTP's are.
+    # HTTP dates are in UTC.
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, (then - datetime.now(UTC)).total_seconds())

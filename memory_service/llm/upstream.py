@@ -1,7 +1,7 @@
-"""The model's server over HTTP: bytes go there and come back as they are. The only async vendor.
+"""The upstream over HTTP: bodies are passed on unchanged in both directions.
 
-The official client is not used here: it would parse what is passed on, drop fields that it does not
-know, and retry what is the caller's to retry.
+This is the only async vendor. The official client is not used: it would parse the bodies, drop
+fields that it does not know, and retry requests that the caller has to retry.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class HttpUpstream:
         self._timeout_seconds = timeout_seconds
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-            # A conversation that streams holds a connection; how many do is not ours to limit.
+            # Each streaming conversation holds a connection: their number is not limited here.
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
             follow_redirects=False,
         )
 
     @property
     def has_key(self) -> bool:
-        """Whether there is a key of the server's own."""
+        """Whether the settings have a key for the upstream."""
         return self._api_key is not None
 
     async def complete(
@@ -65,7 +65,7 @@ class HttpUpstream:
     ) -> HttpUpstreamAnswer:
         if authorization is None and self._api_key is not None:
             authorization = f"Bearer {self._api_key}"
-        # Compressed chunks could not be passed on as they come.
+        # Compressed chunks cannot be passed on as they come.
         sent = {**headers, "accept-encoding": "identity"}
         if authorization:
             sent["authorization"] = authorization
@@ -74,7 +74,7 @@ class HttpUpstream:
                 method,
                 f"{self._base_url}{path}",
                 content=content,
-                # As bytes: headers are Latin-1, which a client may use.
+                # As bytes: headers may contain Latin-1.
                 headers=[
                     (name.encode("latin-1"), value.strip().encode("latin-1"))
                     for name, value in sent.items()
@@ -85,7 +85,7 @@ class HttpUpstream:
 
 
 class HttpUpstreamAnswer:
-    """An answer that has begun."""
+    """An answer whose status and headers have come."""
 
     def __init__(self, response: httpx2.Response, base_url: str, timeout_seconds: float) -> None:
         self._response = response

@@ -1,4 +1,4 @@
-"""Starting the server: what is wrong is said in one message, and the exit code is 2."""
+"""Errors at the start of the server: one message, and exit code 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_folder_that_another_server_holds_is_refused_with_its_address(
+def test_folder_of_another_server_is_refused_with_its_address(
     address: str, settings: Settings
 ) -> None:
     assert address
@@ -29,7 +29,7 @@ def test_a_folder_that_another_server_holds_is_refused_with_its_address(
     assert "--url" in ended.stderr
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = serve(tmp_path / "data", "--port", str(taken.getsockname()[1]))
     assert ended.returncode == 2
@@ -38,7 +38,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
-def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
+def test_data_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("I am no folder")
     ended = serve(tmp_path / name, "--port", "0")
     assert ended.returncode == 2

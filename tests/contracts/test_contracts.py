@@ -1,4 +1,4 @@
-"""What every vector index and every embedder promises, held against the fakes and the real ones."""
+"""Contracts of vector indexes and embedders, tested on the fakes and on the real ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unit_vectors(count: int, seed: int = 0) -> Matrix:
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
 
 
-def test_a_query_returns_cosine_similarities(index: Index) -> None:
+def test_query_returns_cosine_similarities(index: Index) -> None:
     vectors = unit_vectors(20)
     index.upsert(LEFT, range(20), [7] * 20, vectors)
     found = index.query(LEFT, vectors[3], None, 20)
@@ -60,7 +60,7 @@ def test_a_query_returns_cosine_similarities(index: Index) -> None:
         assert similarity == pytest.approx(float(vectors[key] @ vectors[3]), abs=1e-5)
 
 
-def test_a_query_returns_the_nearest_first_and_no_more_than_the_limit(index: Index) -> None:
+def test_query_returns_the_nearest_first_up_to_the_limit(index: Index) -> None:
     vectors = unit_vectors(30)
     index.upsert(LEFT, range(30), [7] * 30, vectors)
     nearest = np.argsort(-(vectors @ vectors[5]))[:4]
@@ -68,14 +68,14 @@ def test_a_query_returns_the_nearest_first_and_no_more_than_the_limit(index: Ind
 
 
 @pytest.mark.parametrize("groups", [[1], [2], [1, 3], [1, 2, 3], [4], [4, 1]])
-def test_a_query_sees_the_groups_it_names_and_no_others(index: Index, groups: list[int]) -> None:
+def test_query_searches_the_named_groups_only(index: Index, groups: list[int]) -> None:
     held = [key % 3 + 1 for key in range(30)]
     index.upsert(LEFT, range(30), held, unit_vectors(30))
     found = index.query(LEFT, unit_vectors(1)[0], groups, 100)
     assert set(found) == {key for key in range(30) if held[key] in groups}
 
 
-def test_an_upsert_replaces_the_vector_and_the_group(index: Index) -> None:
+def test_upsert_replaces_vector_and_group(index: Index) -> None:
     old, new = unit_vectors(2)
     index.upsert(LEFT, [1], [1], old[None])
     index.upsert(LEFT, [1], [2], new[None])
@@ -83,7 +83,7 @@ def test_an_upsert_replaces_the_vector_and_the_group(index: Index) -> None:
     assert index.query(LEFT, new, [2], 5)[1] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_more_vectors_than_fit_one_call_are_all_stored_and_all_deleted(index: Index) -> None:
+def test_more_vectors_than_fit_one_call(index: Index) -> None:
     count = 5_500
     index.upsert(LEFT, range(count), [1] * count, unit_vectors(count))
     assert index.keys(LEFT) == set(range(count))
@@ -91,7 +91,7 @@ def test_more_vectors_than_fit_one_call_are_all_stored_and_all_deleted(index: In
     assert index.keys(LEFT) == set()
 
 
-def test_deleted_vectors_are_not_found_again(index: Index) -> None:
+def test_deleted_vectors_are_not_found(index: Index) -> None:
     vectors = unit_vectors(10)
     index.upsert(LEFT, range(10), [1] * 10, vectors)
     index.delete(LEFT, [3, 4])
@@ -100,26 +100,26 @@ def test_deleted_vectors_are_not_found_again(index: Index) -> None:
 
 
 @pytest.mark.parametrize("keys", [[99], [1, 99], [1, 1], []])
-def test_deleting_unknown_or_repeated_keys_is_no_error(index: Index, keys: list[int]) -> None:
+def test_delete_ignores_unknown_and_repeated_keys(index: Index, keys: list[int]) -> None:
     index.upsert(LEFT, [1, 2], [1, 1], unit_vectors(2))
     index.delete(LEFT, keys)
     assert index.keys(LEFT) == {1, 2} - set(keys)
 
 
-def test_an_unknown_collection_is_empty_and_can_be_dropped(index: Index) -> None:
+def test_unknown_collection_is_empty_and_can_be_dropped(index: Index) -> None:
     index.delete(RIGHT, [1])
     index.drop(RIGHT)
     assert index.keys(RIGHT) == set()
     assert index.query(RIGHT, unit_vectors(1)[0], None, 5) == {}
 
 
-def test_a_collection_whose_vectors_are_all_deleted_answers_nothing(index: Index) -> None:
+def test_query_of_an_emptied_collection(index: Index) -> None:
     index.upsert(LEFT, [1], [1], unit_vectors(1))
     index.delete(LEFT, [1])
     assert index.query(LEFT, unit_vectors(1)[0], None, 5) == {}
 
 
-def test_a_dropped_collection_takes_nobody_elses_vectors_and_can_be_filled_again(
+def test_drop_leaves_other_collections_and_allows_refilling(
     index: Index,
 ) -> None:
     index.upsert(LEFT, [1], [1], unit_vectors(1))
@@ -139,7 +139,7 @@ def test_collections_are_listed_and_counted(index: Index) -> None:
     assert index.collections() == {RIGHT}
 
 
-def test_vectors_come_back_as_they_went_in_and_unknown_keys_are_left_out(index: Index) -> None:
+def test_vectors_round_trip_without_unknown_keys(index: Index) -> None:
     vectors = unit_vectors(5)
     index.upsert(LEFT, range(5), [1] * 5, vectors)
     found = index.vectors(LEFT, [3, 99, 0])
@@ -148,7 +148,7 @@ def test_vectors_come_back_as_they_went_in_and_unknown_keys_are_left_out(index: 
     assert index.vectors(RIGHT, [1]) == {}
 
 
-def test_compacting_changes_no_answer(index: Index) -> None:
+def test_compact_changes_no_result(index: Index) -> None:
     vectors = unit_vectors(150)
     index.upsert(LEFT, range(150), [1] * 150, vectors)
     index.delete(LEFT, range(50))
@@ -157,7 +157,7 @@ def test_compacting_changes_no_answer(index: Index) -> None:
     assert next(iter(index.query(LEFT, vectors[77], None, 1))) == 77
 
 
-def test_a_fake_told_to_fail_fails_that_often_and_changes_nothing() -> None:
+def test_fake_index_fails_the_requested_number_of_times() -> None:
     index = MemoryIndex(failures=2)
     for _ in range(2):
         with pytest.raises(VectorIndexDown):
@@ -165,7 +165,7 @@ def test_a_fake_told_to_fail_fails_that_often_and_changes_nothing() -> None:
     assert index.keys(LEFT) == set()
 
 
-def test_small_collections_are_written_out_after_a_hundred_changes(tmp_path: Path) -> None:
+def test_collections_are_written_after_a_hundred_changes(tmp_path: Path) -> None:
     index = open_chroma(tmp_path)
     index.upsert(LEFT, range(99), [1] * 99, unit_vectors(99))
     assert not list(tmp_path.glob("*/index_metadata.pickle"))
@@ -174,7 +174,7 @@ def test_small_collections_are_written_out_after_a_hundred_changes(tmp_path: Pat
     index.close()
 
 
-def test_a_dropped_collection_takes_its_files_with_it(tmp_path: Path) -> None:
+def test_drop_removes_the_files(tmp_path: Path) -> None:
     index = open_chroma(tmp_path)
     index.upsert(LEFT, range(150), [1] * 150, unit_vectors(150))
     index.upsert(RIGHT, range(150), [1] * 150, unit_vectors(150))
@@ -183,7 +183,7 @@ def test_a_dropped_collection_takes_its_files_with_it(tmp_path: Path) -> None:
     index.close()
 
 
-def test_what_chroma_holds_is_there_after_it_is_opened_again(tmp_path: Path) -> None:
+def test_vectors_persist_after_reopening(tmp_path: Path) -> None:
     vectors = unit_vectors(150)
     first = open_chroma(tmp_path)
     first.upsert(LEFT, range(150), [1] * 150, vectors)
@@ -195,7 +195,7 @@ def test_what_chroma_holds_is_there_after_it_is_opened_again(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("embedder", "dimension"), [("other", DIMENSION), ("test", 16)])
-def test_an_index_made_with_another_embedder_is_refused(
+def test_index_of_another_embedder_is_refused(
     tmp_path: Path, embedder: str, dimension: int
 ) -> None:
     first = open_chroma(tmp_path)
@@ -220,7 +220,7 @@ def test_an_index_made_with_another_embedder_is_refused(
     ],
     ids=["upsert", "upsert-new", "delete", "drop", "query", "query-group", "keys"],
 )
-def test_whatever_chroma_raises_is_our_own_error(tmp_path: Path, call: object) -> None:
+def test_chromas_errors_become_vector_index_down(tmp_path: Path, call: object) -> None:
     index = open_chroma(tmp_path)
     index.upsert(LEFT, [1], [1], unit_vectors(1))
     (tmp_path / "chroma.sqlite3").write_bytes(b"no database at all" * 1_000)
@@ -230,7 +230,7 @@ def test_whatever_chroma_raises_is_our_own_error(tmp_path: Path, call: object) -
     index.close()
 
 
-def test_a_folder_that_holds_no_chroma_database_is_our_own_error_too(tmp_path: Path) -> None:
+def test_folder_without_a_chroma_database_is_vector_index_down(tmp_path: Path) -> None:
     (tmp_path / "chroma.sqlite3").write_bytes(b"no database at all" * 1_000)
     with pytest.raises(VectorIndexDown, match="vector index cannot be used"):
         open_chroma(tmp_path)
@@ -239,7 +239,7 @@ def test_a_folder_that_holds_no_chroma_database_is_our_own_error_too(tmp_path: P
 TEXTS = ["the cat sat on the mat", "x", "Привет, мир", "猫が好きです", "a\ud800b", "word " * 500]
 
 
-def test_vectors_are_finite_of_unit_length_and_of_the_dimension(embedder: Embedder) -> None:
+def test_vectors_are_finite_unit_vectors_of_the_dimension(embedder: Embedder) -> None:
     for vector in embedder.embed_documents(TEXTS):
         assert vector is not None
         assert vector.shape == (embedder.dimension,)
@@ -247,7 +247,7 @@ def test_vectors_are_finite_of_unit_length_and_of_the_dimension(embedder: Embedd
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_text_without_anything_to_embed_has_no_vector(embedder: Embedder) -> None:
+def test_text_without_words_has_no_vector(embedder: Embedder) -> None:
     first, empty, last = embedder.embed_documents(["cat", "", "dog"])
     assert empty is None
     assert first is not None
@@ -257,7 +257,7 @@ def test_a_text_without_anything_to_embed_has_no_vector(embedder: Embedder) -> N
     assert embedder.embed_query("") is None
 
 
-def test_a_text_has_the_same_vector_in_every_company(embedder: Embedder) -> None:
+def test_vector_does_not_depend_on_other_texts(embedder: Embedder) -> None:
     together = embedder.embed_documents(TEXTS)
     for text, vector in zip(TEXTS, together, strict=True):
         (alone,) = embedder.embed_documents([text])
@@ -266,7 +266,7 @@ def test_a_text_has_the_same_vector_in_every_company(embedder: Embedder) -> None
         assert np.allclose(alone, vector, atol=1e-6)
 
 
-def test_a_query_is_nearest_to_the_text_with_its_words(embedder: Embedder) -> None:
+def test_query_is_nearest_to_the_text_with_its_words(embedder: Embedder) -> None:
     texts = ["my sister adopted a grey kitten", "the invoice is due on Friday"]
     query = embedder.embed_query("grey kitten")
     kitten, invoice = embedder.embed_documents(texts)
@@ -276,7 +276,7 @@ def test_a_query_is_nearest_to_the_text_with_its_words(embedder: Embedder) -> No
     assert query @ kitten > query @ invoice
 
 
-def test_what_a_querys_weights_leave_out_does_not_count(embedder: Embedder) -> None:
+def test_query_weights_leave_out_spans(embedder: Embedder) -> None:
     weighted = embedder.embed_query("kitten invoice", [(0, 6, 1.0), (7, 14, 0.0)])
     kitten = embedder.embed_query("kitten")
     assert weighted is not None
@@ -284,9 +284,9 @@ def test_what_a_querys_weights_leave_out_does_not_count(embedder: Embedder) -> N
     assert weighted @ kitten == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_query_of_which_nothing_counts_has_no_vector(embedder: Embedder) -> None:
+def test_query_without_weighted_words_has_no_vector(embedder: Embedder) -> None:
     assert embedder.embed_query("kitten invoice", [(0, 14, 0.0)]) is None
 
 
-def test_an_embedder_has_a_name_that_is_its_own() -> None:
+def test_embedders_have_distinct_names() -> None:
     assert HashingEmbedder.name != LocalEmbedder.name

@@ -1,3 +1,7 @@
+"""Parsing and showing of times."""
+
+from __future__ import annotations
+
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -47,12 +51,12 @@ def test_unix_seconds_have_no_offset(value: float, microseconds: int) -> None:
         ("9999-12-31T23:59:59Z", MAX_SECONDS * MICROSECONDS, 0),
     ],
 )
-def test_a_text_keeps_its_offset(value: str, microseconds: int, offset: int) -> None:
+def test_rfc_3339_time_keeps_its_offset(value: str, microseconds: int, offset: int) -> None:
     assert parse_time(value, "t") == (microseconds, offset)
 
 
 @pytest.mark.parametrize("value", ["2025-03-04T18:12:07", "2025-03-04", "2025-03-04T18:12"])
-def test_a_text_without_an_offset_is_refused(value: str) -> None:
+def test_rfc_3339_time_without_an_offset_is_refused(value: str) -> None:
     assert "has no offset" in refusal(value)
 
 
@@ -69,7 +73,7 @@ def test_a_text_without_an_offset_is_refused(value: str) -> None:
         "10000-01-01T00:00:00Z",
     ],
 )
-def test_a_text_that_is_no_time_is_refused(value: str) -> None:
+def test_text_that_is_not_a_time_is_refused(value: str) -> None:
     assert "is not an RFC 3339 time" in refusal(value)
 
 
@@ -89,16 +93,16 @@ def test_a_text_that_is_no_time_is_refused(value: str) -> None:
         "9999-12-31T23:59:59-23:59",
     ],
 )
-def test_a_time_before_1970_or_after_9999_is_refused(value: float | str) -> None:
+def test_time_before_1970_or_after_9999_is_refused(value: float | str) -> None:
     assert "is out of range" in refusal(value)
 
 
-def test_an_offset_with_seconds_is_refused() -> None:
+def test_offset_with_seconds_is_refused() -> None:
     assert "not whole minutes" in refusal("2025-03-04T18:12:07+01:00:30")
 
 
 @pytest.mark.parametrize("value", [True, False, None, [], {}, b"2025-03-04T18:12:07Z"])
-def test_a_value_that_is_neither_number_nor_text_is_refused(value: Any) -> None:
+def test_value_that_is_neither_number_nor_text_is_refused(value: Any) -> None:
     assert "must be Unix seconds" in refusal(value)
 
 
@@ -106,33 +110,33 @@ def test_a_value_that_is_neither_number_nor_text_is_refused(value: Any) -> None:
     ("value", "hinted"),
     [(1_741_108_327_000, True), (1_741_108_327_000.5, True), (-1, False), (1e18, False)],
 )
-def test_a_time_in_milliseconds_is_refused_with_a_hint(value: float, *, hinted: bool) -> None:
+def test_milliseconds_are_refused_with_a_hint(value: float, *, hinted: bool) -> None:
     assert ("milliseconds" in refusal(value)) is hinted
 
 
 @given(st.datetimes(datetime(1970, 1, 3), datetime(9999, 12, 29)), OFFSETS)  # noqa: DTZ001 - zone added below
-def test_a_written_time_comes_back_with_its_offset(wall: datetime, offset: int) -> None:
+def test_rfc_3339_round_trip_with_offset(wall: datetime, offset: int) -> None:
     written = wall.replace(tzinfo=timezone(timedelta(minutes=offset)))
     found = to_datetime(*parse_time(written.isoformat(), "t"))
     assert found.isoformat() == written.isoformat()
 
 
 @given(st.integers(0, END_OF_2100 * MICROSECONDS))
-def test_unix_seconds_come_back_to_the_microsecond(microseconds: int) -> None:
+def test_unix_seconds_round_trip_to_the_microsecond(microseconds: int) -> None:
     assert parse_time(to_unix(microseconds), "t") == (microseconds, None)
 
 
 @pytest.mark.parametrize(
     ("microseconds", "seconds"), [(0, "0"), (5_000_000, "5"), (5_250_000, "5.25")]
 )
-def test_a_whole_second_is_shown_as_an_integer(microseconds: int, seconds: str) -> None:
+def test_whole_second_is_an_integer(microseconds: int, seconds: str) -> None:
     assert str(to_unix(microseconds)) == seconds
 
 
-def test_a_time_without_an_offset_is_shown_in_utc() -> None:
+def test_time_without_an_offset_is_utc() -> None:
     assert to_datetime(0).isoformat() == "1970-01-01T00:00:00+00:00"
 
 
-def test_the_clock_tells_a_time_that_parse_time_accepts() -> None:
+def test_parse_time_accepts_now() -> None:
     present = now()
     assert parse_time(to_unix(present), "t") == (present, None)

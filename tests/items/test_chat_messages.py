@@ -87,7 +87,9 @@ def test_each_turn_is_in_one_group(path: list[Any], answered: frozenset[str]) ->
 
 @given(CONVERSATIONS)
 def test_tool_groups_are_never_split(path: list[Any]) -> None:
-    keys = [{turn.tool_group_key for turn in group.turns} - {None} for group in message_groups(path)]
+    keys = [
+        {turn.tool_group_key for turn in group.turns} - {None} for group in message_groups(path)
+    ]
     assert max(Counter(key for group_keys in keys for key in group_keys).values(), default=1) == 1
 
 

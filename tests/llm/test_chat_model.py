@@ -1,4 +1,4 @@
-"""The model that answers one prompt: what every one promises, and how the real one fails."""
+"""Chat models: the contract of the real one and of the fake, and failures of the real one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ask(asked: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> Answ
 # What every model promises.
 
 
-def test_an_answer_is_a_text_that_is_whole(any_model: ChatModel) -> None:
+def test_answer_is_text_and_complete(any_model: ChatModel) -> None:
     answer = ask(any_model)
     assert answer.is_whole
     assert "the red walrus" in answer.text
@@ -70,13 +70,13 @@ def test_one_model_answers_several_threads(any_model: ChatModel) -> None:
     assert {answer.text for answer in answers} == {ask(any_model).text}
 
 
-def test_a_closed_model_is_down(any_model: ChatModel) -> None:
+def test_closed_model_is_down(any_model: ChatModel) -> None:
     any_model.close()
     with pytest.raises(ChatModelDown, match="closed"):
         ask(any_model)
 
 
-def test_an_answer_that_was_cut_at_its_limit_says_so(upstream: Upstream) -> None:
+def test_truncated_answer_is_not_whole(upstream: Upstream) -> None:
     upstream.then(upstreams.but(upstreams.says("the red"), finish_reason="length"))
     real = opened(upstream)
     for model in (real, RepeatingModel()):
@@ -84,7 +84,7 @@ def test_an_answer_that_was_cut_at_its_limit_says_so(upstream: Upstream) -> None
     real.close()
 
 
-def test_a_fake_told_to_fail_fails_that_often() -> None:
+def test_fake_fails_the_requested_number_of_times() -> None:
     model = RepeatingModel(failures=2)
     for _ in range(2):
         with pytest.raises(ChatModelDown):
@@ -95,16 +95,14 @@ def test_a_fake_told_to_fail_fails_that_often() -> None:
 # What is sent.
 
 
-def test_a_request_holds_the_prompt_the_model_the_limit_and_the_key(
-    upstream: Upstream, model: OpenAIChatModel
-) -> None:
+def test_request_has_prompt_model_limit_and_key(upstream: Upstream, model: OpenAIChatModel) -> None:
     ask(model)
     sent = upstream.last
     assert sent.headers["authorization"] == "Bearer secret"
     assert sent.body == {"messages": ASKED, "model": "stand-in", "max_tokens": 50}
 
 
-def test_a_model_that_wants_the_newer_limit_gets_it_from_then_on(
+def test_model_that_refuses_max_tokens_gets_the_newer_limit(
     upstream: Upstream, model: OpenAIChatModel
 ) -> None:
     refusal = {"error": {"message": "no", "param": "max_tokens", "code": "unsupported_parameter"}}
@@ -119,7 +117,7 @@ def test_a_model_that_wants_the_newer_limit_gets_it_from_then_on(
     ]
 
 
-def test_a_server_that_is_not_there_is_down() -> None:
+def test_unreachable_server_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     nobody = OpenAIChatModel(
@@ -137,7 +135,7 @@ def test_a_server_that_is_not_there_is_down() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503])
-def test_what_may_pass_is_tried_again(
+def test_failure_that_may_pass_is_retried(
     upstream: Upstream, model: OpenAIChatModel, status: int
 ) -> None:
     upstream.then(upstreams.fails(status), upstreams.says("at last"))
@@ -152,7 +150,7 @@ def test_what_may_pass_is_tried_again(
         (upstreams.raw(b'{"choices": []}'), "something else than an answer"),
     ],
 )
-def test_what_stays_down_is_given_up_after_three_tries(
+def test_three_tries_and_their_waits(
     upstream: Upstream, model: OpenAIChatModel, behaviour: upstreams.Behaviour, said: str
 ) -> None:
     upstream.then(*[behaviour] * 3)
@@ -161,7 +159,7 @@ def test_what_stays_down_is_given_up_after_three_tries(
     assert len(upstream.requests) == 3
 
 
-def test_a_server_that_does_not_answer_in_time_is_down(upstream: Upstream) -> None:
+def test_timeout_is_down(upstream: Upstream) -> None:
     upstream.then(*[upstreams.but(upstreams.echo, first_byte_seconds=60)] * 3)
     model = opened(upstream, timeout_seconds=0.05)
     with pytest.raises(ChatModelDown, match=r"did not answer within 0\.05 s"):
@@ -169,7 +167,7 @@ def test_a_server_that_does_not_answer_in_time_is_down(upstream: Upstream) -> No
     model.close()
 
 
-def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_at_once(
+def test_server_that_asks_for_a_long_wait_is_not_asked_again(
     upstream: Upstream, model: OpenAIChatModel
 ) -> None:
     upstream.then(upstreams.fails(429, retry_after="60"))
@@ -178,7 +176,7 @@ def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_at_once(
     assert (caught.value.retry_after_seconds, len(upstream.requests)) == (60, 1)
 
 
-def test_closing_ends_a_wait(upstream: Upstream) -> None:
+def test_close_ends_a_wait(upstream: Upstream) -> None:
     upstream.then(upstreams.fails(503, retry_after="9"))
     model = opened(upstream, pause=None)
     with ThreadPoolExecutor() as threads:
@@ -192,9 +190,7 @@ def test_closing_ends_a_wait(upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_refusal_is_not_tried_again(
-    upstream: Upstream, model: OpenAIChatModel, status: int
-) -> None:
+def test_refusal_is_not_retried(upstream: Upstream, model: OpenAIChatModel, status: int) -> None:
     upstream.then(upstreams.fails(status, code="some_code"))
     with pytest.raises(ChatModelRefused, match=rf"answered {status} \(some_code\)"):
         ask(model)
@@ -210,7 +206,7 @@ def test_a_refusal_is_not_tried_again(
         ({"content": None}, "content_filter", "it refused"),
     ],
 )
-def test_an_empty_answer_is_a_refusal(
+def test_empty_answer_is_a_refusal(
     upstream: Upstream, model: OpenAIChatModel, message: dict[str, Any], reason: str, said: str
 ) -> None:
     says = upstreams.says({"role": "assistant", **message})
@@ -219,7 +215,7 @@ def test_an_empty_answer_is_a_refusal(
         ask(model)
 
 
-def test_no_error_repeats_what_was_sent(upstream: Upstream, model: OpenAIChatModel) -> None:
+def test_errors_do_not_contain_the_request(upstream: Upstream, model: OpenAIChatModel) -> None:
     upstream.then(upstreams.fails(400, "the red walrus is not allowed", code="the red walrus"))
     with pytest.raises(ChatModelRefused) as caught:
         ask(model)
@@ -227,6 +223,6 @@ def test_no_error_repeats_what_was_sent(upstream: Upstream, model: OpenAIChatMod
 
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "127.0.0.1:1", "http://[::1"])
-def test_what_is_no_url_stops_the_start_and_names_the_setting(url: str) -> None:
+def test_invalid_url_stops_the_start(url: str) -> None:
     with pytest.raises(StartupError, match="MEMORY_UPSTREAM_BASE_URL"):
         OpenAIChatModel(base_url=url, api_key=None, timeout_seconds=1)

@@ -1,4 +1,4 @@
-"""The stand-in speaks the protocol: what the official client reads from it is what was meant."""
+"""The stand-in upstream of the tests, read by the official client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ask(client: openai.OpenAI, messages: list[Any] = HELLO, **fields: Any) -> An
     return client.chat.completions.create(model="m", messages=messages, **fields)
 
 
-def test_it_echoes_and_counts(upstream: Upstream, direct: openai.OpenAI) -> None:
+def test_stand_in_echoes_and_counts(upstream: Upstream, direct: openai.OpenAI) -> None:
     answer = ask(direct)
     assert answer.choices[0].message.content == "You said: hello there"
     assert answer.usage.prompt_tokens == upstream.last.tokens == 7
@@ -37,14 +37,14 @@ def test_it_echoes_and_counts(upstream: Upstream, direct: openai.OpenAI) -> None
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_stream_has_usage_if_it_is_asked_for(direct: openai.OpenAI, *, asked: bool) -> None:
+def test_stream_has_usage_on_request(direct: openai.OpenAI, *, asked: bool) -> None:
     chunks = list(ask(direct, stream=True, stream_options={"include_usage": asked}))
     text = "".join(one.choices[0].delta.content or "" for one in chunks if one.choices)
     assert text == "You said: hello there"
     assert [bool(one.usage) for one in chunks[-2:]] == [False, asked]
 
 
-def test_parallel_calls_stream_whole(upstream: Upstream, direct: openai.OpenAI) -> None:
+def test_parallel_calls_stream_completely(upstream: Upstream, direct: openai.OpenAI) -> None:
     upstream.then(calls(("weather", {"city": "Oslo"}), ("time", {"zone": "CET"})))
     with direct.chat.completions.stream(model="m", messages=HELLO) as stream:
         made = stream.get_final_completion().choices[0].message.tool_calls or []
@@ -52,7 +52,7 @@ def test_parallel_calls_stream_whole(upstream: Upstream, direct: openai.OpenAI) 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
-def test_it_fails_as_told(upstream: Upstream, direct: openai.OpenAI, status: int) -> None:
+def test_stand_in_fails_on_request(upstream: Upstream, direct: openai.OpenAI, status: int) -> None:
     upstream.then(fails(status, "no way", retry_after="7"))
     with pytest.raises(openai.APIStatusError, match="no way") as failed:
         ask(direct)
@@ -61,7 +61,7 @@ def test_it_fails_as_told(upstream: Upstream, direct: openai.OpenAI, status: int
 
 
 @pytest.mark.parametrize("after", [0, 3])
-def test_it_breaks_off(upstream: Upstream, direct: openai.OpenAI, after: int) -> None:
+def test_stand_in_breaks_off(upstream: Upstream, direct: openai.OpenAI, after: int) -> None:
     upstream.then(but(says("a long answer " * 9), cut_after=after))
     with pytest.raises((openai.APIError, openai.OpenAIError)):
         list(ask(direct, stream=True))
@@ -75,19 +75,21 @@ def test_it_breaks_off(upstream: Upstream, direct: openai.OpenAI, after: int) ->
         [*HELLO, {"role": "tool", "tool_call_id": "x", "content": "4"}],
     ],
 )
-def test_it_refuses_what_strict_templates_refuse(direct: openai.OpenAI, messages: Any) -> None:
+def test_stand_in_refuses_what_strict_templates_refuse(
+    direct: openai.OpenAI, messages: Any
+) -> None:
     with pytest.raises(openai.BadRequestError):
         ask(direct, messages)
 
 
-def test_it_refuses_prompts_that_are_too_long(upstream: Upstream, direct: openai.OpenAI) -> None:
+def test_stand_in_refuses_long_prompts(upstream: Upstream, direct: openai.OpenAI) -> None:
     upstream.max_tokens = 6
     with pytest.raises(openai.BadRequestError) as failed:
         ask(direct)
     assert failed.value.code == "context_length_exceeded"
 
 
-def test_it_waits_until_it_is_released(upstream: Upstream, direct: openai.OpenAI) -> None:
+def test_stand_in_waits_until_it_is_released(upstream: Upstream, direct: openai.OpenAI) -> None:
     upstream.then(but(says("slow " * 9), between_seconds=60))
     stream = iter(ask(direct, stream=True))
     next(stream)

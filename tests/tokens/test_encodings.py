@@ -94,9 +94,7 @@ def _unreachable(url: str) -> bytes:
 
 
 @pytest.mark.parametrize("fetch", [_unreachable, lambda _: b"<html>please log in</html>"])
-def test_failed_download_falls_back(
-    fetch: Callable[[str], bytes], tmp_path: Path
-) -> None:
+def test_failed_download_falls_back(fetch: Callable[[str], bytes], tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         counter = open_counter("o200k_base", allow_download=True, cache_dir=tmp_path, fetch=fetch)
     assert counter.name == "offline:llama+5%"
