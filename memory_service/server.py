@@ -1,4 +1,4 @@
-"""Running the application under uvicorn: as a command, or beside other work in this process."""
+"""The server: the application under uvicorn, as a command or in a thread of another program."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SHUTDOWN_SECONDS = 30
 
 _START_SECONDS = 60
 _SWITCH_SECONDS = 0.0005
-"""How long a thread that computes keeps Python's lock from one that waits for it; Python's own is
-5 ms. A request gives the lock up at every row that it reads and every thread it passes through, and
-beside a bulk writer or the indexer waits this long to have it back, each time.
+"""How long a computing thread keeps Python's lock while others wait for it; 5 ms by default. A
+request releases the lock at each row that it reads and each change of thread, and while a bulk
+writer or the indexer computes, it waits this long to get it back each time.
 """
 
 
@@ -42,8 +42,8 @@ def serve(settings: Settings) -> None:
             logger.info("listening", address=address, data_dir=str(settings.data_dir))
             freeze_loaded_objects()
             sys.setswitchinterval(_SWITCH_SECONDS)
-            # With more threads, those of OpenBLAS wait for the next product in a loop: of a search
-            # in 100,000 turns that took as much of a second core as the search of the first.
+            # More threads of OpenBLAS wait for the next product in a busy loop: a search in 100,000
+            # turns took as much time of a second core as of the first.
             with threadpool_limits(limits=1, user_api="blas"):
                 _server(settings, service).run(sockets=[listener])
 
@@ -53,7 +53,7 @@ def running(settings: Settings, purpose: str) -> Iterator[str]:
     """Serve in a thread of this process; yields the base URL, without a slash at its end."""
     with _listen(settings) as listener, Service.open(settings, purpose=purpose) as service:
         server = _server(settings, service)
-        # The signals of the process belong to the command around.
+        # In a thread, so that signals go to the surrounding program.
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         thread.start()
         try:
@@ -118,6 +118,6 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
         if server.started:
             return
         if not thread.is_alive():
-            raise StartupError("The service could not start; the lines above say why.")
+            raise StartupError("The service could not start: the log lines above have the reason.")
         pause.wait(0.01)
     raise StartupError(f"The service did not start within {_START_SECONDS} seconds.")

@@ -1,6 +1,7 @@
-"""Doubles for tests of programs that build on this package: small, exact, without files or models.
+"""Fakes for tests of programs that use this package: small, exact, without files or models.
 
-All fit `memory_service.interfaces` and pass the contract suite that the real ones pass.
+They implement the protocols of `memory_service.core.protocols` and pass the same contract tests as
+the real implementations.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _WORD = re.compile(r"\w+")
 
 
 class MemoryIndex:
-    """A vector index in memory that compares every vector.
+    """A vector index in memory that compares all vectors.
 
-    The next `failures` calls raise VectorIndexDown and change nothing; a negative number means
-    every call until it is set again.
+    The next `failures` calls raise VectorIndexDown and change nothing; with a negative number all
+    calls do until it is set again.
     """
 
     def __init__(self, failures: int = 0) -> None:
@@ -35,36 +36,36 @@ class MemoryIndex:
     ) -> None:
         """Add or replace vectors."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             held = self._collections.setdefault(collection, {})
             for key, group, vector in zip(keys, groups, vectors, strict=True):
                 held[key] = (group, np.array(vector, dtype=np.float32))
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
-        """Remove vectors; unknown keys are no error."""
+        """Remove vectors; unknown keys are ignored."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             held = self._collections.get(collection, {})
             for key in keys:
                 held.pop(key, None)
 
     def load(self, _collection: int) -> None:
-        """Do nothing: all of it is in memory."""
+        """Do nothing: everything is in memory."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
 
     def drop(self, collection: int) -> None:
-        """Remove a collection; an unknown one is no error."""
+        """Remove a collection; an unknown one is ignored."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             self._collections.pop(collection, None)
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
-        """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
+        """Return the cosine similarities of the nearest keys of some groups; None means all."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             scores = {
                 key: float(stored @ vector)
                 for key, (group, stored) in self._collections.get(collection, {}).items()
@@ -74,9 +75,9 @@ class MemoryIndex:
         return {key: scores[key] for key in nearest}
 
     def collections(self) -> set[int]:
-        """Return the collections that there are."""
+        """Return the numbers of all collections."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             return set(self._collections)
 
     def count(self, collection: int) -> int:
@@ -86,32 +87,32 @@ class MemoryIndex:
     def keys(self, collection: int) -> set[int]:
         """Return all keys of a collection; an unknown one is empty."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             return set(self._collections.get(collection, {}))
 
     def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
-        """Return the vectors of those keys that a collection holds."""
+        """Return the vectors of the keys that a collection holds."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             held = self._collections.get(collection, {})
             return {key: held[key][1] for key in keys if key in held}
 
     def compact(self) -> None:
         """Do nothing: there are no files."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
 
     def reset(self) -> None:
         """Remove everything."""
         with self._lock:
-            self._fail_if_told()
+            self._fail_if_requested()
             self._collections.clear()
 
     def close(self) -> None:
         """Delete everything."""
         self._collections.clear()
 
-    def _fail_if_told(self) -> None:
+    def _fail_if_requested(self) -> None:
         if self.failures:
             if self.failures > 0:
                 self.failures -= 1
@@ -119,7 +120,7 @@ class MemoryIndex:
 
 
 class HashingEmbedder:
-    """Each word is a pseudo-random direction made from its hash; a text is the sum of its words."""
+    """An embedder for which a word is a direction made from its hash, and a text their sum."""
 
     name = "testing/hashing"
     embeds_with_write = True
@@ -128,7 +129,7 @@ class HashingEmbedder:
         self.dimension = dimension
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
-        """Return a vector for each text, or None where a text has no word."""
+        """Return a vector for each text, or None for a text without words."""
         return [self.embed_query(text) for text in texts]
 
     def embed_query(
@@ -143,9 +144,10 @@ class HashingEmbedder:
 
     def word_vectors(self, words: Sequence[str]) -> Matrix:
         """Return the direction of each word, of unit length."""
-        found = [self.embed_query(word) for word in words]
-        none = np.zeros(self.dimension, dtype=np.float32)
-        return np.array([none if one is None else one for one in found]).reshape(-1, self.dimension)
+        vectors = [self.embed_query(word) for word in words]
+        zeros = np.zeros(self.dimension, dtype=np.float32)
+        rows = [zeros if vector is None else vector for vector in vectors]
+        return np.array(rows).reshape(-1, self.dimension)
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
@@ -157,10 +159,10 @@ class HashingEmbedder:
 
 
 class RepeatingModel:
-    """A model that repeats the last message up to its limit, a word being a token.
+    """A model that repeats the last message up to its limit, counting a word as a token.
 
-    `asked` holds every prompt. The next `failures` calls raise ChatModelDown; a negative number
-    means every call until it is set again.
+    `asked` holds all prompts. The next `failures` calls raise ChatModelDown; with a negative number
+    all calls do until it is set again.
     """
 
     def __init__(self, failures: int = 0) -> None:
@@ -172,7 +174,7 @@ class RepeatingModel:
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
     ) -> Answer:
-        """Return the first words of the last message, after the model's name."""
+        """Return the model's name and the first words of the last message."""
         with self._lock:
             if self._closed:
                 raise ChatModelDown("The model is closed.")
@@ -184,7 +186,7 @@ class RepeatingModel:
         return Answer(" ".join(words[:max_tokens]), is_whole=len(words) <= max_tokens)
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Refuse all later calls."""
         self._closed = True
 
 

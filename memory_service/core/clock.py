@@ -1,4 +1,4 @@
-"""Times at the edge: parsing what callers send, and the one place that reads the clock."""
+"""Times: the clock, and parsing and showing of the times that callers send."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> int:
-    """Return the present, in microseconds since the Unix epoch."""
+    """Return the current time, in microseconds since the Unix epoch."""
     return time.time_ns() // 1000
 
 
 def parse_time(value: Any, param: str) -> tuple[int, int | None]:
     """Return (microseconds since the epoch, offset in minutes or None) of a caller's time.
 
-    Accepts Unix seconds (int or float) and RFC 3339 with an offset; raises InvalidRequest else.
+    Accepts Unix seconds (int or float) and RFC 3339 with an offset; raises InvalidRequest for
+    anything else.
     """
     if isinstance(value, str):
         return _parse_text(value, param)
@@ -42,7 +43,7 @@ def to_datetime(microseconds: int, utc_offset_minutes: int | None = None) -> dat
 
 
 def to_unix(microseconds: int) -> int | float:
-    """Return Unix seconds: an integer where the time is a whole second."""
+    """Return Unix seconds, as an integer if the time is a whole second."""
     seconds, rest = divmod(microseconds, MICROSECONDS)
     return seconds if rest == 0 else microseconds / MICROSECONDS
 

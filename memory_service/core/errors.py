@@ -1,4 +1,4 @@
-"""Every error this service raises on purpose; each class carries its HTTP status and code.
+"""The errors of this service; each class has its HTTP status and code.
 
     ServiceError                 500 server_error
     ├── InvalidRequest           400 invalid_request_error
@@ -7,21 +7,21 @@
     ├── Unauthenticated          401 authentication_error
     ├── Forbidden                403 permission_error
     ├── NotFound                 404
-    ├── Conflict                 409 (never retried: the caller must change something)
-    ├── NoUpstream               501 (no model's server is configured)
-    ├── UpstreamDown             502 (the model's server cannot be reached, or broke off)
-    ├── UpstreamTimeout          504 (the model's server was silent for too long)
+    ├── Conflict                 409 (the caller must change the request)
+    ├── NoUpstream               501 (no upstream is configured)
+    ├── UpstreamDown             502 (the upstream cannot be reached, or broke off)
+    ├── UpstreamTimeout          504 (the upstream was silent for too long)
     ├── RecallFailed             503 (a prompt could not be built, and recall is strict)
     ├── Unavailable              503 (the turn log cannot be read or written)
-    ├── VectorIndexDown          503 (never served: recall goes on, degraded)
-    ├── EmbedderDown             503 (never served: asked again later, it may well answer)
-    ├── EmbedderRefused          503 (never served: it will not pass by itself)
-    ├── ChatModelDown            503 (never served: asked again later, it may well answer)
-    ├── ChatModelRefused         503 (never served: it will not pass by itself)
-    └── StartupError             not served: what stops a command, with what to do about it
+    ├── VectorIndexDown          503 (not served: recall continues, degraded)
+    ├── EmbedderDown             503 (not served: a later request may succeed)
+    ├── EmbedderRefused          503 (not served: something must be changed first)
+    ├── ChatModelDown            503 (not served: a later request may succeed)
+    ├── ChatModelRefused         503 (not served: something must be changed first)
+    └── StartupError             not served: stops a command, and says what to do
 
 One handler (`memory_service.api.errors`) renders all of them in OpenAI's error envelope.
-Anything else that escapes a request is a bug: it stays a 500 and is logged with its request id.
+Any other exception is a bug: the response is 500, and the exception is logged with the request id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """The base: a message for the caller, and the request field (`param`) it is about, if any."""
+    """The base class: a message for the caller, and the request field (`param`) it is about."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -45,7 +45,7 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The request is malformed or breaks a limit; nothing was changed."""
+    """The request is malformed or exceeds a limit; nothing was changed."""
 
     status = 400
     type = "invalid_request_error"
@@ -53,7 +53,7 @@ class InvalidRequest(ServiceError):
 
 
 class ContextLengthExceeded(InvalidRequest):
-    """The parts of a prompt that cannot be left out do not fit the token budget."""
+    """The required parts of a prompt do not fit the token budget."""
 
     default_code = "context_length_exceeded"
 
@@ -75,7 +75,7 @@ class Unauthenticated(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """A request that keyless mode does not serve: a foreign address, host or origin."""
+    """Keyless mode does not serve the request's address, host or origin."""
 
     status = 403
     type = "permission_error"
@@ -83,7 +83,7 @@ class Forbidden(ServiceError):
 
 
 class NotFound(ServiceError):
-    """It does not exist, or belongs to another project: the two look the same."""
+    """The resource does not exist or belongs to another project; the response is the same."""
 
     status = 404
     type = "invalid_request_error"
@@ -91,7 +91,7 @@ class NotFound(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The id or key was used before for something else."""
+    """The id or key has been used for something else."""
 
     status = 409
     type = "invalid_request_error"
@@ -99,28 +99,28 @@ class Conflict(ServiceError):
 
 
 class NoUpstream(ServiceError):
-    """A model was asked for, and no server of one is configured."""
+    """The request needs a model, and no upstream is configured."""
 
     status = 501
     default_code = "no_upstream"
 
 
 class UpstreamDown(ServiceError):
-    """The model's server cannot be reached, or broke off in the middle of its answer."""
+    """The upstream cannot be reached, or broke off during its answer."""
 
     status = 502
     default_code = "upstream_unreachable"
 
 
 class UpstreamTimeout(UpstreamDown):
-    """The model's server was silent for longer than `MEMORY_UPSTREAM_TIMEOUT_SECONDS`."""
+    """The upstream was silent for longer than `MEMORY_UPSTREAM_TIMEOUT_SECONDS`."""
 
     status = 504
     default_code = "upstream_timeout"
 
 
 class RecallFailed(ServiceError):
-    """A prompt could not be built in time, or at all; only served where recall is strict."""
+    """A prompt could not be built, or not in time; only served if recall is strict."""
 
     status = 503
     default_code = "recall_failed"
@@ -135,7 +135,7 @@ class Unavailable(ServiceError):
 
 
 class VectorIndexDown(ServiceError):
-    """The vector index cannot answer; recall goes on without it and says so."""
+    """The vector index cannot answer; recall continues without it, degraded."""
 
     status = 503
     default_code = "vector_index_unavailable"
@@ -144,8 +144,8 @@ class VectorIndexDown(ServiceError):
 class EmbedderDown(ServiceError):
     """The embedder failed in a way that may pass: no answer, too many requests, unusable vectors.
 
-    `positions` are the texts it is about, counted in the list that was asked for; empty means all
-    of them. `retry_after_seconds` is what the embedder itself asks for, if it does.
+    `positions` are the texts it is about, as indexes of the caller's list; empty means all of them.
+    `retry_after_seconds` is the wait that the embedder asks for, if any.
     """
 
     status = 503
@@ -164,10 +164,10 @@ class EmbedderDown(ServiceError):
 
 
 class EmbedderRefused(ServiceError):
-    """The embedder will say no until something is changed: a text too long, a key, a model.
+    """The embedder refuses until something is changed: a text that is too long, a key, a model.
 
-    `positions` are the texts it is about, counted in the list that was asked for; empty means all
-    of them, or that the embedder does not say.
+    `positions` are the texts it is about, as indexes of the caller's list; empty means all of them,
+    or that the embedder does not say.
     """
 
     status = 503
@@ -181,7 +181,7 @@ class EmbedderRefused(ServiceError):
 class ChatModelDown(ServiceError):
     """The model failed in a way that may pass: no answer, too many requests, an unusable answer.
 
-    `retry_after_seconds` is what its server asks for, if it does.
+    `retry_after_seconds` is the wait that its server asks for, if any.
     """
 
     status = 503
@@ -193,7 +193,7 @@ class ChatModelDown(ServiceError):
 
 
 class ChatModelRefused(ServiceError):
-    """The model will say no until something is changed: the key, its name, what it is asked."""
+    """The model refuses until something is changed: the key, its name, the request."""
 
     status = 503
     default_code = "chat_model_refused"

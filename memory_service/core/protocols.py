@@ -1,4 +1,4 @@
-"""What the use cases ask of the outside world, and what each of these promises in return."""
+"""Protocols of the adapters: embedder, chat model, vector index, upstream."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from memory_service.core.models import Answer, Matrix, Vector
 
 
 class Embedder(Protocol):
-    """Text to vectors. Every vector is finite and of unit length, shape (dimension,).
+    """Makes vectors of texts. Every vector is finite and of unit length, shape (dimension,).
 
-    Raises EmbedderDown for what may pass, EmbedderRefused for what will not; both may name the
-    texts they are about, and the others can then be asked for without them. No text is cut.
+    Raises EmbedderDown for failures that may pass and EmbedderRefused for others; both may name the
+    texts they are about, so that the others can be embedded without them. No text is cut.
     """
 
     @property
     def name(self) -> str:
-        """A name that changes whenever vectors of one text do."""
+        """A name that changes whenever the vectors of texts change."""
 
     @property
     def dimension(self) -> int:
@@ -25,43 +25,43 @@ class Embedder(Protocol):
 
     @property
     def embeds_with_write(self) -> bool:
-        """Whether it is in this process, never fails and is fast enough to embed with the write."""
+        """Whether it is fast, in this process and never fails: it then embeds with each write."""
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
-        """Return a vector for each text, or None where a text holds nothing to embed."""
+        """Return a vector for each text, or None for a text without anything to embed."""
 
     def embed_query(
         self, text: str, weights: Sequence[tuple[int, int, float]] = ()
     ) -> Vector | None:
         """Return the vector of a query.
 
-        `weights` are (start, end, weight) stretches of the text in characters: what lies in one
-        counts by its weight, the rest not at all. Embedders without access to single tokens
-        ignore them.
+        `weights` are (start, end, weight) spans of the text in characters: tokens in a span count
+        by its weight, all others not at all. Embedders without access to single tokens ignore
+        them.
         """
 
     def word_vectors(self, words: Sequence[str]) -> Matrix | None:
         """Return the vectors of single words, shape (words, dimension), at most of unit length.
 
-        None from embedders that would have to ask a model for them.
+        None from embedders that would need a request to a model.
         """
 
     def close(self) -> None:
-        """Release connections; calls that wait elsewhere end with EmbedderDown."""
+        """Release connections; waiting calls of other threads end with EmbedderDown."""
 
 
 class ChatModel(Protocol):
     """A model that answers one prompt. Safe for several threads.
 
-    Raises ChatModelDown for what may pass, ChatModelRefused for what will not.
+    Raises ChatModelDown for failures that may pass and ChatModelRefused for others.
     """
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
     ) -> Answer:
-        """Return what the model says to chat-completions messages, at least one character.
+        """Return the model's answer to chat-completions messages, at least one character.
 
-        `max_tokens` is asked of the model; a server may not hold it, so count again.
+        `max_tokens` is sent to the server, which may exceed it: callers count again.
         """
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class VectorIndex(Protocol):
     """Vectors by internal key, in numbered collections; it can be rebuilt from the log at any time.
 
     A key is a passage, a group is the conversation it belongs to. Every method raises
-    VectorIndexDown when it cannot do its work now, whatever the reason.
+    VectorIndexDown if it cannot do its work now.
     """
 
     def upsert(
@@ -81,21 +81,21 @@ class VectorIndex(Protocol):
         """Add or replace vectors; durable on return."""
 
     def delete(self, collection: int, keys: Sequence[int]) -> None:
-        """Remove vectors; unknown keys are no error."""
+        """Remove vectors; unknown keys are ignored."""
 
     def load(self, collection: int) -> None:
-        """Bring a collection into memory, however long that takes; an unknown one is no error."""
+        """Load a collection into memory, which may take long; an unknown one is ignored."""
 
     def drop(self, collection: int) -> None:
-        """Remove a collection; an unknown one is no error."""
+        """Remove a collection; an unknown one is ignored."""
 
     def query(
         self, collection: int, vector: Vector, groups: Sequence[int] | None, limit: int
     ) -> Mapping[int, float]:
-        """Return the cosine similarity of the nearest keys; `groups` None means all of them."""
+        """Return the cosine similarities of the nearest keys of some groups; None means all."""
 
     def collections(self) -> set[int]:
-        """Return the collections that there are."""
+        """Return the numbers of all collections."""
 
     def count(self, collection: int) -> int:
         """Return how many vectors a collection holds; an unknown one is empty."""
@@ -104,23 +104,23 @@ class VectorIndex(Protocol):
         """Return all keys of a collection; an unknown one is empty."""
 
     def vectors(self, collection: int, keys: Sequence[int]) -> Mapping[int, Vector]:
-        """Return the vectors of those keys that a collection holds."""
+        """Return the vectors of the keys that a collection holds."""
 
     def compact(self) -> None:
-        """Remove the bytes of vectors that belong to no collection any more from the files.
+        """Remove vectors of dropped collections from the files.
 
         A collection's own files may keep vectors that were deleted from it until it is dropped.
         """
 
     def reset(self) -> None:
-        """Remove everything, readable or not, and go on empty."""
+        """Remove everything, readable or not, and continue empty."""
 
     def close(self) -> None:
         """Release files and threads."""
 
 
 class UpstreamAnswer(Protocol):
-    """A model's answer whose beginning has come: its status and its headers."""
+    """A model's answer whose status and headers have come."""
 
     @property
     def status(self) -> int:
@@ -131,24 +131,24 @@ class UpstreamAnswer(Protocol):
         """The headers that concern the caller, their names in lower case."""
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body's bytes as they come; raises UpstreamDown when it breaks off."""
+        """Yield the body's bytes as they come; raises UpstreamDown if it breaks off."""
 
     async def read(self) -> bytes:
-        """Return the whole body; raises UpstreamDown when it breaks off."""
+        """Return the whole body; raises UpstreamDown if it breaks off."""
 
     async def close(self) -> None:
-        """Give the connection back; an answer that is not at its end is broken off."""
+        """Release the connection; an answer that has not ended is broken off."""
 
 
 class Upstream(Protocol):
-    """The one server of models that is configured. `authorization` is the header's whole value.
+    """The model server behind the gateway. `authorization` is the header's whole value.
 
     Raises UpstreamDown, and UpstreamTimeout, if no answer begins.
     """
 
     @property
     def has_key(self) -> bool:
-        """Whether the server has a key of its own; it is used where none is given."""
+        """Whether the settings have a key for it, which is used if `authorization` is None."""
 
     async def complete(
         self, content: bytes, authorization: str | None, headers: Mapping[str, str]

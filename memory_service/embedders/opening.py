@@ -80,8 +80,8 @@ def _open_function(
     dimension: int | None,
     made_with: str | None,
 ) -> ChromaFunctionEmbedder:
-    known = _known_dimension(chroma_registry.name_of(function, config), made_with)
-    return ChromaFunctionEmbedder(function, config, limits, dimension=dimension or known)
+    known_dimension = _known_dimension(chroma_registry.name_of(function, config), made_with)
+    return ChromaFunctionEmbedder(function, config, limits, dimension=dimension or known_dimension)
 
 
 def _known_dimension(name: str, made_with: str | None) -> int | None:

@@ -56,7 +56,10 @@ POLICY = (
 )
 """Packages that decide; adapters and settings are handed to them."""
 
-ADAPTERS = ("chroma", "llm", "embedders", "tokens.encodings", "core.settings")
+ADAPTERS = (
+    *("chroma", "llm", "embedders", "core.settings"),
+    *("tokens.encodings", "tokens.vocabularies", "tokens.llama_tokenizer"),
+)
 
 # A library whose types or habits must not spread has one home.
 HOMES = {
@@ -69,6 +72,7 @@ HOMES = {
     "fastapi": ("api",),
     "starlette": ("api",),
     "uvicorn": ("server",),
+    "tokenizers": ("tokens.llama_tokenizer", "embedders.local"),
     "threadpoolctl": ("server",),
     "filelock": ("composition.data_folder", "chroma.child"),
     "typer": ("commands", "ingest.cli"),

@@ -12,7 +12,7 @@ from memory_service.core.protocols import Embedder
 from memory_service.embedders.checks import EmbedderLimits
 from memory_service.embedders.openai import OpenAIEmbedder
 from tests.support import standin_embeddings as standins
-from tests.support.counting import WordCounter
+from tests.support.factories import Words
 
 TEXTS = ["Ann: the locker is 8314", "Bob: thanks!", "Ann: see you at the lake"]
 
@@ -21,7 +21,7 @@ SHORT = 0.05
 
 
 def limits(**changes: Any) -> EmbedderLimits:
-    return EmbedderLimits(**{"counter": WordCounter(), **changes})
+    return EmbedderLimits(**{"counter": Words(), **changes})
 
 
 def unit(text: str, dimension: int = standins.DIMENSION) -> npt.NDArray[np.float64]:

@@ -18,12 +18,16 @@ START = 1_700_000_000 * MICROSECONDS
 
 
 class Words:
-    """Counts words, so that a test can say its numbers."""
+    """Counts words, so that tests can state exact numbers; `asked` are the texts it counted."""
 
     name = "words"
 
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     def count(self, text: str) -> int:
         """Return the words of a text."""
+        self.asked.append(text)
         return len(text.split())
 
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.tokens.cache import CachedCounter
-from tests.support.counting import WordCounter
+from tests.support.factories import Words
 
 
 def test_cached_texts_are_counted_once() -> None:
-    inner = WordCounter()
+    inner = Words()
     cached = CachedCounter(inner, max_key_chars=10)
     texts = ["a b", "long " * 99, "", "\ud800" * 40]
     assert [cached.count(text) for text in texts * 2] == [2, 99, 0, 1] * 2
@@ -23,7 +23,7 @@ def test_cached_texts_are_counted_once() -> None:
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=40))
 def test_cache_keeps_the_most_recently_used_entries(texts: list[str]) -> None:
-    inner = WordCounter()
+    inner = Words()
     cached = CachedCounter(inner, max_entries=3)
     assert [cached.count(text) for text in texts] == [1] * len(texts)
     latest = list(dict.fromkeys(reversed(texts)))[:3]
@@ -33,7 +33,7 @@ def test_cache_keeps_the_most_recently_used_entries(texts: list[str]) -> None:
 
 
 def test_cache_used_by_several_threads() -> None:
-    cached = CachedCounter(WordCounter(), max_entries=50)
+    cached = CachedCounter(Words(), max_entries=50)
     texts = [" ".join(["w"] * size) for size in range(1, 200)]
     random.Random(1).shuffle(texts)
     with ThreadPoolExecutor(8) as pool:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from memory_service.tokens import counting
 from memory_service.tokens.counting import count_message, count_messages, count_tools
-from tests.support.counting import WordCounter
+from tests.support.factories import Words
 
-WORD_COUNTER = WordCounter()
+WORDS = Words()
 
 
 MESSAGES: dict[str, tuple[dict[str, Any], int]] = {
@@ -103,7 +103,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_tokens_of_each_kind_of_message(kind: str) -> None:
     message, cost = MESSAGES[kind]
-    assert count_message(message, WORD_COUNTER) == cost
+    assert count_message(message, WORDS) == cost
 
 
 @given(
@@ -113,9 +113,9 @@ def test_tokens_of_each_kind_of_message(kind: str) -> None:
 def test_prompt_tokens_are_the_sum_of_the_parts(
     messages: list[dict[str, Any]], tools: list[dict[str, Any]]
 ) -> None:
-    parts = sum(count_message(message, WORD_COUNTER) for message in messages)
-    expected = counting.PRIMING_TOKENS + count_tools(tools, WORD_COUNTER) + parts
-    assert count_messages(messages, tools, WORD_COUNTER) == expected
+    parts = sum(count_message(message, WORDS) for message in messages)
+    expected = counting.PRIMING_TOKENS + count_tools(tools, WORDS) + parts
+    assert count_messages(messages, tools, WORDS) == expected
 
 
 json_values = st.recursive(
@@ -133,17 +133,17 @@ part_kinds = st.sampled_from(["text", "refusal", "image_url", "input_audio", "fi
 
 @given(st.dictionaries(fields, json_values))
 def test_message_of_any_shape_is_counted(message: dict[str, Any]) -> None:
-    assert count_message(message, WORD_COUNTER) >= counting.MESSAGE_TOKENS
+    assert count_message(message, WORDS) >= counting.MESSAGE_TOKENS
 
 
 @given(part_kinds, json_values)
 def test_content_part_of_any_shape_is_counted(kind: str, value: object) -> None:
     message = {"content": [{"type": kind, kind: value}, value]}
-    assert count_message(message, WORD_COUNTER) >= counting.MESSAGE_TOKENS
+    assert count_message(message, WORDS) >= counting.MESSAGE_TOKENS
 
 
 def test_tools_are_counted_as_compact_unescaped_json() -> None:
-    asked = WordCounter()
+    asked = Words()
     tool = {"type": "function", "function": {"name": "wetter", "description": "für heute"}}
     cost = count_tools([tool], asked)
     assert asked.asked == [json.dumps(tool, ensure_ascii=False, separators=(",", ":"))]

@@ -9,7 +9,7 @@ from memory_service.core.models.values import Metadata
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A tree of turns of one user, of which one path, from the root to `head`, is live."""
+    """A tree of turns; the path from the root to `head` is its active branch."""
 
     key: int
     id: str

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that something was forgotten: what kind and how much, never what it said."""
+    """Proof of a deletion: what kind of thing and how much, without its content."""
 
     id: str
     kind: Literal["item", "conversation", "user"]
@@ -23,7 +23,7 @@ ResiduePlace = Literal["log", "index", "collection"]
 
 @dataclass(frozen=True, slots=True)
 class Residue:
-    """A place where bytes of deleted data may still lie."""
+    """A place where bytes of deleted data may remain."""
 
     key: int
     place: ResiduePlace

@@ -13,9 +13,10 @@ from memory_service.core.models.values import Integers, Vector
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is embedded: a turn, or a window of a long one; `start` and `end` count characters.
+    """A text that is embedded and indexed: a whole short turn, or a window of a long one.
 
-    `tf` are its terms, each with how often it occurs; `length` is the sum of that.
+    `start` and `end` count characters of the turn's text. `tf` are the frequencies of its terms;
+    `length` is their sum.
     """
 
     ordinal: int
@@ -28,7 +29,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """A passage's place in the log, without its text: `length` counts terms."""
+    """A passage as stored in the log, without its text; `length` counts terms."""
 
     key: int
     turn_key: int
@@ -41,7 +42,7 @@ class StoredPassage:
 
 
 class PassagePlace(NamedTuple):
-    """A passage, the turn and the conversation it is of, and its stretch of the text."""
+    """A passage, its turn and conversation, and its span of the turn's text."""
 
     key: int
     turn_key: int
@@ -51,10 +52,10 @@ class PassagePlace(NamedTuple):
 
 
 class Posting(NamedTuple):
-    """A term and the passages that hold it: all that BM25 needs of them.
+    """A term and the passages that contain it, with what BM25 needs of them.
 
-    Columns of shape (n,): the passages' keys, how often each holds the term, and its length in
-    terms. A query reads thousands, and anything made of each one takes longer than reading them.
+    Columns of shape (n,): the passages' keys, the term's frequency in each, and its length in
+    terms. A query reads thousands of rows: an object per row would take longer than reading them.
     """
 
     term: str
@@ -64,5 +65,5 @@ class Posting(NamedTuple):
 
     @classmethod
     def of(cls, term: str, rows: Iterable[tuple[int, int, int]]) -> Self:
-        """Return the posting of a term from (passage key, how often, length) of each passage."""
+        """Return the posting of a term from (passage key, frequency, length) of each passage."""
         return cls(term, *np.array(list(rows), dtype=np.int64).reshape(-1, 3).T)

@@ -12,7 +12,7 @@ from memory_service.core.models.summaries import Summary
 
 @dataclass(frozen=True, slots=True)
 class RecalledSpan:
-    """A hit by key, so that the same block can be made again."""
+    """A hit by key, from which the same recalled block can be made again."""
 
     turn_key: int
     start: int
@@ -33,10 +33,10 @@ DropReason = Literal["budget", "duplicate", "orphan_tool_result", "unanswered_to
 class PromptState:
     """How a conversation's last prompt was built.
 
-    `window_seq` is where its recent window began; `input_parent_key` and `input_hash` tell the user
-    message that its block was made for; `recalled` is what is in that block, `left_out` what is not
-    and why, by turn. `summaries` are the keys of those in its summary part; `model` is the newest
-    that a prompt was for.
+    `window_seq` is where its recent window began; `input_parent_key` and `input_hash` identify the
+    user message that its recalled block was made for; `recalled` are the spans in that block,
+    `left_out` the turns that were left out of it and why. `summaries` are the keys of those in its
+    summary block; `model` is the newest model that a prompt was for.
     """
 
     window_seq: int | None = None
@@ -50,7 +50,7 @@ class PromptState:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A turn that was a candidate for a prompt and stayed out, and why."""
+    """A turn that was left out of a prompt, and why."""
 
     item_id: str
     reason: DropReason
@@ -58,7 +58,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """Tokens by part; `total` covers the whole prompt and total + reserved_output <= budget."""
+    """Tokens of the parts of a prompt; `total` is the whole, total + reserved_output <= budget."""
 
     system: int
     summary: int
@@ -74,7 +74,7 @@ class PromptTokens:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Chat-completions messages that fit, and how they came about."""
+    """Chat-completions messages that fit the budget, and how they were chosen."""
 
     messages: Sequence[Mapping[str, Any]]
     tokens: PromptTokens
@@ -89,7 +89,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class StoredTrace:
-    """How a prompt or a search came about, in keys and numbers."""
+    """The record of how a prompt or a search came about, in keys and numbers."""
 
     id: str
     created_at: int

@@ -11,10 +11,10 @@ from memory_service.core.models.turns import Turn
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A turn that a recall brought back, with its scores by channel; `rank` counts from 1.
+    """A turn that a recall returns, with its scores by feature; `rank` counts from 1.
 
-    `start` and `end` are the stretch of the turn's text that matched best, in characters: all of a
-    short turn, one passage of a long one.
+    `start` and `end` are the span of the turn's text that matched best, in characters: the whole of
+    a short turn, one passage of a long one.
     """
 
     turn: Turn
@@ -30,12 +30,12 @@ class Hit:
 Outcome = Literal[
     "recalled", "in_recent_window", "filtered", "duplicate", "over_share", "below_top_k"
 ]
-"""What became of a turn that was ranked; `over_share`: its conversation has its share of hits."""
+"""Why a ranked turn is a hit or not; `over_share`: its conversation already has its share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A turn that was ranked, and what became of it."""
+    """A turn that was ranked, and the outcome."""
 
     turn_key: int
     score: float
@@ -45,9 +45,9 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The outcome of a recall. `degraded` names what was down, if anything.
+    """The result of a recall; `degraded` names the part that was down, if any.
 
-    `considered` are the ranked turns, best first; `stages_ms` says where the time went.
+    `considered` are the ranked turns, best first; `stages_ms` are the times of the stages.
     """
 
     hits: Sequence[Hit]

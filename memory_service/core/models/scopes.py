@@ -11,10 +11,10 @@ from memory_service.core.models.conversations import Conversation
 
 @dataclass(frozen=True, slots=True)
 class ScopeMember:
-    """A conversation of a scope: its language, its passages and their terms.
+    """A conversation of a scope, with the numbers of its passages and of their terms.
 
-    What was read of it before is still true if `erasures` (for passages) or `path_changes` (for
-    the live path) is the same; it has then only grown, up to `next_seq`.
+    Cached data of it stays valid while `erasures` (for passages) or `path_changes` (for the active
+    branch) is the same; the conversation has then only grown, up to `next_seq`.
     """
 
     language: str | None
@@ -39,7 +39,7 @@ class ScopeMember:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a recall looks: conversations of one project, by key."""
+    """The conversations of one project that a recall searches, by key."""
 
     project_key: int
     members: Mapping[int, ScopeMember]
@@ -51,7 +51,7 @@ class Scope:
 
     @property
     def languages(self) -> tuple[str | None, ...]:
-        """The distinct languages of its conversations, always in the same order."""
+        """The distinct languages of its conversations, in a fixed order."""
         return tuple(sorted({member.language for member in self.members.values()}, key=str))
 
     @property
@@ -64,7 +64,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStatistics:
-    """What BM25 needs to know of a scope: its size and its mean passage length, in terms."""
+    """The statistics of a scope for BM25: its passages, and their mean length in terms."""
 
     passages: int
     mean_length: float

@@ -10,7 +10,7 @@ from memory_service.core.models.values import Vector
 
 @dataclass(frozen=True, slots=True)
 class SummaryPlace:
-    """Which turns of a path a summary covers: both ends are meant."""
+    """The range of turns that a summary covers, both ends included."""
 
     key: int
     level: int
@@ -20,10 +20,10 @@ class SummaryPlace:
 
 @dataclass(frozen=True, slots=True)
 class NewSummary:
-    """A summary on its way into the log, and what it was made of.
+    """A summary to be stored, and its sources.
 
-    `tip_key` is the last turn it covers; `began_at` and `ended_at` are when the first and the last
-    were said. Of `turn_keys` and `summary_keys` one is empty.
+    `tip_key` is the last turn it covers; `began_at` and `ended_at` are the times of the first and
+    the last turn. One of `turn_keys` and `summary_keys` is empty.
     """
 
     level: int
@@ -38,7 +38,7 @@ class NewSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a model wrote of turns (level 1), or of summaries one level below or lower."""
+    """A model's summary of turns (level 1) or of summaries of lower levels."""
 
     key: int
     id: str
@@ -57,7 +57,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class SummaryHit:
-    """A summary that a search brought back; `rank` counts from 1 among summaries."""
+    """A summary that a search returns; `rank` counts from 1 among summaries."""
 
     summary: Summary
     conversation_id: str
@@ -69,7 +69,7 @@ class SummaryHit:
 
 @dataclass(frozen=True, slots=True)
 class QueuedConversation:
-    """A conversation that may have something to summarise, as of its newest request."""
+    """A conversation that may have turns to summarise; `requests` is its newest request."""
 
     conversation_key: int
     requests: int
@@ -77,7 +77,7 @@ class QueuedConversation:
 
 @dataclass(frozen=True, slots=True)
 class SummaryStatus:
-    """How many conversations wait to be summarised, what was refused, and the last failure."""
+    """How many conversations wait for a summary or were set aside, and the last failure."""
 
     waiting: int
     set_aside: int
@@ -86,7 +86,7 @@ class SummaryStatus:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said; `is_whole` is False where it was cut at its limit of tokens."""
+    """A model's answer; `is_whole` is False if it was cut at its limit of tokens."""
 
     text: str
     is_whole: bool = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What may be shown of a key: never the key, never its hash."""
+    """An API key as it may be shown: without the key and its hash."""
 
     id: int
     project: str
@@ -18,7 +18,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An opaque id inside a project, with what the log knows of it."""
+    """A user of a project (an opaque id), with numbers from the log."""
 
     key: int
     id: str

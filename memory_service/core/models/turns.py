@@ -9,7 +9,7 @@ from memory_service.core.models.values import Metadata
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """A checked item on its way into the log; `raw` is its JSON exactly as it was sent."""
+    """A checked item that is to be appended; `raw` is its JSON exactly as it was sent."""
 
     id: str
     kind: str
@@ -51,5 +51,5 @@ class Turn:
 
     @property
     def speaker(self) -> str:
-        """Who says it: the given name, else the role."""
+        """The speaker: the given name, else the role."""
         return self.name or self.role

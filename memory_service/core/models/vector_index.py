@@ -40,7 +40,7 @@ QueuedChange = QueuedUpsert | QueuedDeletion | QueuedDrop
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection of the vector index: shared by small conversations, or of one large one."""
+    """A collection of the vector index, shared by small conversations or for one large one."""
 
     key: int
     project_key: int
@@ -63,7 +63,7 @@ class IndexStatus:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild of the vector index did; `waiting` changes are left to the next start."""
+    """The result of a rebuild of the index; `waiting` changes are left for the next start."""
 
     vectors: int
     collections: int

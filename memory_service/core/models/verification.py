@@ -17,7 +17,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` compared, and what did not agree."""
+    """What `verify` compared, and the disagreements."""
 
     checked: Mapping[str, int]
     findings: Sequence[Finding] = field(default_factory=tuple)
