@@ -32,12 +32,13 @@ class CachedCounter:
     def count(self, text: str) -> int:
         """Return the other counter's count. Two threads may both count a new text."""
         key = text if len(text) <= self._max_key_chars else _digest(text)
-        with self._lock:
-            tokens = self._counts.get(key)
-        if tokens is None:
-            tokens = self._counter.count(text)
+        try:
             with self._lock:
-                self._counts[key] = tokens
+                return self._counts[key]
+        except KeyError:
+            tokens = self._counter.count(text)
+        with self._lock:
+            self._counts[key] = tokens
         return tokens
 
 
