@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from memory_service.api.errors import invalid
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import Attempt
+from memory_service.conversations.idempotency import Attempt
 from memory_service.core.errors import InvalidRequest, RequestTooLarge
 from memory_service.items import strict_json
 

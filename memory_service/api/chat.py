@@ -16,8 +16,8 @@ from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
 from memory_service.core.errors import InvalidRequest
-from memory_service.gateway.relay import Exchange
-from memory_service.gateway.request import ChatRequest, Headers
+from memory_service.gateway.relay import AnswerRelay
+from memory_service.gateway.request import ChatRequest, MemoryHeaders
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -33,8 +33,8 @@ async def _headers(
     x_memory_scope: Annotated[Literal["user", "conversation"] | None, Header()] = None,
     x_memory_top_k: Annotated[int | None, Header(ge=0, le=100)] = None,
     x_memory_token_budget: Annotated[int | None, Header(ge=1, le=100_000_000)] = None,
-) -> Headers:
-    return Headers(
+) -> MemoryHeaders:
+    return MemoryHeaders(
         conversation_id=x_conversation_id,
         user=None if x_user_id is None else _as_utf8(x_user_id),
         mode=x_memory,
@@ -88,7 +88,7 @@ async def complete(
     service: ServiceState,
     body: RequestBody,
     attempt: RequestAttempt,
-    headers: Annotated[Headers, Depends(_headers)],
+    headers: Annotated[MemoryHeaders, Depends(_headers)],
     authorization: UpstreamAuthorization,
 ) -> Response:
     """Answer with the model's words; with a conversation or a user, it remembers."""
@@ -133,7 +133,7 @@ def _forwarded(request: Request) -> dict[str, str]:
 class _Relay(Response):
     """Passes a stream on, until it ends or the caller goes; then what came is stored."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: AnswerRelay) -> None:
         self.status_code = exchange.status
         self.background = None
         self.init_headers(exchange.headers)

@@ -14,7 +14,7 @@ from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ConversationCreate, ConversationUpdate
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import NewConversation, Switch
+from memory_service.conversations.requests import ConversationChange, NewConversation, Switch
 from memory_service.core.clock import parse_time
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation
@@ -91,11 +91,13 @@ def update_conversation(
     changed = service.writer.update_conversation(
         project,
         conversation_id,
-        metadata=metadata,
-        title=wanted.title,
-        head_id=wanted.head,
-        attempt=attempt,
-        summaries=Switch(wanted.summaries) if "summaries" in wanted.model_fields_set else None,
+        ConversationChange(
+            metadata=metadata,
+            title=wanted.title,
+            head_id=wanted.head,
+            summaries=Switch(wanted.summaries) if "summaries" in wanted.model_fields_set else None,
+        ),
+        attempt,
     )
     return render.respond(render.conversation(changed))
 

@@ -15,7 +15,7 @@ from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ItemsCreate
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import Below
+from memory_service.conversations.requests import Below
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Turn
 from memory_service.turn_log.transactions import ReadTransaction
@@ -51,7 +51,7 @@ def create_items(
     )
     data = [render.item(turn) for turn in stored.turns]
     lag = service.index_lag()
-    headers = {LAG_HEADER: str(lag), NEW_HEADER: str(stored.new)}
+    headers = {LAG_HEADER: str(lag), NEW_HEADER: str(stored.new_count)}
     return render.respond(render.listing(data, has_more=False), headers)
 
 

@@ -73,7 +73,7 @@ def build_context(
     now, offset = _moment(wanted.now)
     # A repeated request gets the prompt it had, not one with its own input in the recent turns.
     before = (
-        service.writer.stored_before(project, conversation_id, turns, attempt)
+        service.writer.already_stored(project, conversation_id, turns, attempt)
         if wanted.store
         else ()
     )

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memory_service.gateway.history_alignment import Alignment, Node, Sent, align, said_hash
+from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
+from memory_service.gateway.message_hashes import message_hash
 from tests.support.factories import message
 
 Messages = list[dict[str, Any]]
@@ -48,7 +49,7 @@ class Talk:
     fork: int = 0
 
     @property
-    def tree(self) -> list[Node]:
+    def tree(self) -> list[HistoryNode]:
         """The stored turns: those of the live path, then the branch."""
         path = [self.node(one, n, n - 1, active=True) for n, one in enumerate(self.messages, 1)]
         begin = len(path) + 1
@@ -59,11 +60,13 @@ class Talk:
         return path + side
 
     @staticmethod
-    def node(one: dict[str, Any], key: int, parent: int, *, active: bool) -> Node:
+    def node(one: dict[str, Any], key: int, parent: int, *, active: bool) -> HistoryNode:
         """Return the stored turn of a message."""
         optional = one["role"] == "tool" or bool(one.get("tool_calls"))
-        said = said_hash(one)
-        return Node(key, parent or None, key, active, one["role"], said, f"item_{key}", optional)
+        said = message_hash(one)
+        return HistoryNode(
+            key, parent or None, key, active, one["role"], said, f"item_{key}", optional
+        )
 
     @property
     def head(self) -> int | None:
@@ -75,8 +78,8 @@ class Talk:
         return align(self.tree, self.head, as_sent(sent), is_retry=is_retry)
 
 
-def as_sent(messages: Sequence[dict[str, Any]]) -> list[Sent]:
-    return [Sent(said_hash(one), one["role"], one.get("id")) for one in messages]
+def as_sent(messages: Sequence[dict[str, Any]]) -> list[SentMessage]:
+    return [SentMessage(message_hash(one), one["role"], one.get("id")) for one in messages]
 
 
 def exchange(number: int, tools: int = 0) -> Messages:
@@ -236,4 +239,4 @@ def test_a_word_that_was_said_before_is_no_place() -> None:
     ],
 )
 def test_different_messages_do_not_say_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert said_hash(one) != said_hash(other)
+    assert message_hash(one) != message_hash(other)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from memory_service.conversations.echo import (
     METADATA_KEY,
     MIN_WORDS,
-    as_metadata,
-    echoes,
-    indexed_windows,
+    echo_metadata,
+    find_echoes,
+    indexed_spans,
 )
 from memory_service.core.settings import Settings
-from memory_service.gateway.answers import Answers, before_done
-from memory_service.gateway.token_corrections import HIGHEST, LOWEST, MARGIN, Corrections
+from memory_service.gateway.answers import AnswerCollector, split_at_done
+from memory_service.gateway.token_corrections import HIGHEST, LOWEST, MARGIN, TokenCorrections
 from memory_service.items.chat_messages import alternating, input_messages
 from memory_service.items.conversation_items import MAX_METADATA_VALUE_CHARS
 from memory_service.service import Service
@@ -50,7 +50,7 @@ CHOICES = streamed(says("first", "zweite Antwort", "trois")({}))
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_an_answer_is_the_same_wherever_its_bytes_are_cut(cuts: list[int]) -> None:
-    whole, pieces = Answers(), Answers()
+    whole, pieces = AnswerCollector(), AnswerCollector()
     whole.feed(STREAM)
     places = [0, *sorted(cuts), len(STREAM)]
     for start, end in pairwise(places):
@@ -61,7 +61,7 @@ def test_an_answer_is_the_same_wherever_its_bytes_are_cut(cuts: list[int]) -> No
 
 @given(st.integers(0, len(CHOICES)))
 def test_a_stream_that_ends_early_is_incomplete_and_a_beginning_of_the_whole(end: int) -> None:
-    cut = Answers()
+    cut = AnswerCollector()
     cut.feed(CHOICES[:end])
     said = [one["content"] for one in cut.messages()]
     whole = ["first", "zweite Antwort", "trois"]
@@ -70,7 +70,7 @@ def test_a_stream_that_ends_early_is_incomplete_and_a_beginning_of_the_whole(end
 
 
 def test_calls_that_came_in_part_are_kept_once_they_have_a_name() -> None:
-    answers = Answers()
+    answers = AnswerCollector()
     answers.feed(STREAM[: STREAM.index(b"Rome")])
     made = answers.messages()[0]["tool_calls"]
     assert json.loads(made[0]["function"]["arguments"]) == {"city": "Ålesund"}
@@ -79,14 +79,14 @@ def test_calls_that_came_in_part_are_kept_once_they_have_a_name() -> None:
 
 @given(st.binary(max_size=200) | st.builds(lambda v: json.dumps(v).encode(), st.lists(st.none())))
 def test_bytes_of_any_kind_are_no_bug(content: bytes) -> None:
-    answers = Answers()
+    answers = AnswerCollector()
     answers.feed(b"data: " + content + b"\n\n")
-    answers.whole(content)
+    answers.take_body(content)
     assert answers.messages() == []
 
 
 def test_the_end_of_a_stream_is_told_apart_from_what_it_says() -> None:
-    said, end = before_done(STREAM)
+    said, end = split_at_done(STREAM)
     assert said + end == STREAM
     assert end == b"data: [DONE]\n\n"
 
@@ -97,9 +97,9 @@ WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=MIN_WORDS, max_size=12).m
 @given(WORDS, st.text(max_size=30), st.text(max_size=30))
 def test_what_was_quoted_is_in_no_passage(quoted: str, before: str, after: str) -> None:
     text = f"{before}\n{quoted}\n{after}"
-    marks = as_metadata(echoes(text, [quoted]))
+    marks = echo_metadata(find_echoes(text, [quoted]))
     place = text.index(quoted)
-    for window in indexed_windows(text, marks, words=20, overlap=5):
+    for window in indexed_spans(text, marks, words=20, overlap=5):
         assert window.end <= place or window.start >= place + len(quoted)
 
 
@@ -113,29 +113,29 @@ def test_what_was_quoted_is_in_no_passage(quoted: str, before: str, after: str) 
     ],
 )
 def test_an_echo_is_found(text: str, quoted: str, expected: list[Window]) -> None:
-    assert echoes(text, [quoted]) == expected
+    assert find_echoes(text, [quoted]) == expected
 
 
 @pytest.mark.parametrize("value", ["", "x", "1-", "5-2", "1-2,2-3,a"])
 def test_marks_that_mean_nothing_leave_a_text_as_it_is(value: str) -> None:
     text = "one two three four five six seven"
-    assert indexed_windows(text, {METADATA_KEY: value}, words=20, overlap=5)
+    assert indexed_spans(text, {METADATA_KEY: value}, words=20, overlap=5)
 
 
 def test_many_echoes_fit_into_metadata() -> None:
-    marks = as_metadata([Window(10 * n, 10 * n + 5) for n in range(500)])
+    marks = echo_metadata([Window(10 * n, 10 * n + 5) for n in range(500)])
     assert len(marks[METADATA_KEY]) <= MAX_METADATA_VALUE_CHARS
 
 
 @pytest.fixture(scope="module")
-def corrections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corrections]:
+def corrections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenCorrections]:
     with idle_service(Settings(data_dir=tmp_path_factory.mktemp("counts"))) as service:
-        yield Corrections(service.log, service.deferred_writer)
+        yield TokenCorrections(service.log, service.deferred_writer)
 
 
 @given(st.lists(st.integers(-5, 5_000), min_size=1, max_size=20))
 def test_a_correction_is_within_bounds_and_not_below_what_was_seen_last(
-    corrections: Corrections, used: list[int]
+    corrections: TokenCorrections, used: list[int]
 ) -> None:
     model = new_id()
     for one in used:
@@ -150,7 +150,7 @@ def test_a_correction_is_within_bounds_and_not_below_what_was_seen_last(
 def test_a_correction_outlives_the_process(settings: Settings) -> None:
     for expected in (1.0, 1.5 + MARGIN):
         with Service.open(settings, purpose="tests") as service:
-            corrections = Corrections(service.log, service.deferred_writer)
+            corrections = TokenCorrections(service.log, service.deferred_writer)
             assert corrections.of("m") == pytest.approx(expected)
             corrections.learn("m", 1_000, 1_500)
 
@@ -176,7 +176,7 @@ def test_a_log_full_of_branches_siblings_and_echoes_agrees_with_itself(
         append(service, "c", "an edited question", below=first[0].id)
         project = service.local_project()
         text = f"{ECHO}one two three four five six, and something of its own as well"
-        marks = as_metadata([Window(10, 37)])
+        marks = echo_metadata([Window(10, 37)])
         answers = [
             _answer("live"),
             _answer("beside"),

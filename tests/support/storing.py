@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from memory_service.composition.data_folder import open_log
-from memory_service.conversations.writer import Attempt, Below, NewConversation
+from memory_service.conversations.idempotency import Attempt
+from memory_service.conversations.requests import Below, NewConversation
 from memory_service.core.models import Turn
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings
