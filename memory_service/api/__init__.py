@@ -1,4 +1,4 @@
-"""HTTP only: routes, OpenAI's error envelope, authentication and limits.
+"""The HTTP API: routes, OpenAI's error envelope, authentication and limits.
 
 Imports: every package of the service but the adapters and the commands.
 Start reading: `app`.

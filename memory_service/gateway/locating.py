@@ -17,7 +17,9 @@ from memory_service.core.models import MICROSECONDS, Conversation
 from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
 from memory_service.gateway.message_hashes import MessageHashes, message_hash
 from memory_service.gateway.request import ChatRequest, HistoryMessage
+from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES, new_id
+from memory_service.items.strict_json import dumps
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.repositories.turns import TreePoint
 from memory_service.turn_log.transactions import ReadTransaction
@@ -166,4 +168,14 @@ def _node(point: TreePoint, digest: bytes, fresh_since: int) -> HistoryNode:
 
 def _sent(entry: HistoryMessage) -> SentMessage:
     message = entry.message
-    return SentMessage(message_hash(message), str(message["role"]), message.get("id"))
+    return SentMessage(message_hash(message), str(message["role"]), _sent_id(message))
+
+
+def _sent_id(message: Message) -> str | None:
+    """Return the id of a message, if it has one.
+
+    A value that is not a string becomes one that is no turn's id: the message is then new, and
+    storing it raises InvalidRequest.
+    """
+    value = message.get("id")
+    return value if value is None or isinstance(value, str) else dumps([value])
