@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_request_of_the_schema_meets_a_bug(server: str, label: str) -> None:
+def test_any_request_of_openapi_gets_a_valid_response(server: str, label: str) -> None:
     operation: APIOperation[Any, Any, Any, Any] = OPERATIONS[label]
 
     @hypothesis_settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
