@@ -69,7 +69,7 @@ def parent_turn(
 def is_child_of(turn: Turn, below: str | Below, parent: Turn | None) -> bool:
     """Return whether a stored turn is where an append wants its first turn.
 
-    Below the head every turn is: the head has moved on since the turn was stored.
+    With HEAD it always is: the head has advanced since the turn was stored.
     """
     return below is Below.HEAD or turn.parent_key == (parent.key if parent else None)
 

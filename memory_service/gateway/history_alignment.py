@@ -61,7 +61,7 @@ class Alignment:
     first_new: int
     matched: int = 0
     is_exchange: bool = False
-    """Whether the matched messages are of an assistant and of somebody else.
+    """Whether the matched messages are of an assistant and of another role.
 
     An exchange identifies a conversation; a single common word does not.
     """
@@ -151,7 +151,10 @@ class _TreeIndex:
                 waiting += self._children.get(node.key, ())
 
     def _matches(self, sent: SentMessage, node: HistoryNode) -> bool:
-        """Return whether a message is a node; a stored id, or one of a user, is that turn only."""
+        """Return whether a message equals a node.
+
+        A message with a stored id, or with an id of a user, equals the turn of that id only.
+        """
         if sent.id and (sent.id in self._by_id or sent.role == "user") and sent.id != node.id:
             return False
         return sent.digest == node.digest

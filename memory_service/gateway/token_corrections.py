@@ -29,7 +29,7 @@ _MODEL_NAME_CHARACTERS = 40
 
 
 class TokenCorrections:
-    """The factor of each model: the upstream's tokens for one of ours. Safe for threads."""
+    """The factor of each model: the upstream's token count divided by ours. Safe for threads."""
 
     def __init__(self, log: TurnLog, deferred_writer: DeferredWriter) -> None:
         self._log = log

@@ -109,7 +109,7 @@ class UpstreamPromptBuilder:
         )
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
-        """Return the prompt request with the input turns; they are recent turns no more."""
+        """Return the prompt request with the input turns, which are then not recent turns."""
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns)),
             stored_input=request.input_turns,

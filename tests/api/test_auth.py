@@ -1,4 +1,4 @@
-"""Who is let in: this machine while there are no keys, valid keys ever after."""
+"""Authentication: requests from this machine as long as there are no keys, then valid keys only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
 
 
 def make_key(settings: Settings, project: str = "acme") -> str:
-    """Make a key beside the server, as the command does."""
+    """Create a key while the server runs, as the command does."""
     with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
         return transaction.api_keys.create(
             transaction.projects.ensure(project, clock.now()), clock.now()
@@ -34,7 +34,7 @@ def make_key(settings: Settings, project: str = "acme") -> str:
 
 
 def revoke_key(settings: Settings, number: int) -> None:
-    """Revoke a key beside the server, as the command does."""
+    """Revoke a key while the server runs, as the command does."""
     with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
         assert transaction.api_keys.revoke(number, clock.now())
 
@@ -61,7 +61,7 @@ def code(answer: httpx2.Response) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a server that never gets a key."""
+    """Return the address of a server without keys."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("keyless"), port=0, log_level="warning")
     with running(settings, "tests") as base:
         yield base

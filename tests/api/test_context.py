@@ -1,4 +1,4 @@
-"""Prompts over HTTP: they fit, add up, keep tool units whole, and store only what was said."""
+"""Prompts over HTTP: budget, token counts, tool groups, recalled block, and storing the input."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NUMBERS = count(1)
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    """Return a client of a server with the bundled `mara`, and `tools`, full of tool units."""
+    """Return a client of a server with the bundled `mara`, and with `tools` full of tool groups."""
     folder = tmp_path_factory.mktemp("context")
     settings = Settings(
         data_dir=folder / "data",
         port=0,
         log_level="warning",
-        # Without vocabularies all tokens are counted by the counter that needs none.
+        # Without vocabularies, tokens are counted by the counter that needs none.
         tiktoken_cache_dir=folder / "no-vocabularies",
     )
     with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
@@ -46,7 +46,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
 
 
 def with_tools(number: int) -> Messages:
-    """Return a question about a city, its tool calls in one of both shapes, and the answer."""
+    """Return a question about a city, its tool calls in one of two forms, and the answer."""
     calls = [f"c{number}-{one}" for one in range(1 + number % 3)]
     chat = [chat_calls(*calls), *(chat_output(call) for call in reversed(calls))]
     responses = [*map(function_call, calls), *map(function_output, calls)]
@@ -70,14 +70,14 @@ def build(http: httpx2.Client, conversation: str, **body: Any) -> dict[str, Any]
 
 
 def said(http: httpx2.Client, conversation: str) -> list[Any]:
-    """Return what was said in a conversation, oldest first."""
+    """Return the texts of a conversation, oldest first."""
     where = f"/v1/conversations/{conversation}/items"
     data = http.get(where, params={"order": "asc", "limit": 100}).raise_for_status().json()
     return [[part["text"] for part in item["content"]] for item in data["data"]]
 
 
 def blocks_in(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the numbers of the messages that hold a recalled block."""
+    """Return the positions of the messages that contain a recalled block."""
     return [number for number, one in enumerate(messages) if BLOCK in str(one.get("content"))]
 
 
@@ -153,7 +153,7 @@ def test_prompt_fits_budget_or_is_refused(
 
 
 def check_too_small(request: Mapping[str, Any]) -> None:
-    """Check that not even the parts that must be there fit the budget."""
+    """Check that even the required parts do not fit the budget."""
     budget = request["token_budget"]
     least: Messages = [{"role": "user", "content": request["input"]}]
     if "instructions" in request:
@@ -163,7 +163,7 @@ def check_too_small(request: Mapping[str, Any]) -> None:
 
 
 def check_recalled(prompt: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-    """Check that recalled turns stand in the last message only and repeat no recent turn."""
+    """Check that the recalled block is in the last message only and has no recent turn."""
     messages, recalled, recent = prompt["messages"], prompt["recalled"], prompt["recent"]
     assert blocks_in(messages) == ([len(messages) - 1] if recalled else [])
     last = messages[-1]["content"]

@@ -1,4 +1,4 @@
-"""Conversations through the official client: making, reading, changing, listing, deleting."""
+"""Conversations through the OpenAI client: create, read, change, list and delete."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ CASES: list[tuple[str, str, Any, int]] = [
     ("get", "/v1/traces/{trace_id}", None, 404),
     ("post", CHAT, {**CHAT_BODY, "user": None}, 200),
     ("post", CHAT, {**CHAT_BODY, "messages": [message("be kind", "system")]}, 200),
-    # These two end the emptiness: they come last.
+    # The last two store something.
     ("post", CHAT, CHAT_BODY, 200),
     ("post", "/v1/conversations", {}, 200),
 ]

@@ -1,4 +1,4 @@
-"""Health: what the two routes say, and what they say when the disk refuses to be written."""
+"""Health, readiness, documentation, and a disk that refuses writes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.support.factories import message
 DEADLINE_SECONDS = 60
 
 
-def until(answer: Callable[[], bool]) -> None:
-    """Return when the answer is yes; fail after a deadline."""
+def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; fail after a deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not answer():
-        assert time.monotonic() < deadline, "it never came"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
 
 
 def ready(url: str) -> httpx2.Response:
@@ -125,7 +125,7 @@ def test_readyz_reports_unwritable_log_and_recovery(settings: Settings) -> None:
         body = {"id": "c", "items": [message("before")]}
         httpx2.post(f"{url}/v1/conversations", json=body).raise_for_status()
         until(lambda: ready(url).json()["lag"] == 0)
-        # From here on the system refuses the process every write to a file.
+        # From here on, the system refuses every write of the process to a file.
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
         answer = ready(url)

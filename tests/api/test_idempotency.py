@@ -1,4 +1,4 @@
-"""Requests that come twice store once: keys, item ids, and the official client's own retries."""
+"""Repeated requests store once: keys, item ids, and retries of the OpenAI client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Turn
 
 @pytest.fixture
 def key(server: tuple[str, TurnLog]) -> str:
-    """Return the key of a project that the test has for itself."""
+    """Return the API key of a project that only this test uses."""
     with server[1].write() as transaction:
         project = transaction.projects.ensure(f"project {next(NUMBERS)}", clock.now())
         return transaction.api_keys.create(project, clock.now())
@@ -54,7 +54,7 @@ def http(server: tuple[str, TurnLog], key: str) -> Iterator[httpx2.Client]:
 
 
 def append(http: httpx2.Client, *texts: str, headers: Any = None, **fields: Any) -> httpx2.Response:
-    """Append a message a text; `fields` are the body's."""
+    """Append one message per text; `fields` are further fields of the body."""
     items = [message(text) for text in texts]
     return http.post(ITEMS, json={"items": items, **fields}, headers=headers)
 
@@ -218,7 +218,7 @@ def test_item_id_of_another_conversation_returns_409(http: httpx2.Client) -> Non
 
 
 class _Cutting(socketserver.BaseRequestHandler):
-    """Passes bytes on, until an answer comes that is to be lost: then hangs up instead."""
+    """Forwards bytes, and closes the connection instead of forwarding a response to lose."""
 
     def handle(self) -> None:
         server = self.server
@@ -242,14 +242,14 @@ class _Wire(socketserver.ThreadingTCPServer):
         self.left = self.lost = answers_to_lose
 
     def loses(self) -> bool:
-        """Return whether the answer at hand is to be lost."""
+        """Return whether the current response is to be lost."""
         self.left -= 1
         return self.left >= 0
 
 
 @contextmanager
 def bad_wire(address: str, answers_to_lose: int) -> Iterator[str]:
-    """Yield an address that leads to the server over a wire that loses its first answers."""
+    """Yield the address of a proxy of the server that loses the first responses."""
     with _Wire(address, answers_to_lose) as wire:
         thread = threading.Thread(target=wire.serve_forever, args=(0.01,))
         thread.start()

@@ -1,4 +1,4 @@
-"""Items through the official client: every type, byte for byte, in a tree with one live branch."""
+"""Items through the OpenAI client: every type, byte for byte, in a tree with one active branch."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and its log for looking behind the API."""
+    """A running server and its log."""
 
     url: str
     http: httpx2.Client
     log: TurnLog
 
     def new(self, **body: Any) -> str:
-        """Make a conversation and return its id."""
+        """Create a conversation and return its id."""
         answer = self.http.post(f"{self.url}/v1/conversations", json=body).raise_for_status()
         return str(answer.json()["id"])
 
@@ -50,23 +50,23 @@ class Server:
         return self.http.post(url, json={"items": items, **body})
 
     def append_text(self, conversation: str, *items: str) -> httpx2.Response:
-        """Append items spelled as they are given."""
+        """Append items with exactly this JSON."""
         body = '{"items": [' + " ,\n".join(items) + "]}"
         url = f"{self.url}/v1/conversations/{conversation}/items"
         return self.http.post(url, content=body.encode()).raise_for_status()
 
     def listed(self, conversation: str) -> list[dict[str, Any]]:
-        """Return the items of the live branch, oldest first, at most a hundred."""
+        """Return the items of the active branch, oldest first, at most a hundred."""
         url = f"{self.url}/v1/conversations/{conversation}/items"
         found = self.http.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
         return list(found.json()["data"])
 
     def ids(self, conversation: str) -> list[str]:
-        """Return the ids of the live branch, oldest first."""
+        """Return the ids of the active branch, oldest first."""
         return [item["id"] for item in self.listed(conversation)]
 
     def raws(self, conversation: str) -> list[str]:
-        """Return the JSON texts of a conversation's items as they are in an export."""
+        """Return the JSON of the items of a conversation, as exported."""
         lines = map(json.loads, export_lines(self.log, LOCAL_PROJECT))
         (found,) = [line for line in lines if line["id"] == conversation]
         return [item["raw"] for item in found["items"]]
@@ -90,7 +90,7 @@ def openai_client(server: Server) -> Iterator[openai.OpenAI]:
 
 
 def example(kind: Any) -> Any:
-    """Return a smallest value of a type of the client: fields that may be left out are."""
+    """Return a minimal value of a type of the OpenAI client, without optional fields."""
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields.items()
@@ -327,25 +327,25 @@ def short(server: Server, conversation: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("parent", "live"), [("a", "ad"), ("b", "abd"), ("c", "abcd"), (None, "d")]
+    ("parent", "active"), [("a", "ad"), ("b", "abd"), ("c", "abcd"), (None, "d")]
 )
 def test_parent_begins_active_branch(
-    server: Server, tree: tuple[str, str], parent: str | None, live: str
+    server: Server, tree: tuple[str, str], parent: str | None, active: str
 ) -> None:
     conversation, prefix = tree
     below = None if parent is None else f"{prefix}-{parent}"
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=below).raise_for_status()
-    assert short(server, conversation) == live
+    assert short(server, conversation) == active
     assert len(server.raws(conversation)) == 4
 
 
 def test_head_activates_branches(server: Server, tree: tuple[str, str]) -> None:
     conversation, prefix = tree
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=f"{prefix}-a")
-    for head, live in (("c", "abc"), ("d", "ad"), ("b", "ab"), ("a", "a"), ("d", "ad")):
+    for head, active in (("c", "abc"), ("d", "ad"), ("b", "ab"), ("a", "a"), ("d", "ad")):
         url = f"{server.url}/v1/conversations/{conversation}"
         server.http.post(url, json={"head": f"{prefix}-{head}"}).raise_for_status()
-        assert short(server, conversation) == live
+        assert short(server, conversation) == active
 
 
 def test_append_extends_branch_of_head(server: Server, tree: tuple[str, str]) -> None:

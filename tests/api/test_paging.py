@@ -1,4 +1,4 @@
-"""Paging against a model: a list of ids, cut after an id."""
+"""Pages of lists, compared with a model: a list of ids that is cut after an id."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NAMES = ("conversations", "of ann", "users", *(f"items of {size}" for size in SI
 
 
 class Thing(BaseModel):
-    """Whatever is listed: it has an id."""
+    """An entry of any list."""
 
     id: str
 
 
 class Listings:
-    """A server with something to list, and what each listing must hold, oldest first."""
+    """A server with data, and the ids that each list must have, oldest first."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""Search: turns of one conversation or one user, filtered, fresh ones at once, facts found."""
+"""Search: scopes, filters, branches, new and deleted turns, recall of the bundled questions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def search(http: httpx2.Client, query: str, **fields: Any) -> list[dict[str, Any
 
 
 def new(http: httpx2.Client, *items: Any, **fields: Any) -> str:
-    """Make a conversation and return its id."""
+    """Create a conversation and return its id."""
     body = {"items": list(items), **fields}
     made = http.post("/v1/conversations", json=body).raise_for_status()
     return str(made.json()["id"])
@@ -221,10 +221,10 @@ def test_repeated_search_returns_same_hits(http: httpx2.Client) -> None:
 
 
 def wait_until_indexed(http: httpx2.Client) -> None:
-    """Return when the index has everything."""
+    """Wait until the index has all turns."""
     deadline = time.monotonic() + 60
     while http.get("/readyz").raise_for_status().json()["lag"]:
-        assert time.monotonic() < deadline, "the index never took everything in"
+        assert time.monotonic() < deadline, "the index never had all turns"
 
 
 @pytest.mark.parametrize("scope", [{"user_id": "mara"}, {"conversation_id": "mara"}])

@@ -1,4 +1,4 @@
-"""Summaries over HTTP: a model's server beside the service, both over real sockets."""
+"""Summaries over HTTP, with the stand-in upstream as the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FACT = "Mara keeps her bicycle in the cellar; the code of its lock is 8314."
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, httpx2.Client]]:
-    """Return a model's server, and a client of the service that asks it."""
+    """Return an upstream, and a client of the service in front of it."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("world"), port=0, log_level="warning")
     with (
         running_upstream() as upstream,
@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, 
 
 @pytest.fixture
 def own(settings: Settings) -> Iterator[tuple[Upstream, Settings]]:
-    """Return a model's server for one test, and the settings of a service that asks it."""
+    """Return an upstream for one test, and the settings of a service in front of it."""
     with running_upstream() as upstream:
         yield upstream, beside(upstream, settings)
 
@@ -50,7 +50,7 @@ def beside(upstream: Upstream, settings: Settings) -> Settings:
 
 @pytest.fixture
 def clean_world(world: tuple[Upstream, httpx2.Client]) -> tuple[Upstream, httpx2.Client]:
-    """Return both with nothing of other tests in them, or left to do."""
+    """Return both without data of other tests and without waiting summaries."""
     upstream, http = world
     for name in "cde":
         http.delete(f"/v1/conversations/{name}")
@@ -67,7 +67,7 @@ def http(clean_world: tuple[Upstream, httpx2.Client]) -> httpx2.Client:
 
 @pytest.fixture
 def upstream(clean_world: tuple[Upstream, httpx2.Client]) -> Upstream:
-    """Return the model's server."""
+    """Return the upstream."""
     return clean_world[0]
 
 

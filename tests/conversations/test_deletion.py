@@ -1,4 +1,4 @@
-"""Forgetting is real: what was deleted is in no table, no index and no byte of the log's files."""
+"""Deleted data is in no table, no index and no file of the log."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TABLES = (
 
 
 def needles(words: Iterable[str]) -> set[bytes]:
-    """Return words and their stems in the encodings that a database may use."""
+    """Return words and their stems in the encodings of databases."""
     every = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
     return {form.encode(encoding) for form in every for encoding in encodings}
 
 
 def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
-    """Return those of the words that are still in a file of the data folder, outside Chroma's."""
+    """Return the words that are in a file of the log."""
     files = [path for path in folder.iterdir() if path.is_file()]
     assert folder / FILE_NAME in files
     content = b"\x00".join(path.read_bytes() for path in files)
@@ -44,13 +44,13 @@ def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
 
 
 def rows(folder: Path, statement: str) -> list[Any]:
-    """Return what a statement finds in the log's file."""
+    """Return the rows that a statement selects in the log."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         return connection.execute(statement).fetchall()
 
 
 def vectors(service: Service) -> set[int]:
-    """Return the passages that have a vector in the index, once it is level with the log."""
+    """Return the passages that have a vector in the index, when its queue is empty."""
     eventually(lambda: service.index_status().lag == 0)
     with service.log.read() as snapshot:
         collections = snapshot.collections.all()
@@ -58,13 +58,13 @@ def vectors(service: Service) -> set[int]:
 
 
 def passages(service: Service) -> set[int]:
-    """Return the passages that the log has."""
+    """Return the passages in the log."""
     service.log.checkpoint()
     return {row[0] for row in rows(service.settings.data_dir, "SELECT key FROM passages")}
 
 
 def doomed(item_id: str = "i-bandicootish") -> dict[str, Any]:
-    """Return an item of which nothing may stay."""
+    """Return an item that is to be deleted."""
     metadata = {"mood": "quokkaberries"}
     return message(DOOMED, id=item_id, name="Brumbleforths", metadata=metadata)
 

@@ -1,4 +1,4 @@
-"""Clients that know nothing of the service, unchanged but for the base URL."""
+"""Clients with only their base URL changed: the OpenAI client, LangChain, the Agents SDK."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.chatting import RunningGateway, gateway, new_id, user
 from tests.support.upstream import Body, Reply, Upstream, calls, echo, says, text_of
 
 TURNS = 60
-"""Turns that the users of frameworks take; each third of them with a call of a tool."""
+"""User turns of a conversation through a framework; every third calls a tool."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 
 @pytest.fixture
 def chat(world: RunningGateway) -> RunningGateway:
-    """Return the running service, its upstream as new."""
+    """Return the running service, its upstream reset."""
     world.upstream.requests.clear()
     world.upstream.answer = echo
     return world
@@ -37,7 +37,7 @@ def upstream(chat: RunningGateway) -> Upstream:
 
 
 class Weather(BaseModel):
-    """What a model is asked to answer with."""
+    """The structured output of a request."""
 
     city: str
     degrees: int
@@ -103,7 +103,7 @@ def test_async_client_streams(chat: RunningGateway, upstream: Upstream) -> None:
 
 
 def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
-    """Answer a question that asks for it with two parallel calls, and their results with words."""
+    """Answer "look up" with two parallel tool calls, and everything else with a text."""
 
     def behave(body: Body) -> Reply:
         last = body["messages"][-1]
@@ -116,7 +116,7 @@ def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def check(chat: RunningGateway, conversation: str, questions: list[str], fact: str) -> None:
-    """Check that all was stored once and in order, and that the old fact was in the last prompt."""
+    """Check that all turns are stored once in order, and that the last prompt has the fact."""
     with chat.log.read() as snapshot:
         found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
         turns = list(snapshot.turns.all(found.key if found else 0))

@@ -1,4 +1,4 @@
-"""A conversation without end: thousands of turns in a small budget, facts of any age at hand."""
+"""A long conversation: thousands of turns in a small budget, with facts of any age recalled."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BUDGET, ANSWER = 4_000, 500
 TURNS = 5_000 if LONG else 1_000
 SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
-"""Messages that the client sends again: all of them, or in the long run the last."""
+"""Messages that the client sends again: all, or the last ones in a long run."""
 SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
 BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
 
-# What is said, how it is asked for later in other words, and what the prompt must then hold.
+# A fact, a later question about it in other words, and a word that the prompt must then contain.
 FACTS = [
     ("My locker at the gym is number 8314.", "Which locker is mine when I train?", "8314"),
     ("I am allergic to cashews, so no curry with them.", "Which nuts must I not eat?", "cashews"),
@@ -61,7 +61,7 @@ REPLIES = ("I see.", "That sounds like a day.", "Fair enough.", "Tell me more.",
 
 
 def chatter(chance: random.Random) -> str:
-    """Return what somebody says of an ordinary day: about ninety tokens."""
+    """Return small talk of about ninety tokens."""
     responses = []
     for _ in range(5):
         who, did, when, felt, more = (chance.choice(each) for each in (WHO, DID, WHEN, FELT, MORE))
@@ -70,12 +70,12 @@ def chatter(chance: random.Random) -> str:
 
 
 def reply(chance: random.Random) -> str:
-    """Return what an assistant finds to say about it."""
+    """Return a short answer of an assistant."""
     return " ".join(chance.choice(REPLIES) for _ in range(12))
 
 
 def script(turns: int, chance: random.Random) -> list[str]:
-    """Return what the user says: chatter, facts of all ages, and at the end the questions."""
+    """Return the texts of the user: small talk with facts in it, and at the end the questions."""
     messages = [chatter(chance) for _ in range(turns // 2)]
     asking = len(messages) - 2 * len(FACTS)
     for place, (fact, _, _) in zip(
@@ -88,7 +88,7 @@ def script(turns: int, chance: random.Random) -> list[str]:
 
 
 def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, Any]], int]:
-    """Return a count of prompts with the tokenizer of another model than the service thinks of."""
+    """Return a counter of prompts with a tokenizer that the service does not expect."""
 
     def count(body: Mapping[str, Any]) -> int:
         texts = [str(each["content"]) for each in body["messages"]]
@@ -115,7 +115,7 @@ def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGate
 
 @pytest.fixture(scope="module", params=["chat", "summarised"])
 def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
-    """Return the prompts of a whole conversation, which the client resends with each message."""
+    """Return the prompts of a conversation whose history the client sends with each message."""
     chat: RunningGateway = request.getfixturevalue(request.param)
     turns = TURNS if request.param == "chat" else SUMMARISED_TURNS
     chance = random.Random(4)
@@ -130,7 +130,7 @@ def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
         ).raise_for_status()
         messages += assistant(answer.json()["choices"][0]["message"]["content"])
     assert chat.turn_count("endless") == len(messages) == turns
-    # Those that ask for a summary have a limit of their own.
+    # Requests for summaries have another limit.
     asked = [each for each in chat.upstream.requests if each.body["max_tokens"] == ANSWER]
     responses = [each for each in asked if SUMMARIES in str(each.messages)]
     assert bool(responses) == (request.param == "summarised")
@@ -163,9 +163,9 @@ def test_facts_of_any_age_are_recalled(prompts: Sequence[Received]) -> None:
 
 
 def shares(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> list[float]:
-    """Return, for each prompt but the first, how much of the last one it begins with.
+    """Return, for each prompt but the first, the share of the previous one that it begins with.
 
-    What is compared ends before the newest message, which has the block and cannot be the same.
+    The newest message is not compared: its recalled block makes it different.
     """
     found = []
     for before, after in pairwise(prompts):
@@ -177,7 +177,7 @@ def shares(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> lis
 
 
 def sliding(prompts: Sequence[Received], count: Callable[[Messages], int]) -> list[Messages]:
-    """Return the prompts of a window that slides by one: the newest messages that fit."""
+    """Return the prompts of a sliding window: the newest messages that fit."""
     messages: Messages = []
     found = []
     for one in prompts:
@@ -232,7 +232,7 @@ def test_tool_loop_only_appends_to_prompt(chat: RunningGateway, *, stream: bool)
 def _answer(
     chat: RunningGateway, messages: Any, headers: dict[str, str], *, stream: bool
 ) -> dict[str, Any]:
-    """Ask with a tool on offer, and return the answer as the official client would resend it."""
+    """Send a request with a tool, and return the answer as the client would send it again."""
     function: Any = {"name": "look_up", "parameters": {"type": "object", "properties": {}}}
     request: Any = {
         "model": "m",

@@ -1,4 +1,4 @@
-"""Who may ask, which key goes upstream, and what happens when recall or the upstream cannot."""
+"""API keys, and failures of recall and of the upstream."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def create_key(running: RunningGateway, project: str = "acme") -> str:
 
 
 def sent_upstream(running: RunningGateway, headers: dict[str, str]) -> str | None:
-    """Return the authorization that reaches the upstream, for models and completions alike."""
+    """Return the authorization that the upstream receives, for models and completions alike."""
     for method, path in (("GET", "/v1/models"), ("POST", CHAT)):
         body = {"model": "m", "messages": user("hello")} if method == "POST" else None
         running.http.request(method, path, json=body, headers=headers).raise_for_status()
@@ -63,7 +63,7 @@ def test_upstream_authorization_in_keyless_mode(
         assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
         kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
     assert "hello" in kept
-    # Traces and remembered requests are in the log too.
+    # The log also has traces and idempotency records.
     kept += "".join(
         path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
     )
@@ -116,7 +116,7 @@ def test_recall_timeout_is_refused_if_recall_is_strict(tmp_path: Path) -> None:
 
 
 class BrokenEmbedder(HashingEmbedder):
-    """An embedder with a bug that shows when something is looked for."""
+    """An embedder with a bug in the embedding of queries."""
 
     def embed_query(
         self, _text: str, _weights: Sequence[tuple[int, int, float]] = ()
@@ -125,7 +125,7 @@ class BrokenEmbedder(HashingEmbedder):
         raise ZeroDivisionError
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
-        """Return vectors, as if nothing were wrong."""
+        """Return vectors."""
         sound = HashingEmbedder()
         return [sound.embed_query(text) for text in texts]
 

@@ -1,4 +1,4 @@
-"""The messages that an answer is collected from, however its bytes are split."""
+"""Answers are collected from bodies and streams, however their bytes are split."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_repeated_question_is_not_new(
 ) -> None:
     asked = data.draw(st.sampled_from(user_turns(history)))
     sent = history.messages[: asked + 1]
-    # A single message of a longer conversation may as well be all that is new.
+    # A single message of a longer conversation may be a new one.
     assume(len(sent) > 1 or len(user_turns(history)) == 1)
     assert place(history, sent, chance) == (asked + 1, asked + 1)
 

@@ -1,4 +1,4 @@
-"""Whatever comes, a chat completion is answered or refused, and never a bug."""
+"""Generated chat completions are answered or refused."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_caller_disconnect_stores_incomplete_answer(
     headers = in_conversation(conversation)
     with chat.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
         chunks = answer.iter_raw()
-        # What has come is passed on though the upstream is in the middle of its answer.
+        # Chunks are passed on before the answer is complete.
         while b"two" not in came:
             came += next(chunks)
     chat.wait_for(conversation, 2)

@@ -1,4 +1,4 @@
-"""Whose request it is, and what of it is forwarded."""
+"""The conversation and user of a request, and what is forwarded of it."""
 
 from __future__ import annotations
 

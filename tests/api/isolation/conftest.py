@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def ann(world: World) -> Tenant:
-    """Return the project that others try to reach."""
+    """Return the project whose data the others try to reach."""
     return world.tenant()
 
 
@@ -49,7 +49,7 @@ def bob(world: World) -> Tenant:
 
 @pytest.fixture
 def twins(world: World) -> tuple[Tenant, Tenant]:
-    """Return two projects that chose the same ids for everything."""
+    """Return two projects that use the same ids for everything."""
     pair = world.tenant(filled=False), world.tenant(filled=False)
     for tenant in pair:
         items = [message(f"the walrus of {tenant.name}", id="i")]

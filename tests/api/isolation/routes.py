@@ -19,8 +19,8 @@ ROUTES = [
 ]
 
 
-# What a parameter or a body's field is: an id that exists (where it comes from depends on the
-# route for `after`), the name of something new, or nothing that could name another's data.
+# A parameter or a field is an id of something stored (for `after` it depends on the route), the id
+# of something new, or harmless: it cannot name data of another project.
 IDS = {
     "conversation_id": "conversation",
     "item_id": "item",
@@ -46,7 +46,7 @@ CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
     "user": {"json": {"user": "{user}"}},
     "safety_identifier": {"json": {"safety_identifier": "{user}"}},
 }
-"""Where a chat completion names ids: an unknown one is made, so another project's is a new one."""
+"""The ids in a chat completion. An unknown id is created, and so is one of another project."""
 
 
 NEW = {
@@ -83,7 +83,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 def fields_of(method: str, path: str) -> list[tuple[str, str]]:
-    """Return (place, name) of all parameters and fields of a route."""
+    """Return (location, name) of all parameters and fields of a route."""
     operation = SCHEMA["paths"][path][method]
     parameters = [(one["in"], one["name"]) for one in operation.get("parameters", [])]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -91,14 +91,14 @@ def fields_of(method: str, path: str) -> list[tuple[str, str]]:
 
 
 def kind_of(method: str, path: str, name: str) -> str | None:
-    """Return what a parameter names; a name that no table here knows is an error."""
+    """Return what a parameter is an id of, None if it is harmless; KeyError if no table has it."""
     if name in HARMLESS or (method, path, name) in NEW:
         return None
     return AFTER[path] if name == "after" else IDS[name]
 
 
 def ids_of(method: str, path: str) -> list[tuple[str, str, str]]:
-    """Return (place, name, kind) of all ids that a route takes."""
+    """Return (location, name, kind) of all ids that a route accepts."""
     return [
         (place, name, kind)
         for place, name in fields_of(method, path)

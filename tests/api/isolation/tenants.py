@@ -20,7 +20,7 @@ NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True)
 class Tenant:
-    """A project with one of everything, whose words and ids occur nowhere else."""
+    """A project with one of everything, whose texts and ids are unique."""
 
     name: str
     key: str
@@ -29,7 +29,7 @@ class Tenant:
 
     @property
     def secrets(self) -> list[str]:
-        """What no other project may ever read."""
+        """The ids, texts and the key that no other project may read."""
         return [*self.ids.values(), f"walrus of {self.name}", f"title of {self.name}", self.key]
 
     def call(self, method: str, path: str, **request: Any) -> httpx2.Response:
@@ -55,7 +55,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class World:
-    """A running server, its log, and the model's server behind it."""
+    """A running server, its log and its upstream."""
 
     http: httpx2.Client
     log: TurnLog
@@ -73,7 +73,7 @@ class World:
         return made
 
     def summarise(self, project: int, tenant: Tenant) -> str:
-        """Store a summary of what the tenant said; return its id."""
+        """Store a summary of the tenant's conversation and return its id."""
         with self.log.write() as transaction:
             conversation = transaction.conversations.get(project, tenant.ids["conversation"])
             assert conversation is not None

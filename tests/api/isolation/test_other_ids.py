@@ -24,7 +24,7 @@ from tests.api.isolation.tenants import Tenant, World
 def send(
     caller: Tenant, method: str, path: str, given: Mapping[tuple[str, str], str]
 ) -> httpx2.Response:
-    """Call a route with ids by (place, name)."""
+    """Call a route with ids by (location, name)."""
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "body": {}}
     for (place, name), value in given.items():
         places[place][name] = value
@@ -35,7 +35,7 @@ def send(
 
 
 def chosen(method: str, path: str, optional: str | None) -> list[tuple[str, str, str]]:
-    """Return the ids of the path, and of the others the one that is asked for."""
+    """Return the ids in the path, and the `optional` one."""
     return [one for one in ids_of(method, path) if one[0] == "path" or one[1] == optional]
 
 

@@ -1,4 +1,4 @@
-"""A running server with small limits, and what the tests of limits ask of it."""
+"""A running server with small limits, and helpers for the tests of limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     SEARCH: {"query": "hello", "conversation_id": "c"},
     CONTEXT: {"input": "hello", "store": True},
 }
-"""A body for each POST route that would be accepted and, search apart, change something."""
+"""A valid body for each POST route. All of them except a search change something."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Server:
         return list(export_lines(self.log, LOCAL_PROJECT))
 
     def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        """Send a request as it is."""
+        """Send a request and return the response, whatever its status."""
         return self.http.request(method, path, **request)
 
 
@@ -49,7 +49,7 @@ def nested(levels: int) -> Any:
 
 
 def refused(answer: httpx2.Response, status: int, param: str | None) -> dict[str, Any]:
-    """Check an error's shape and return it."""
+    """Check the envelope of an error and return the error."""
     assert answer.status_code == status, answer.text
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["content-type"] == "application/json"

@@ -52,7 +52,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
 }
 
 
-# A conversation may be made of nothing; every other route needs a body.
+# Only the creation of a conversation needs no body.
 @pytest.mark.parametrize(
     ("path", "case"),
     [(path, case) for path in GIVEN for case in BODIES if (path, case) != (CREATE, "empty")],

@@ -22,11 +22,11 @@ from tests.support.factories import function_call, message
 
 
 def any_of(values: list[Any]) -> list[Any]:
-    """Return values, whose types have nothing in common."""
+    """Return a list of values of any types."""
     return values
 
 
-# What a body's field may not be: (route, the fields that differ, the field that is named).
+# Invalid values: (route, the fields to replace in a valid body, the field that the error names).
 FIELDS: list[tuple[str, dict[str, Any], str]] = [
     *(
         (route, {"items": wrong}, "items")

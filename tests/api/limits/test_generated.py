@@ -43,7 +43,7 @@ FUZZ: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     SEARCH: {"query": st.text(min_size=1), "conversation_id": st.just("c")},
     CONTEXT: {"input": st.lists(ITEM, min_size=1, max_size=3) | st.text()},
 }
-"""For each POST route, fields that lead a body past the first check."""
+"""For each POST route, fields with which a body passes the first check."""
 
 
 def check_answer(answer: httpx2.Response) -> None:

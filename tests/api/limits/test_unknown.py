@@ -18,7 +18,7 @@ from tests.api.limits.limited_server import (
     refused,
 )
 
-# The endless integer is longer than Python converts.
+# Python refuses to convert an integer of that many digits.
 LIMITS = ("0", "-1", "101", "1e2", "x", "", "5.5", "\u0665\u0665\u0665", "9" * 5_000)
 
 
