@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from memory_service.conversations.preparation import Plan, Planner
+from memory_service.conversations.preparation import PreparedTurns, TurnPreparer
 from memory_service.core.models import NewTurn
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
@@ -39,13 +39,13 @@ class Prepared(NamedTuple):
 
     tokens: int
     counter: str
-    plans: Sequence[Plan | None]
+    plans: Sequence[PreparedTurns | None]
 
 
 class Preparer:
     """Does the work in the calling thread."""
 
-    def __init__(self, planner: Planner, counter: TokenCounter) -> None:
+    def __init__(self, planner: TurnPreparer, counter: TokenCounter) -> None:
         self._planner = planner
         self._counter = counter
 
@@ -54,7 +54,7 @@ class Preparer:
         """Return the one that fits a service with these settings."""
         # Any other embedder is asked by the indexer, when the turns are stored.
         embedder = LocalEmbedder() if settings.embedder == "local" else None
-        planner = Planner(
+        planner = TurnPreparer(
             embedder,
             passage_words=settings.passage_words,
             passage_overlap_words=settings.passage_overlap_words,
@@ -67,7 +67,7 @@ class Preparer:
             sum(self._counter.count(turn.text) for task in tasks for turn in task.turns),
             self._counter.name,
             [
-                self._planner.plan(task.turns[:MAX_PLANNED_TURNS]) if task.wants_plan else None
+                self._planner.prepare(task.turns[:MAX_PLANNED_TURNS]) if task.wants_plan else None
                 for task in tasks
             ],
         )

@@ -20,7 +20,7 @@ from tenacity import (
 from ingest.runs import Run
 from ingest.sinks import check_user
 from ingest.transcripts import BadRecord, Transcript
-from memory_service.conversations.preparation import Plan
+from memory_service.conversations.preparation import PreparedTurns
 from memory_service.core.errors import Conflict, NotFound, ServiceError, StartupError
 from memory_service.items.strict_json import dumps
 from memory_service.llm.openai_client import retry_after
@@ -61,7 +61,7 @@ class ServerSink:
         """Do nothing more than the block does: each request is durable when it is answered."""
         return nullcontext()
 
-    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:  # noqa: ARG002 - none
+    def begin(self, transcript: Transcript, plan: PreparedTurns | None) -> bool:  # noqa: ARG002 - none
         """Make the conversation if it is not there; return whether it was made."""
         fields = {
             "id": transcript.id,

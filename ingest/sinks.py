@@ -10,8 +10,9 @@ from typing import Protocol, Self
 from ingest.runs import Run
 from ingest.transcripts import BadRecord, Transcript
 from memory_service.composition.data_folder import open_log
-from memory_service.conversations.preparation import Plan
-from memory_service.conversations.writer import Attempt, Below, NewConversation
+from memory_service.conversations.idempotency import UNIDENTIFIED
+from memory_service.conversations.preparation import PreparedTurns
+from memory_service.conversations.requests import Below, ConversationChange, NewConversation
 from memory_service.core import clock
 from memory_service.core.models import Turn
 from memory_service.core.settings import Settings
@@ -19,7 +20,6 @@ from memory_service.items.fields import check_id, check_metadata, check_user_id
 from memory_service.service import Service
 from memory_service.turn_log.log import FILE_NAME
 
-_NO_RETRY = Attempt(key=None, request_hash=b"", is_retry=False)
 _POLL_SECONDS = 0.05
 
 
@@ -32,7 +32,7 @@ class Sink(Protocol):
     def together(self) -> AbstractContextManager[None]:
         """Make what is stored in the block durable at its end, all of it at once if that helps."""
 
-    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:
+    def begin(self, transcript: Transcript, plan: PreparedTurns | None) -> bool:
         """Return whether a conversation is new; if so it is there after the first `append`.
 
         `plan` is what was worked out of its items before. Raises BadRecord if it is there and
@@ -61,7 +61,7 @@ class LocalSink:
         self._project = project
         self._stack = ExitStack()
         self._new: NewConversation | None = None
-        self._plan: Plan | None = None
+        self._plan: PreparedTurns | None = None
 
     def __enter__(self) -> Self:
         """Open the folder; raises StartupError if a server holds it."""
@@ -94,7 +94,7 @@ class LocalSink:
             yield
         self._service.indexer.wake()
 
-    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:
+    def begin(self, transcript: Transcript, plan: PreparedTurns | None) -> bool:
         """Return whether the conversation is new; it is then made with its first turns."""
         self._new, self._plan = None, plan
         with self._service.log.read() as snapshot:
@@ -121,7 +121,7 @@ class LocalSink:
             # A transaction for the conversation and one for its turns take half as long again.
             first = [] if run.gap_before else turns
             self._service.writer.create_conversation(
-                self._key, self._new, first, _NO_RETRY, self._plan
+                self._key, self._new, first, UNIDENTIFIED, self._plan
             )
             self._new = None
             if first:
@@ -130,22 +130,20 @@ class LocalSink:
             self._key,
             conversation_id,
             turns,
-            _NO_RETRY,
+            UNIDENTIFIED,
             below=Below.ROOT if run.parent is None else run.parent,
             gap_before=run.gap_before,
-            plan=self._plan,
+            prepared=self._plan,
         )
-        return stored.new
+        return stored.new_count
 
     def set_head(self, conversation_id: str, item_id: str) -> None:
         """Make the branch that ends in an item the live one."""
         self._service.writer.update_conversation(
             self._key,
             conversation_id,
-            metadata=None,
-            title=None,
-            head_id=item_id,
-            attempt=_NO_RETRY,
+            ConversationChange(head_id=item_id),
+            UNIDENTIFIED,
         )
 
     def finish(self, on_lag: Callable[[int], bool]) -> None:
@@ -192,7 +190,7 @@ class DrySink:
         """Do nothing more than the block does."""
         return nullcontext()
 
-    def begin(self, transcript: Transcript, plan: Plan | None) -> bool:  # noqa: ARG002 - none
+    def begin(self, transcript: Transcript, plan: PreparedTurns | None) -> bool:  # noqa: ARG002 - none
         """Return whether the conversation would be made."""
         key = hash(transcript.id)
         is_new, found = key not in self._made, None

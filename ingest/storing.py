@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ingest.runs import Ready, runs
 from ingest.sinks import Sink
 from ingest.transcripts import BadRecord, Transcript, derived_id
-from memory_service.conversations.preparation import Plan
+from memory_service.conversations.preparation import PreparedTurns
 from memory_service.core.errors import Conflict, InvalidRequest, NotFound
 
 REFUSED = (BadRecord, InvalidRequest, NotFound, Conflict)
@@ -30,7 +30,9 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
 
 
-def store(transcript: Transcript, items: Sequence[Ready], sink: Sink, plan: Plan | None) -> Outcome:
+def store(
+    transcript: Transcript, items: Sequence[Ready], sink: Sink, plan: PreparedTurns | None
+) -> Outcome:
     """Store a conversation; raises one of REFUSED if not even the conversation can be made."""
     outcome = Outcome(made=sink.begin(transcript, plan))
     placing = _Placing(transcript.id, sink, outcome)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from memory_service.conversations.writer import Attempt, NewConversation
+from memory_service.conversations.idempotency import UNIDENTIFIED
+from memory_service.conversations.requests import NewConversation
 from memory_service.core import clock
 from memory_service.core.errors import InvalidRequest, NotFound
 from memory_service.core.models import Hit, Prompt, Turn
@@ -17,8 +18,6 @@ from memory_service.items.strict_json import dumps
 from memory_service.prompts.builder import PromptRequest
 from memory_service.recall.recaller import Query
 from memory_service.service import LOCAL_PROJECT, Service
-
-_ONCE = Attempt(key=None, request_hash=b"", is_retry=False)
 
 
 def open_memory(
@@ -68,7 +67,7 @@ class Memory:
         ]
         remember = self._service.writer
         try:
-            return remember.append(self._project, conversation, turns, _ONCE).turns
+            return remember.append(self._project, conversation, turns, UNIDENTIFIED).turns
         except NotFound:
             new = NewConversation(
                 id=check_id(conversation, "conversation"),
@@ -76,7 +75,7 @@ class Memory:
                 title=None,
                 metadata={},
             )
-            return remember.create_conversation(self._project, new, turns, _ONCE).turns
+            return remember.create_conversation(self._project, new, turns, UNIDENTIFIED).turns
 
     def search(
         self,

@@ -16,17 +16,20 @@ from memory_service.composition.stored_properties import (
 )
 from memory_service.composition.vendors import chat_model_of, embedder_of
 from memory_service.conversations.deletion import DeletionService
-from memory_service.conversations.preparation import Planner
-from memory_service.conversations.writer import ConversationWriter, Limits
+from memory_service.conversations.idempotency import WriterLimits
+from memory_service.conversations.preparation import TurnPreparer
+from memory_service.conversations.writer import ConversationWriter
 from memory_service.core import clock
 from memory_service.core.models import IndexStatus
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.gateway.chat_completions import Gateway, GatewayOptions
-from memory_service.gateway.intake import Intake
-from memory_service.gateway.prompting import Prompting
-from memory_service.gateway.token_corrections import Corrections
+from memory_service.gateway.chat_completions import Gateway, GatewayOptions, GatewayStages
+from memory_service.gateway.locating import RequestLocator
+from memory_service.gateway.read_only import RequestReader
+from memory_service.gateway.storing import AnswerStorer, RequestStorer
+from memory_service.gateway.token_corrections import TokenCorrections
+from memory_service.gateway.upstream_prompts import UpstreamPromptBuilder
 from memory_service.items.conversation_items import ItemLimits
 from memory_service.llm.upstream import HttpUpstream
 from memory_service.prompts.builder import PromptBuilder, PromptDefaults
@@ -79,12 +82,12 @@ class Service:
         )
         self.writer = ConversationWriter(
             log,
-            Planner(
+            TurnPreparer(
                 embedder,
                 passage_words=settings.passage_words,
                 passage_overlap_words=settings.passage_overlap_words,
             ),
-            Limits(
+            WriterLimits(
                 retry_window_seconds=settings.retry_window_seconds,
                 idempotency_hours=settings.idempotency_hours,
             ),
@@ -131,7 +134,8 @@ class Service:
         """Return the chat completions of the upstream that the settings name, if they do."""
         settings = self.settings
         key = settings.upstream_api_key
-        corrections = Corrections(self.log, self.deferred_writer)
+        corrections = TokenCorrections(self.log, self.deferred_writer)
+        limits = self.item_limits
         return Gateway(
             None
             if settings.upstream_base_url is None
@@ -140,11 +144,14 @@ class Service:
                 None if key is None else key.get_secret_value(),
                 settings.upstream_timeout_seconds,
             ),
-            Intake(self.log, self.writer, self.item_limits, settings.retry_window_seconds),
-            Prompting(self.prompts, self.counter, corrections),
-            self.writer,
+            GatewayStages(
+                RequestLocator(self.log, settings.retry_window_seconds),
+                RequestStorer(self.log, self.writer, limits),
+                RequestReader(self.log, limits),
+                UpstreamPromptBuilder(self.prompts, self.counter, corrections),
+                AnswerStorer(self.writer, limits),
+            ),
             corrections,
-            self.item_limits,
             GatewayOptions(settings.recall_timeout_seconds, settings.strict_recall),
         )
 

@@ -21,7 +21,8 @@ from rich.progress import Progress
 from eval.datasets import Turn
 from eval.datasets.distractors import STRETCH, Distractors
 from eval.systems import stored
-from memory_service.conversations.writer import Attempt, NewConversation
+from memory_service.conversations.idempotency import UNIDENTIFIED
+from memory_service.conversations.requests import NewConversation
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 
@@ -35,7 +36,6 @@ _MAX_LAG = 20_000
 _INDEX_BATCH = 2_000
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 300.0
-_FIRST_TIME = Attempt(None, b"", is_retry=False)
 _DONE = "store.json"
 
 
@@ -191,7 +191,7 @@ def _turns_of(service: Service, name: str) -> int | None:
 
 def _create(service: Service, name: str, user: str | None) -> None:
     made = NewConversation(stored.legal_id(name), user, None, {})
-    service.writer.create_conversation(service.local_project(), made, [], _FIRST_TIME)
+    service.writer.create_conversation(service.local_project(), made, [], UNIDENTIFIED)
 
 
 def _append(service: Service, name: str, turns: Sequence[Turn]) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from rich.progress import Progress
 
 from eval.datasets import Dataset, Question, Turn
-from memory_service.conversations.writer import Attempt, NewConversation
+from memory_service.conversations.idempotency import UNIDENTIFIED
+from memory_service.conversations.requests import NewConversation
 from memory_service.core.clock import parse_time
 from memory_service.core.models import NewTurn, Recall
 from memory_service.core.settings import Settings
@@ -42,7 +43,6 @@ _STALLED_SECONDS = 300.0
 _POLL_SECONDS = 0.2
 _UNUSUAL = re.compile(rb"[^A-Za-z0-9-]")
 _ESCAPED = re.compile(rb"_([0-9a-f]{2})")
-_FIRST_TIME = Attempt(None, b"", is_retry=False)
 
 
 class MeasurementError(Exception):
@@ -83,7 +83,7 @@ def store(service: Service, project: int, dataset: Dataset, progress: Progress) 
     for name, turns in dataset.conversations.items():
         conversation, user = legal_id(name), dataset.users.get(name)
         made = NewConversation(conversation, None if user is None else legal_id(user), None, {})
-        service.writer.create_conversation(project, made, [], _FIRST_TIME)
+        service.writer.create_conversation(project, made, [], UNIDENTIFIED)
         append(service, project, conversation, turns, lambda count: progress.advance(task, count))
 
 
@@ -97,7 +97,7 @@ def append(
     """Append turns to a conversation that is there, and say after each call how many they were."""
     for start in range(0, len(turns), _BATCH):
         new = [_as_new(turn, service) for turn in turns[start : start + _BATCH]]
-        service.writer.append(project, conversation, new, _FIRST_TIME)
+        service.writer.append(project, conversation, new, UNIDENTIFIED)
         on_stored(len(new))
 
 

@@ -1,5 +1,5 @@
-"""HTTP only: routes, OpenAI's error envelope, authentication and limits.
+"""The HTTP API: routes, OpenAI's error envelope, authentication and limits.
 
-Imports: every package of the service but the adapters and the commands.
+Imports: every package of the service except the adapters and the commands.
 Start reading: `app`.
 """

@@ -1,4 +1,4 @@
-"""The HTTP application: nothing is opened before its lifespan begins."""
+"""The HTTP application. Its lifespan opens the service and closes it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from fastapi import FastAPI
 from memory_service import __version__
 from memory_service.api import (
     chat,
+    context,
     conversations,
     documentation,
     errors,
     health,
     items,
-    recall,
+    search,
     summaries,
+    traces,
     users,
 )
 from memory_service.api.middleware import RequestContext
@@ -26,15 +28,15 @@ from memory_service.core.settings import Settings
 from memory_service.service import Service
 
 _DESCRIPTION = """
-Conversations without end. Shapes are OpenAI's wherever OpenAI has one, so that the official
-client works with its base URL changed.
+Conversations of any length for language models. Requests and responses have OpenAI's form wherever
+OpenAI defines one, so the official client works with its base URL changed.
 """
 
 
 def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
-    """Return the application; starting it opens the data folder, stopping it closes it.
+    """Return the application; its lifespan opens the data folder and closes it.
 
-    A service that is open already is used as it is: its owner closes it.
+    A service that is `opened` already is used, and its owner closes it.
     """
 
     @asynccontextmanager
@@ -46,7 +48,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         else:
             service = opened
         app.state.service = service
-        # Beside the first requests: none has to wait for it, nor has who asks if we are ready.
+        # In a thread, so that neither the first request nor a readiness probe waits for it.
         warming = threading.Thread(target=service.warm_up, name="warm-up")
         warming.start()
         try:
@@ -67,7 +69,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     )
     errors.install(app)
     documentation.install(app)
-    for room in (conversations, items, summaries, recall, chat, users, health):
-        app.include_router(room.router)
+    for noun in (conversations, items, summaries, search, context, traces, chat, users, health):
+        app.include_router(noun.router)
     app.add_middleware(RequestContext)
     return app

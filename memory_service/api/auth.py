@@ -1,7 +1,8 @@
-"""Who is calling: the API key decides the project, nothing else in a request does.
+"""Authentication: the API key of a request decides its project, and nothing else does.
 
-Without any key the service runs keyless: one project, for programs on this machine. A page in a
-browser is such a program too, so the Host and Origin headers are checked (DNS rebinding).
+As long as no key was ever created, the service is keyless: it has one project, for programs on this
+machine. A web page in a browser on this machine could send requests too (DNS rebinding), so the
+Host and Origin headers are checked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from memory_service.service import LOCAL_PROJECT
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _bearer = HTTPBearer(
-    auto_error=False, description="An API key; ignored while no key was ever made."
+    auto_error=False, description="An API key. Ignored as long as no key was ever created."
 )
 
 
@@ -33,44 +34,43 @@ def project_of(
     with service.log.read() as snapshot:
         keyless = not snapshot.api_keys.exist()
         if keyless:
-            found = snapshot.projects.key_of(LOCAL_PROJECT)
+            project_key = snapshot.projects.key_of(LOCAL_PROJECT)
+        elif credentials is None:
+            project_key = None
         else:
-            found = (
-                None
-                if credentials is None
-                else snapshot.api_keys.project_of(credentials.credentials)
-            )
+            project_key = snapshot.api_keys.project_of(credentials.credentials)
     request.state.keyless = keyless
     if keyless:
         check_local(request)
-        return service.local_project() if found is None else found
+        return service.local_project() if project_key is None else project_key
     if credentials is None:
         raise Unauthenticated("No API key: send 'Authorization: Bearer <key>'.")
-    if found is None:
+    if project_key is None:
         raise Unauthenticated("This API key is unknown or revoked.")
-    return found
+    return project_key
 
 
 Project = Annotated[int, Depends(project_of)]
 
 
 def check_local(request: Request) -> None:
-    """Raise Forbidden unless a request comes from this machine and means to."""
+    """Raise Forbidden unless client, Host and Origin of a request are this machine."""
     client = request.client.host if request.client else ""
     if not is_loopback(client):
         raise Forbidden(
-            "Without API keys only this machine is served: make one with 'keys create'."
+            "Without API keys only requests from this machine are served. Create a key with "
+            "'memory-service keys create'."
         )
     host = request.headers.get("host", "")
     if _hostname(f"//{host}") not in LOCAL_HOSTS:
-        raise Forbidden(f"Without API keys the host {host[:100]!r} is not served: use 127.0.0.1.")
+        raise Forbidden(f"Without API keys the host {host[:100]!r} is not served. Use 127.0.0.1.")
     origin = request.headers.get("origin")
     if origin is not None and _hostname(origin) not in LOCAL_HOSTS:
-        raise Forbidden("Without API keys pages of other origins are not served.")
+        raise Forbidden("Without API keys requests of web pages from other hosts are not served.")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address means this machine only."""
+    """Return whether a host name or address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Request bodies: read within the size limit, parsed strictly, checked against a model."""
+"""Request bodies: read up to the size limit, parsed strictly, validated by a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from memory_service.api.errors import invalid
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import Attempt
+from memory_service.conversations.idempotency import Attempt
 from memory_service.core.errors import InvalidRequest, RequestTooLarge
 from memory_service.items import strict_json
 
@@ -35,8 +35,8 @@ async def _read(request: Request, service: ServiceState) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A request's body, as bytes until it is parsed (in the worker thread, not the event loop)."""
+class JsonBody:
+    """The body of a request, as bytes: worker threads parse it, not the event loop."""
 
     content: bytes
     max_nesting: int
@@ -47,11 +47,11 @@ class Body:
             return self.content.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(
-                f"The body is not UTF-8: byte {error.start} is wrong.", code="invalid_json"
+                f"The body is not UTF-8: byte {error.start} is invalid.", code="invalid_json"
             ) from error
 
     def value(self, *, optional: bool = False) -> dict[str, Any]:
-        """Return the body's JSON object; an empty body is {} where it is optional."""
+        """Return the JSON object in the body; an empty body is {} if the body is `optional`."""
         if optional and not self.content.strip():
             return {}
         value = strict_json.loads(self.text(), max_nesting=self.max_nesting)
@@ -60,33 +60,37 @@ class Body:
         return value
 
     def as_model(self, model: type[M], *, optional: bool = False) -> M:
-        """Return the body as a model; raises InvalidRequest with the field at fault."""
+        """Return the body as a model; raises InvalidRequest that names the invalid field."""
         try:
             return model.model_validate(self.value(optional=optional))
         except ValidationError as error:
             raise invalid(error) from error
 
 
-async def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> Body:
-    return Body(content, service.settings.max_nesting)
+async def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> JsonBody:
+    return JsonBody(content, service.settings.max_nesting)
 
 
-RequestBody = Annotated[Body, Depends(_body)]
+RequestBody = Annotated[JsonBody, Depends(_body)]
 
 
 async def _attempt(
     request: Request,
     content: Annotated[bytes, Depends(_read)],
     idempotency_key: Annotated[
-        str | None, Header(description="Same key and body, same answer; nothing is stored twice.")
+        str | None,
+        Header(
+            description="A request with the key and body of an earlier one returns its response and"
+            " stores nothing."
+        ),
     ] = None,
     x_stainless_retry_count: Annotated[
-        str | None, Header(description="Sent by OpenAI's clients with a repeated request.")
+        str | None, Header(description="OpenAI's clients send it when they repeat a request.")
     ] = None,
 ) -> Attempt:
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY_CHARS:
         raise InvalidRequest(
-            f"Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.",
+            f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.",
             param="Idempotency-Key",
         )
     signature = b"\n".join((request.method.encode(), request.url.path.encode(), content))
@@ -102,7 +106,10 @@ RequestAttempt = Annotated[Attempt, Depends(_attempt)]
 
 
 def documented(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """Return what OpenAPI says about a body that is read by hand, to keep its exact bytes."""
+    """Return the OpenAPI documentation of a body.
+
+    FastAPI cannot derive it: the routes read the body themselves, to keep its exact bytes.
+    """
     schema = model.model_json_schema()
     return {
         "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}

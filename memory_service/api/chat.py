@@ -1,4 +1,4 @@
-"""/v1/chat/completions and /v1/models: the model's server, with a memory in front."""
+"""/v1/chat/completions and /v1/models: the upstream, with memory in front of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
 from memory_service.core.errors import InvalidRequest
-from memory_service.gateway.relay import Exchange
-from memory_service.gateway.request import ChatRequest, Headers
+from memory_service.gateway.relay import AnswerRelay
+from memory_service.gateway.request import ChatRequest, MemoryHeaders
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -25,16 +25,21 @@ _FORWARDED = ("openai-organization", "openai-project", "openai-beta", "http-refe
 
 
 async def _headers(
-    x_conversation_id: Annotated[str | None, Header(description="A new id begins one.")] = None,
-    x_user_id: Annotated[str | None, Header(description="Whose conversation this is.")] = None,
+    x_conversation_id: Annotated[
+        str | None, Header(description="The conversation. An unknown id creates one.")
+    ] = None,
+    x_user_id: Annotated[
+        str | None, Header(description="The user whose conversation this is.")
+    ] = None,
     x_memory: Annotated[
-        Literal["off", "read", "on"], Header(description="read: recall, but store nothing.")
+        Literal["off", "read", "on"],
+        Header(description="off: forward only; read: recall, but store nothing."),
     ] = "on",
     x_memory_scope: Annotated[Literal["user", "conversation"] | None, Header()] = None,
     x_memory_top_k: Annotated[int | None, Header(ge=0, le=100)] = None,
     x_memory_token_budget: Annotated[int | None, Header(ge=1, le=100_000_000)] = None,
-) -> Headers:
-    return Headers(
+) -> MemoryHeaders:
+    return MemoryHeaders(
         conversation_id=x_conversation_id,
         user=None if x_user_id is None else _as_utf8(x_user_id),
         mode=x_memory,
@@ -45,12 +50,12 @@ async def _headers(
 
 
 def _as_utf8(value: str) -> str:
-    """Return a header as its bytes were meant, so that it names the same user as a body does."""
+    """Return a header decoded as UTF-8, so that it names the same user as a body does."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError as error:
         raise InvalidRequest(
-            "'x-user-id' is not UTF-8: send it so, or in the body as 'user'.",
+            "'x-user-id' is not UTF-8. Encode it, or send the id in the body as 'user'.",
             param="x-user-id",
             code="invalid_id",
         ) from error
@@ -59,18 +64,20 @@ def _as_utf8(value: str) -> str:
 async def _authorization(
     request: Request,
     service: ServiceState,
-    project: Project,  # noqa: ARG001 - it says in the request's state whether there are keys
+    project: Project,  # noqa: ARG001 - sets request.state.keyless
     x_upstream_authorization: Annotated[
-        str | None, Header(description="Goes to the model's server, if settings allow it.")
+        str | None,
+        Header(description="The Authorization for the upstream, if the settings allow it."),
     ] = None,
 ) -> str | None:
     """Return the Authorization for the upstream; None leaves it to the server's own key."""
     if service.settings.upstream_authorization_header:
-        # The callers' keys pay: the server's own must not, where one forgets to send it.
+        # The callers pay with their own keys; a caller without one must not use the server's.
         return x_upstream_authorization or ""
     if x_upstream_authorization is not None:
         raise InvalidRequest(
-            "'x-upstream-authorization' is not taken here (MEMORY_UPSTREAM_AUTHORIZATION_HEADER).",
+            "'x-upstream-authorization' is not accepted by this server "
+            "(MEMORY_UPSTREAM_AUTHORIZATION_HEADER).",
             param="x-upstream-authorization",
         )
     if request.state.keyless and not service.gateway.upstream.has_key:
@@ -88,33 +95,33 @@ async def complete(
     service: ServiceState,
     body: RequestBody,
     attempt: RequestAttempt,
-    headers: Annotated[Headers, Depends(_headers)],
+    headers: Annotated[MemoryHeaders, Depends(_headers)],
     authorization: UpstreamAuthorization,
 ) -> Response:
-    """Answer with the model's words; with a conversation or a user, it remembers."""
-    wanted = ChatRequest(
+    """Return a chat completion of the upstream, with memory if a conversation or user is named."""
+    chat_request = ChatRequest(
         text=body.text(),
-        # A long history takes milliseconds to parse, in which no stream would go on.
+        # Parsing a long history takes milliseconds, which would stop all streams in the event loop.
         body=await anyio.to_thread.run_sync(body.value),
         headers=headers,
         is_retry=attempt.is_retry,
         authorization=authorization,
         forwarded_headers=_forwarded(request),
     )
-    exchange = await service.gateway.complete(project, wanted)
-    if exchange.is_stream:
-        return _Relay(exchange)
+    relay = await service.gateway.complete(project, chat_request)
+    if relay.is_stream:
+        return _RelayResponse(relay)
     try:
-        content = await exchange.read()
+        content = await relay.read()
     finally:
-        await exchange.close()
-    return Response(content, exchange.status, exchange.headers)
+        await relay.close()
+    return Response(content, relay.status, relay.headers)
 
 
 @router.get("/models")
 async def list_models(
     request: Request,
-    project: Project,  # noqa: ARG001 - a caller without a key gets no further
+    project: Project,  # noqa: ARG001 - authenticates the caller
     service: ServiceState,
     authorization: UpstreamAuthorization,
 ) -> Response:
@@ -130,14 +137,14 @@ def _forwarded(request: Request) -> dict[str, str]:
     return {name: request.headers[name] for name in _FORWARDED if name in request.headers}
 
 
-class _Relay(Response):
-    """Passes a stream on, until it ends or the caller goes; then what came is stored."""
+class _RelayResponse(Response):
+    """Passes a stream on until it ends or the caller disconnects; then the relay stores it."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.status_code = exchange.status
+    def __init__(self, relay: AnswerRelay) -> None:
+        self.status_code = relay.status
         self.background = None
-        self.init_headers(exchange.headers)
-        self._exchange = exchange
+        self.init_headers(relay.headers)
+        self._relay = relay
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
@@ -151,13 +158,13 @@ class _Relay(Response):
                         "headers": self.raw_headers,
                     }
                 )
-                async with aclosing(self._exchange.chunks()) as chunks:
+                async with aclosing(self._relay.chunks()) as chunks:
                     async for chunk in chunks:
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 group.cancel_scope.cancel()
         finally:
-            await self._exchange.close()
+            await self._relay.close()
 
 
 async def _wait_for_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:

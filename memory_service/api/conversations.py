@@ -1,8 +1,8 @@
-"""/v1/conversations: making, reading, listing, changing and deleting conversations."""
+"""/v1/conversations: create, list, read, change and delete conversations."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -14,12 +14,11 @@ from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ConversationCreate, ConversationUpdate
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import NewConversation, Switch
+from memory_service.conversations.lookup import find_conversation
+from memory_service.conversations.requests import ConversationChange, NewConversation, Switch
 from memory_service.core.clock import parse_time
 from memory_service.core.errors import NotFound
-from memory_service.core.models import Conversation
 from memory_service.items.fields import check_id, check_metadata, check_user_id
-from memory_service.turn_log.transactions import ReadTransaction
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -28,19 +27,19 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 def create_conversation(
     project: Project, service: ServiceState, body: RequestBody, attempt: RequestAttempt
 ) -> Response:
-    """Make a conversation, with its first items if there are any."""
-    wanted = body.as_model(ConversationCreate, optional=True)
-    turns = parse_items(service, body, wanted.items or [], wanted.stored_as)
+    """Create a conversation, with its first items if there are any."""
+    create = body.as_model(ConversationCreate, optional=True)
+    turns = parse_items(service, body, create.items or [], create.stored_as)
     created_at = (
-        None if wanted.created_at is None else parse_time(wanted.created_at, "created_at")[0]
+        None if create.created_at is None else parse_time(create.created_at, "created_at")[0]
     )
     new = NewConversation(
-        id=None if wanted.id is None else check_id(wanted.id, "id"),
-        user=None if wanted.user is None else check_user_id(wanted.user, "user"),
-        title=wanted.title,
-        metadata=check_metadata(wanted.metadata, "metadata"),
+        id=None if create.id is None else check_id(create.id, "id"),
+        user=None if create.user is None else check_user_id(create.user, "user"),
+        title=create.title,
+        metadata=check_metadata(create.metadata, "metadata"),
         created_at=created_at,
-        summaries=wanted.summaries,
+        summaries=create.summaries,
     )
     stored = service.writer.create_conversation(project, new, turns, attempt)
     return render.respond(render.conversation(stored.conversation))
@@ -50,7 +49,7 @@ def create_conversation(
 def list_conversations(
     project: Project,
     service: ServiceState,
-    user: Annotated[str | None, Query(description="Only this user's.")] = None,
+    user: Annotated[str | None, Query(description="Only conversations of this user.")] = None,
     after: After = None,
     limit: Limit = 20,
     order: Direction = "desc",
@@ -60,9 +59,13 @@ def list_conversations(
         user_key = None if user is None else snapshot.users.key_of(project, user)
         if user is not None and user_key is None:
             raise NotFound(f"No user {user!r}.", param="user")
-        begin = None if after is None else found(snapshot, project, after).key
+        begin = (
+            None
+            if after is None
+            else find_conversation(snapshot, project, after, param="after").key
+        )
         page = snapshot.conversations.page(project, user_key, begin, limit, order)
-    data = [render.conversation(one) for one in page.data]
+    data = [render.conversation(conversation) for conversation in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 
 
@@ -70,9 +73,8 @@ def list_conversations(
 def get_conversation(project: Project, service: ServiceState, conversation_id: str) -> Response:
     """Return a conversation."""
     with service.log.read() as snapshot:
-        return render.respond(
-            render.conversation(found(snapshot, project, conversation_id, "conversation_id"))
-        )
+        conversation = find_conversation(snapshot, project, conversation_id)
+    return render.respond(render.conversation(conversation))
 
 
 @router.post("/{conversation_id}", openapi_extra=documented(ConversationUpdate))
@@ -83,19 +85,19 @@ def update_conversation(
     body: RequestBody,
     attempt: RequestAttempt,
 ) -> Response:
-    """Replace the metadata or the title, make another branch live, or switch summaries."""
-    wanted = body.as_model(ConversationUpdate)
-    metadata: dict[str, Any] | None = None
-    if "metadata" in wanted.model_fields_set:
-        metadata = check_metadata(wanted.metadata, "metadata")
+    """Replace the metadata or the title, activate another branch, or switch summaries."""
+    update = body.as_model(ConversationUpdate)
+    given = update.model_fields_set
     changed = service.writer.update_conversation(
         project,
         conversation_id,
-        metadata=metadata,
-        title=wanted.title,
-        head_id=wanted.head,
-        attempt=attempt,
-        summaries=Switch(wanted.summaries) if "summaries" in wanted.model_fields_set else None,
+        ConversationChange(
+            metadata=check_metadata(update.metadata, "metadata") if "metadata" in given else None,
+            title=update.title,
+            head_id=update.head,
+            summaries=Switch(update.summaries) if "summaries" in given else None,
+        ),
+        attempt,
     )
     return render.respond(render.conversation(changed))
 
@@ -112,13 +114,3 @@ def delete_conversation(project: Project, service: ServiceState, conversation_id
             "receipt": receipt.id,
         }
     )
-
-
-def found(
-    snapshot: ReadTransaction, project: int, conversation_id: str, param: str = "after"
-) -> Conversation:
-    """Return a conversation of the project; raises NotFound."""
-    conversation = snapshot.conversations.get(project, conversation_id)
-    if conversation is None:
-        raise NotFound(f"No conversation {conversation_id!r}.", param=param)
-    return conversation

@@ -1,8 +1,8 @@
-"""The page of documentation, with its script: FastAPI's own loads it from another host.
+"""The documentation page `/docs`, with its script and style sheet.
 
-That page is blank on a machine that is offline, and tells a third party who reads it. Of
-fastapi-offline only the files are used: its page is a closure over the application, which FastAPI
-remembers for ever (40 MB for each application that a process makes).
+FastAPI's own page loads them from another host: it is blank on a machine that is offline, and
+reports its readers to a third party. Only the files of fastapi-offline are used. Its page is a
+closure over the application, which FastAPI never releases (40 MB for each application).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page and what it loads."""
+    """Serve the page and its files."""
     app.include_router(router)
     app.mount(_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
 

@@ -1,4 +1,4 @@
-"""Every error leaves in OpenAI's envelope: {"error": {"message", "type", "param", "code"}}."""
+"""Errors in OpenAI's envelope: {"error": {"message", "type", "param", "code"}}."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS_CODES = {404: "unknown_route", 405: "method_not_allowed"}
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers; what none of them takes is a bug, and `middleware` renders it."""
+    """Register the handlers; `middleware` handles every other exception, which is a bug."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -32,7 +32,7 @@ def envelope(message: str, kind: str, param: str | None, code: str) -> dict[str,
 
 def render(error: ServiceError) -> JSONResponse:
     """Return the response for one of the service's own errors."""
-    # The official client retries a 409 and a 501; the same request can only fail again.
+    # The official client retries 409 and 501, but the same request would fail again.
     headers = {"x-should-retry": "false"} if isinstance(error, Conflict | NoUpstream) else {}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
@@ -42,19 +42,19 @@ def render(error: ServiceError) -> JSONResponse:
 
 
 def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
-    """Return the first problem that validation found, with the path of the field."""
+    """Return the first problem of a validation, with the path of its field."""
     problem = error.errors()[0]
-    # FastAPI puts where the parameter is in front ("query", "path"); a body's model does not.
-    place = problem["loc"][1:] if isinstance(error, RequestValidationError) else problem["loc"]
-    # After the field only numbers are places: of a union, pydantic also names the member it tried.
-    path = [*place[:1], *(part for part in place[1:] if isinstance(part, int))]
+    # FastAPI begins the location with the kind of the parameter ("query", "path").
+    location = problem["loc"][1:] if isinstance(error, RequestValidationError) else problem["loc"]
+    # After the field, only numbers are positions: pydantic also names the tried member of a union.
+    path = [*location[:1], *(part for part in location[1:] if isinstance(part, int))]
     param = ".".join(map(str, path)) or None
     if problem["type"] == "extra_forbidden":
         return InvalidRequest(f"Unknown field '{param}'.", param=param, code="unknown_field")
     if problem["type"] == "missing":
         return InvalidRequest(f"'{param}' is missing.", param=param, code="missing_field")
-    where = f"'{param}': " if param else ""
-    return InvalidRequest(f"{where}{problem['msg']}.", param=param)
+    field = f"'{param}': " if param else ""
+    return InvalidRequest(f"{field}{problem['msg']}.", param=param)
 
 
 def _service_error(_request: Request, error: Exception) -> Response:

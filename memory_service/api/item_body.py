@@ -1,11 +1,11 @@
-"""Items in a request body: each is checked, and its JSON kept byte for byte."""
+"""Items in a request body: each is checked, and its JSON is kept byte for byte."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memory_service.api.body import Body
+from memory_service.api.body import JsonBody
 from memory_service.core.errors import InvalidRequest
 from memory_service.core.models import NewTurn
 from memory_service.items.conversation_items import parse_item
@@ -17,29 +17,33 @@ _STORED_AS_FIELDS = frozenset({"id", "created_at", "name", "metadata"})
 
 def parse_items(
     service: Service,
-    body: Body,
+    body: JsonBody,
     items: Sequence[Any],
     stored_as: Sequence[Mapping[str, Any]] | None,
 ) -> list[NewTurn]:
-    """Return the turns that a body's `items` become; raises InvalidRequest naming the item."""
+    """Return the turns that `items` become; raises InvalidRequest that names the invalid item.
+
+    `stored_as` has an object per item that overrides the item's own id, time, name and metadata.
+    """
     limit = service.settings.max_items_per_call
     if len(items) > limit:
         raise InvalidRequest(
-            f"{len(items):,} items in one call; {limit:,} are allowed (MEMORY_MAX_ITEMS_PER_CALL).",
+            f"The request has {len(items):,} items. {limit:,} are allowed "
+            "(MEMORY_MAX_ITEMS_PER_CALL).",
             param="items",
             code="too_many_items",
         )
     if not items:
         return []
-    places = _places(stored_as, len(items))
+    overrides = _overrides(stored_as, len(items))
     raws = raw_elements(body.text(), "items")
     return [
-        parse_item(item, raw, place, service.item_limits, f"items.{number}")
-        for number, (item, raw, place) in enumerate(zip(items, raws, places, strict=True))
+        parse_item(item, raw, override, service.item_limits, f"items.{position}")
+        for position, (item, raw, override) in enumerate(zip(items, raws, overrides, strict=True))
     ]
 
 
-def _places(
+def _overrides(
     stored_as: Sequence[Mapping[str, Any]] | None, count: int
 ) -> Sequence[Mapping[str, Any]]:
     if stored_as is None:
@@ -48,12 +52,12 @@ def _places(
         raise InvalidRequest(
             f"'stored_as' has {len(stored_as)} objects for {count} items.", param="stored_as"
         )
-    for number, place in enumerate(stored_as):
-        unknown = sorted(set(place) - _STORED_AS_FIELDS)
+    for position, override in enumerate(stored_as):
+        unknown = sorted(set(override) - _STORED_AS_FIELDS)
         if unknown:
             raise InvalidRequest(
                 f"Unknown field '{unknown[0]}'.",
-                param=f"stored_as.{number}.{unknown[0]}",
+                param=f"stored_as.{position}.{unknown[0]}",
                 code="unknown_field",
             )
     return stored_as

@@ -1,4 +1,4 @@
-"""/v1/conversations/{id}/items: appending, listing, reading and deleting items."""
+"""/v1/conversations/{id}/items: append, list, read and delete items."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from starlette.responses import Response
 from memory_service.api import render
 from memory_service.api.auth import Project
 from memory_service.api.body import RequestAttempt, RequestBody, documented
-from memory_service.api.conversations import found
 from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import ItemsCreate
 from memory_service.api.state import ServiceState
-from memory_service.conversations.writer import Below
-from memory_service.core.errors import NotFound
-from memory_service.core.models import Turn
-from memory_service.turn_log.transactions import ReadTransaction
+from memory_service.conversations.lookup import find_conversation, find_item
+from memory_service.conversations.requests import Below
 
 router = APIRouter(prefix="/v1/conversations/{conversation_id}/items", tags=["items"])
 
 LAG_HEADER = "x-memory-index-lag"
 NEW_HEADER = "x-memory-items-new"
 Include = Annotated[
-    list[str] | None, Query(description="Accepted for OpenAI's clients; everything is included.")
+    list[str] | None,
+    Query(description="Accepted for OpenAI's clients, without effect: everything is included."),
 ]
 
 
@@ -38,20 +36,20 @@ def create_items(
     attempt: RequestAttempt,
     include: Include = None,  # noqa: ARG001 - a query parameter that OpenAI's clients may send
 ) -> Response:
-    """Append items; they are on disk when the answer comes."""
-    wanted = body.as_model(ItemsCreate)
-    turns = parse_items(service, body, wanted.items, wanted.stored_as)
-    stored = service.writer.append(
+    """Append items; they are durable before the response is sent."""
+    create = body.as_model(ItemsCreate)
+    turns = parse_items(service, body, create.items, create.stored_as)
+    result = service.writer.append(
         project,
         conversation_id,
         turns,
         attempt,
-        below=_below(wanted),
-        gap_before=wanted.gap_before,
+        below=_below(create),
+        gap_before=create.gap_before,
     )
-    data = [render.item(turn) for turn in stored.turns]
+    data = [render.item(turn) for turn in result.turns]
     lag = service.index_lag()
-    headers = {LAG_HEADER: str(lag), NEW_HEADER: str(stored.new)}
+    headers = {LAG_HEADER: str(lag), NEW_HEADER: str(result.new_count)}
     return render.respond(render.listing(data, has_more=False), headers)
 
 
@@ -65,13 +63,13 @@ def list_items(
     order: Direction = "desc",
     include: Include = None,  # noqa: ARG001 - as above
 ) -> Response:
-    """List the items of the live branch, newest first."""
+    """List the items of the active branch, newest first."""
     with service.log.read() as snapshot:
-        conversation = found(snapshot, project, conversation_id, "conversation_id")
+        conversation = find_conversation(snapshot, project, conversation_id)
         begin = (
             None
             if after is None
-            else _turn(snapshot, project, conversation.key, after, "after").seq
+            else find_item(snapshot, project, conversation.key, after, param="after").seq
         )
         page = snapshot.turns.page(conversation.key, begin, limit, order)
     data = [render.item(turn) for turn in page.data]
@@ -86,33 +84,23 @@ def get_item(
     item_id: str,
     include: Include = None,  # noqa: ARG001 - as above
 ) -> Response:
-    """Return an item, of whatever branch."""
+    """Return an item of any branch."""
     with service.log.read() as snapshot:
-        conversation = found(snapshot, project, conversation_id, "conversation_id")
-        return render.respond(
-            render.item(_turn(snapshot, project, conversation.key, item_id, "item_id"))
-        )
+        conversation = find_conversation(snapshot, project, conversation_id)
+        item = find_item(snapshot, project, conversation.key, item_id)
+    return render.respond(render.item(item))
 
 
 @router.delete("/{item_id}")
 def delete_item(
     project: Project, service: ServiceState, conversation_id: str, item_id: str
 ) -> Response:
-    """Delete an item; of a tool call, the call and all its results. Returns the conversation."""
+    """Delete an item with its tool group, and return the conversation."""
     conversation, receipt = service.deletions.item(project, conversation_id, item_id)
     return render.respond({**render.conversation(conversation), "receipt": receipt.id})
 
 
-def _below(wanted: ItemsCreate) -> str | Below:
-    if "parent" not in wanted.model_fields_set:
+def _below(create: ItemsCreate) -> str | Below:
+    if "parent" not in create.model_fields_set:
         return Below.HEAD
-    return Below.ROOT if wanted.parent is None else wanted.parent
-
-
-def _turn(
-    snapshot: ReadTransaction, project: int, conversation_key: int, item_id: str, param: str
-) -> Turn:
-    turn = snapshot.turns.get(project, conversation_key, item_id)
-    if turn is None:
-        raise NotFound(f"No item {item_id!r} in this conversation.", param=param)
-    return turn
+    return Below.ROOT if create.parent is None else create.parent

@@ -1,4 +1,4 @@
-"""Around every request: an id, one log line, and the envelope of a bug's 500."""
+"""What every request gets: an id, a line in the log, and a 500 response for an unexpected error."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ REQUEST_ID_HEADER = "x-request-id"
 
 
 class RequestContext:
-    """Gives each request an id that is in its response and in every log line about it."""
+    """Gives each request an id, which its response and all its log lines contain."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -42,7 +42,7 @@ class RequestContext:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
-                logger.exception("a request met a bug", route=_route(scope))
+                logger.exception("unexpected error in a request", route=_route(scope))
                 if status:
                     raise
                 await _bug_response(request_id)(scope, receive, send_with_id)
@@ -56,10 +56,10 @@ class RequestContext:
 
 
 def _route(scope: Scope) -> str:
-    """Return the route's template: ids in paths may name people, so they are not logged."""
+    """Return the template of the route: ids in paths may be names of people and are not logged."""
     return str(getattr(scope.get("route"), "path", "unknown"))
 
 
 def _bug_response(request_id: str) -> JSONResponse:
-    message = f"This is a bug in the service; its log has the details under {request_id}."
+    message = f"Unexpected error in the service. Its log has the details under {request_id}."
     return JSONResponse(envelope(message, "server_error", None, "internal_error"), 500)

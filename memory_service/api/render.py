@@ -1,4 +1,4 @@
-"""Records as the JSON that clients read."""
+"""The JSON of responses, made of models."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from memory_service.items.item_view import show_item
 from memory_service.items.strict_json import dumps
 
 _MAX_STORED_NESTING = 1_000
-"""What is in the log was checked when it came; a smaller limit later must not hide it."""
+"""Stored items were checked when they arrived; a smaller limit since must not hide them."""
 
 
 def respond(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response; the values are plain, so no model walks over them again."""
+    """Return a JSON response; the values are plain JSON, so no model validates them again."""
     return Response(dumps(value).encode(), media_type="application/json", headers=headers)
 
 
 def listing(data: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """Return a page in OpenAI's shape."""
+    """Return a page of a list in OpenAI's form."""
     return {
         "object": "list",
         "data": data,
@@ -43,7 +43,7 @@ def listing(data: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, A
 
 
 def conversation(record: Conversation) -> dict[str, Any]:
-    """Return OpenAI's Conversation, with whose it is, its title and its switch."""
+    """Return OpenAI's Conversation, with its user, its title and whether it is summarised."""
     return {
         "id": record.id,
         "object": "conversation",
@@ -56,36 +56,37 @@ def conversation(record: Conversation) -> dict[str, Any]:
 
 
 def item(turn: Turn) -> dict[str, Any]:
-    """Return OpenAI's item, with its place, time, speaker and metadata."""
-    shown = show_item(turn, _MAX_STORED_NESTING)
-    shown["seq"] = turn.seq
-    shown["created_at"] = to_unix(turn.created_at)
+    """Return OpenAI's item, with its `seq`, time, speaker and metadata."""
+    fields = show_item(turn, _MAX_STORED_NESTING)
+    fields["seq"] = turn.seq
+    fields["created_at"] = to_unix(turn.created_at)
     if turn.name is not None and turn.kind == "message":
-        shown["name"] = turn.name
+        fields["name"] = turn.name
     if turn.metadata is not None:
-        shown["metadata"] = dict(turn.metadata)
-    return shown
+        fields["metadata"] = dict(turn.metadata)
+    return fields
 
 
-def hit(found: Hit) -> dict[str, Any]:
-    """Return a recalled turn with its scores."""
+def hit(record: Hit) -> dict[str, Any]:
+    """Return a recalled turn with its score and features."""
+    turn = record.turn
     return {
-        "item_id": found.turn.id,
-        "conversation_id": found.conversation_id,
-        "user_id": found.user_id,
-        "seq": found.turn.seq,
-        "role": found.turn.role,
-        "name": found.turn.name,
-        "created_at": to_unix(found.turn.created_at),
-        "text": found.turn.text,
-        "score": found.score,
-        "channels": dict(found.channels),
-        "rank": found.rank,
+        "item_id": turn.id,
+        "conversation_id": record.conversation_id,
+        "user_id": record.user_id,
+        "seq": turn.seq,
+        "role": turn.role,
+        "name": turn.name,
+        "created_at": to_unix(turn.created_at),
+        "text": turn.text,
+        "score": record.score,
+        "channels": dict(record.channels),
+        "rank": record.rank,
     }
 
 
-def place_of_summary(record: Summary) -> dict[str, Any]:
-    """Return which turns a summary covers."""
+def summary_range(record: Summary) -> dict[str, Any]:
+    """Return the range of turns that a summary covers."""
     return {
         "id": record.id,
         "level": record.level,
@@ -95,10 +96,10 @@ def place_of_summary(record: Summary) -> dict[str, Any]:
 
 
 def summary(record: Summary) -> dict[str, Any]:
-    """Return a summary with the turns, the times and the model it is of."""
+    """Return a summary with its turns, their times, and the model that wrote it."""
     return {
         "object": "conversation.summary",
-        **place_of_summary(record),
+        **summary_range(record),
         "began_at": to_unix(record.began_at),
         "ended_at": to_unix(record.ended_at),
         "text": record.text,
@@ -108,50 +109,49 @@ def summary(record: Summary) -> dict[str, Any]:
 
 
 def summary_status(status: SummaryStatus) -> dict[str, Any]:
-    """Return how far the summaries are behind, and why if something failed."""
-    shown: dict[str, Any] = {"waiting": status.waiting, "set_aside": status.set_aside}
-    return shown if status.error is None else {**shown, "reason": status.error}
+    """Return how many conversations wait for a summary, and the last error if there is one."""
+    fields: dict[str, Any] = {"waiting": status.waiting, "set_aside": status.set_aside}
+    return fields if status.error is None else {**fields, "reason": status.error}
 
 
-def summary_hit(found: SummaryHit) -> dict[str, Any]:
-    """Return a summary that was found, with its scores."""
+def summary_hit(record: SummaryHit) -> dict[str, Any]:
+    """Return a recalled summary with its score and features."""
     return {
-        **summary(found.summary),
-        "conversation_id": found.conversation_id,
-        "user_id": found.user_id,
-        "score": found.score,
-        "channels": dict(found.channels),
-        "rank": found.rank,
+        **summary(record.summary),
+        "conversation_id": record.conversation_id,
+        "user_id": record.user_id,
+        "score": record.score,
+        "channels": dict(record.channels),
+        "rank": record.rank,
     }
 
 
-def prompt(built: Prompt) -> dict[str, Any]:
-    """Return a prompt with its tokens by part and where each recalled turn came from."""
-    tokens = built.tokens
-    rendered: dict[str, Any] = {
-        "messages": list(built.messages),
+def prompt(record: Prompt) -> dict[str, Any]:
+    """Return a prompt with the tokens of its parts, and why each turn was recalled."""
+    tokens = record.tokens
+    fields: dict[str, Any] = {
+        "messages": list(record.messages),
         "tokens": {name: getattr(tokens, name) for name in tokens.__dataclass_fields__},
-        "recalled": [{**hit(found), "why": why(found)} for found in built.recalled],
-        "summaries": [place_of_summary(one) for one in built.summaries],
-        "recent": {"first_seq": built.recent_first_seq, "last_seq": built.recent_last_seq},
-        "dropped": [{"item_id": drop.item_id, "reason": drop.reason} for drop in built.dropped],
-        "trace_id": built.trace_id,
+        "recalled": [{**hit(recalled), "why": why(recalled)} for recalled in record.recalled],
+        "summaries": [summary_range(each) for each in record.summaries],
+        "recent": {"first_seq": record.recent_first_seq, "last_seq": record.recent_last_seq},
+        "dropped": [{"item_id": drop.item_id, "reason": drop.reason} for drop in record.dropped],
+        "trace_id": record.trace_id,
     }
-    if built.degraded is not None:
-        rendered["degraded"] = built.degraded
-    return rendered
+    if record.degraded is not None:
+        fields["degraded"] = record.degraded
+    return fields
 
 
-def why(found: Hit) -> str:
-    """Return the channels that spoke for a turn, strongest first."""
-    spoke = sorted(
-        (pair for pair in found.channels.items() if pair[1] > 0), key=lambda pair: -pair[1]
-    )
-    return ", ".join(f"{name} {score:+.2f}" for name, score in spoke) or "nothing spoke against it"
+def why(record: Hit) -> str:
+    """Return the features that raised the score of a hit, the largest first."""
+    positive = [(name, value) for name, value in record.channels.items() if value > 0]
+    positive.sort(key=lambda feature: -feature[1])
+    return ", ".join(f"{name} {value:+.2f}" for name, value in positive) or "no feature is positive"
 
 
 def user(record: User) -> dict[str, Any]:
-    """Return a user with counts and times."""
+    """Return a user with its counts and times."""
     return {
         "id": record.id,
         "object": "user",
@@ -163,7 +163,7 @@ def user(record: User) -> dict[str, Any]:
 
 
 def receipt(record: Receipt) -> dict[str, Any]:
-    """Return the proof of a deletion."""
+    """Return the receipt of a deletion."""
     return {
         "id": record.id,
         "object": "receipt",

@@ -1,4 +1,8 @@
-"""The bodies of requests. OpenAI's shapes ignore unknown fields, the service's own refuse them."""
+"""The bodies of requests.
+
+A body that OpenAI defines may have unknown fields, which are ignored. A body of the service's own
+is refused if it has any.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 TimeValue = int | float | str
 MAX_TITLE_CHARS = 1_000
-_SUMMARIES = (
-    "Whether turns that leave the recent window are summarised; null leaves it to the settings."
-)
+_SUMMARIES = "Whether turns that leave the recent window are summarised. null: as the settings say."
 
 
 class _OpenAIShape(BaseModel):
@@ -22,41 +24,42 @@ class _OwnShape(BaseModel):
 
 
 class ConversationCreate(_OpenAIShape):
-    """POST /v1/conversations; all but `items` and `metadata` are extensions."""
+    """POST /v1/conversations. All fields except `items` and `metadata` are extensions."""
 
     items: list[Any] | None = Field(default=None, description="OpenAI items, oldest first.")
     metadata: dict[str, Any] | None = None
-    id: str | None = Field(default=None, description="An id of your own, unique in the project.")
-    user: str | None = Field(default=None, description="Whose conversation this is.")
+    id: str | None = Field(default=None, description="Your own id, unique in the project.")
+    user: str | None = Field(default=None, description="The user whose conversation this is.")
     title: str | None = Field(default=None, max_length=MAX_TITLE_CHARS)
     created_at: TimeValue | None = None
     stored_as: list[dict[str, Any]] | None = Field(
         default=None,
-        description="One object an item, with its id, created_at, name or metadata, where the"
-        " item's own JSON must stay as it is.",
+        description="One object per item, with the id, created_at, name or metadata to store it"
+        " with. The JSON of the item is not changed.",
     )
     summaries: bool | None = Field(default=None, description=_SUMMARIES)
 
 
 class ConversationUpdate(_OpenAIShape):
-    """POST /v1/conversations/{id}; `title`, `head` and `summaries` are extensions."""
+    """POST /v1/conversations/{id}. `title`, `head` and `summaries` are extensions."""
 
     metadata: dict[str, Any] | None = None
     title: str | None = Field(default=None, max_length=MAX_TITLE_CHARS)
-    head: str | None = Field(default=None, description="The item whose branch becomes live.")
+    head: str | None = Field(default=None, description="The item whose branch becomes active.")
     summaries: bool | None = Field(default=None, description=_SUMMARIES)
 
 
 class ItemsCreate(_OpenAIShape):
-    """POST /v1/conversations/{id}/items; `parent`, `gap_before`, `stored_as` are extensions."""
+    """POST /v1/conversations/{id}/items. `parent`, `gap_before`, `stored_as` are extensions."""
 
     items: list[Any] = Field(min_length=1)
     parent: str | None = Field(
         default=None,
-        description="The item to append below (null: none); another one than the head branches.",
+        description="The item to append below, by default the head. null: a new root. Below another"
+        " item than the head a branch begins.",
     )
     gap_before: bool = Field(
-        default=False, description="Whether turns are missing before the first item."
+        default=False, description="Whether turns before the first item are missing."
     )
     stored_as: list[dict[str, Any]] | None = None
 
@@ -73,7 +76,10 @@ class SearchRequest(_OwnShape):
     created_before: TimeValue | None = None
     now: TimeValue | None = None
     summaries: int = Field(
-        default=0, ge=0, le=20, description="Most summaries to return beside the turns."
+        default=0,
+        ge=0,
+        le=20,
+        description="The largest number of summaries to return beside the turns.",
     )
 
 
@@ -94,18 +100,19 @@ class ContextRequest(_OwnShape):
 
 
 class ChatCompletion(BaseModel):
-    """POST /v1/chat/completions; what else there is goes to the model's server as it came."""
+    """POST /v1/chat/completions. Other fields are forwarded to the upstream unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
     messages: list[dict[str, Any]]
     model: str | None = None
     conversation: str | dict[str, Any] | None = Field(
-        default=None, description="The conversation's id, if neither header nor metadata says it."
+        default=None,
+        description="The id of the conversation, if neither a header nor the metadata has it.",
     )
     user: str | None = None
     safety_identifier: str | None = None
     metadata: dict[str, Any] | None = Field(
-        default=None, description="`conversation_id` in it names the conversation."
+        default=None, description="`conversation_id` in it is the id of the conversation."
     )
     stream: bool | None = None

@@ -1,4 +1,4 @@
-"""What a request can reach: the open service."""
+"""The open service, as a dependency of the routes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fastapi import Depends, Request
 from memory_service.service import Service
 
 
-# Without I/O a dependency runs on the event loop: a thread for each would cost 0.3 ms.
+# An async dependency runs on the event loop: a thread for it would cost 0.3 ms.
 async def _service(request: Request) -> Service:
     service = request.app.state.service
     if not isinstance(service, Service):
-        raise TypeError("the application was not started: its lifespan opens the service")
+        raise TypeError("the application is not started: its lifespan opens the service")
     return service
 
 

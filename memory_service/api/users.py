@@ -1,4 +1,4 @@
-"""/v1/users and /v1/receipts: who is known, forgetting a user, and the proof of it."""
+"""/v1/users and /v1/receipts: list and delete users, and read the receipts of deletions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def list_users(
     limit: Limit = 20,
     order: Direction = "asc",
 ) -> Response:
-    """List the project's users with the numbers of their conversations and turns."""
+    """List the users of the project, with the number of their conversations and turns."""
     with service.log.read() as snapshot:
         begin = None if after is None else snapshot.users.key_of(project, after)
         if after is not None and begin is None:
             raise NotFound(f"No user {after!r}.", param="after")
         page = snapshot.users.page(project, begin, limit, order)
-    data = [render.user(one) for one in page.data]
+    data = [render.user(user) for user in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 
 
-# An id may hold a slash, which is one in the decoded path too.
+# The id of a user may contain a slash.
 @router.delete("/users/{user_id:path}")
 def delete_user(project: Project, service: ServiceState, user_id: str) -> Response:
     """Delete a user with all conversations."""
@@ -44,9 +44,9 @@ def delete_user(project: Project, service: ServiceState, user_id: str) -> Respon
 
 @router.get("/receipts/{receipt_id}")
 def get_receipt(project: Project, service: ServiceState, receipt_id: str) -> Response:
-    """Return what a deletion removed, in numbers."""
+    """Return the kind and the counts of a deletion."""
     with service.log.read() as snapshot:
-        found = snapshot.receipts.get(project, receipt_id)
-    if found is None:
+        receipt = snapshot.receipts.get(project, receipt_id)
+    if receipt is None:
         raise NotFound(f"No receipt {receipt_id!r}.", param="receipt_id")
-    return render.respond(render.receipt(found))
+    return render.respond(render.receipt(receipt))

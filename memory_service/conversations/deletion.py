@@ -1,13 +1,20 @@
-"""Forgetting: an item with its unit, a conversation, a user; and the receipt that says so."""
+"""Delete an item with its tool group, a conversation, or a user.
+
+Each deletion returns a receipt: its kind and its counts, never the deleted text. SQLite keeps
+deleted text in its write-ahead file until a checkpoint, and a checkpoint waits for open snapshots.
+So a deletion tries one at once, and otherwise a thread repeats it.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import structlog
 
+from memory_service.conversations.lookup import find_item, lock_conversation
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, Receipt
@@ -17,59 +24,48 @@ from memory_service.turn_log.transactions import WriteTransaction
 
 logger = structlog.get_logger(__name__)
 
-_CHECKPOINT_TRIES = 50
-"""A reader that is in the way longer than this is worth a line in the log."""
 _CHECKPOINT_PAUSE_SECONDS = 0.1
+_LOGGED_TRY = 50
+"""A snapshot that prevents this many tries (5 seconds) is reported in the log."""
 
 
 class DeletionService:
-    """The use cases that delete."""
+    """Deletes items, conversations and users from the log; `on_deleted` is called after each."""
 
     def __init__(self, log: TurnLog, on_deleted: Callable[[], None]) -> None:
         self._log = log
         self._on_deleted = on_deleted
-        self._closing = threading.Event()
-        self._guard = threading.Lock()
-        self._cleaner: threading.Thread | None = None
+        self._checkpoints = _CheckpointThread(log)
 
     def close(self) -> None:
-        """Stop waiting for readers; the log empties its write-ahead file when it is closed."""
-        self._closing.set()
-        if (cleaner := self._cleaner) is not None:
-            cleaner.join()
+        """Stop waiting for snapshots; closing the log empties its write-ahead file."""
+        self._checkpoints.close()
 
     def item(
         self, project_key: int, conversation_id: str, item_id: str
     ) -> tuple[Conversation, Receipt]:
-        """Delete an item, and the tool unit it is part of."""
+        """Delete an item with its tool group; raises NotFound."""
         with self._log.write() as transaction:
-            conversation = _conversation(transaction, project_key, conversation_id)
-            turn = transaction.turns.get(project_key, conversation.key, item_id)
-            if turn is None:
-                raise NotFound(f"No item {item_id!r} in this conversation.", param="item_id")
+            conversation = lock_conversation(transaction, project_key, conversation_id)
+            turn = find_item(transaction, project_key, conversation.key, item_id)
             counts = transaction.deletions.delete_turns(
                 conversation, transaction.turns.tool_group(turn)
             )
-            receipt = transaction.receipts.add(
-                project_key, new_id("rcpt"), "item", counts, clock.now()
-            )
+            receipt = _receipt(transaction, project_key, "item", counts)
         self._clean_up()
         return conversation, receipt
 
     def conversation(self, project_key: int, conversation_id: str) -> Receipt:
-        """Delete a conversation with all its turns."""
+        """Delete a conversation with all its turns; raises NotFound."""
         with self._log.write() as transaction:
-            counts = transaction.deletions.delete_conversation(
-                _conversation(transaction, project_key, conversation_id)
-            )
-            receipt = transaction.receipts.add(
-                project_key, new_id("rcpt"), "conversation", counts, clock.now()
-            )
+            conversation = lock_conversation(transaction, project_key, conversation_id)
+            counts = transaction.deletions.delete_conversation(conversation)
+            receipt = _receipt(transaction, project_key, "conversation", counts)
         self._clean_up()
         return receipt
 
     def user(self, project_key: int, user_id: str) -> Receipt:
-        """Delete a user with all conversations."""
+        """Delete a user with all conversations; raises NotFound."""
         with self._log.write() as transaction:
             user_key = transaction.users.key_of(project_key, user_id)
             if user_key is None:
@@ -78,43 +74,58 @@ class DeletionService:
             for conversation in list(transaction.conversations.all(project_key, user_key)):
                 counts += transaction.deletions.delete_conversation(conversation)
             counts += transaction.deletions.delete_user(user_key)
-            receipt = transaction.receipts.add(
-                project_key, new_id("rcpt"), "user", counts, clock.now()
-            )
+            receipt = _receipt(transaction, project_key, "user", counts)
         self._clean_up()
         return receipt
 
     def _clean_up(self) -> None:
-        """Take the deleted text out of the write-ahead file, as soon as no reader needs it."""
         self._on_deleted()
+        self._checkpoints.checkpoint()
+
+
+class _CheckpointThread:
+    """Empties the write-ahead file: at once if no snapshot needs it, else in a thread."""
+
+    def __init__(self, log: TurnLog) -> None:
+        self._log = log
+        self._closing = threading.Event()
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def checkpoint(self) -> None:
+        """Empty the file as soon as no snapshot needs it; does not wait for that."""
         if self._log.checkpoint():
             return
         with self._guard:
-            if self._cleaner is None:
-                self._cleaner = threading.Thread(
-                    target=self._checkpoint_later, name="checkpoint", daemon=True
-                )
-                self._cleaner.start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
+                self._thread.start()
 
-    def _checkpoint_later(self) -> None:
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        self._closing.set()
+        if (thread := self._thread) is not None:
+            thread.join()
+
+    def _run(self) -> None:
         tries = 1
         while not self._closing.wait(_CHECKPOINT_PAUSE_SECONDS):
             with self._guard:
                 if self._log.checkpoint():
-                    self._cleaner = None
+                    self._thread = None
                     return
             tries += 1
-            if tries == _CHECKPOINT_TRIES:
+            if tries == _LOGGED_TRY:
                 logger.warning(
-                    "deleted text is still in the write-ahead file: a reader is in the way",
+                    "deleted text is still in the write-ahead file, an open snapshot needs it",
                     tries=tries,
                 )
 
 
-def _conversation(
-    transaction: WriteTransaction, project_key: int, conversation_id: str
-) -> Conversation:
-    found = transaction.conversations.lock(project_key, conversation_id)
-    if found is None:
-        raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-    return found
+def _receipt(
+    transaction: WriteTransaction,
+    project_key: int,
+    kind: Literal["item", "conversation", "user"],
+    counts: Mapping[str, int],
+) -> Receipt:
+    return transaction.receipts.add(project_key, new_id("rcpt"), kind, counts, clock.now())

@@ -1,86 +1,101 @@
-"""Text that came out of a recalled block: it is kept verbatim, and not indexed a second time. Pure.
+"""Echoes: recalled text that a model or a client sends back as part of its own text. Pure.
 
-A model that quotes what was recalled for it would otherwise fill the index with copies, and each
-recall would bring back more of them. Which stretches are echoes is in the turn's metadata, so that
-passages can be derived again from the turn alone.
+A model may quote what was recalled for it. If the quote were indexed, each recall would bring back
+more copies of it. So the text is stored verbatim, and its echoes are not indexed. Their spans are
+in the metadata of the turn, so that its passages can be derived again from the turn alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from memory_service.core.models import Metadata
-from memory_service.items.fields import MAX_METADATA_VALUE_CHARS
+from memory_service.core.models import Metadata, NewTurn
+from memory_service.items.fields import MAX_METADATA_VALUE_CHARS, check_metadata
 from memory_service.prompts.assembly import BLOCK
 from memory_service.text.chunking import Window, windows
 from memory_service.text.terms import folded
 
 METADATA_KEY = "memory_echo"
-"""The stretches in characters, `start-end` each, joined by commas."""
+"""The metadata with the spans of the echoes: `start-end` in characters, joined by commas."""
 
 MIN_WORDS = 6
-"""A shorter text that occurs again was said again, as far as anybody can tell."""
+"""A shorter quote is not an echo: people say the same few words again by themselves."""
 
 _MIN_REST_WORDS = 4
-"""What remains between echoes must be at least that long to say anything ("As you told me:")."""
+"""Text between echoes is indexed from this length on; less says nothing ("As you told me:")."""
 
-_STRETCHES = re.compile(r"\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*")
-
-
-def echoes(text: str, recalled: Iterable[str]) -> list[Window]:
-    """Return the stretches of a text that repeat a recalled block or what was quoted in one."""
-    found = [Window(*match.span()) for match in BLOCK.finditer(text)]
-    plain = folded(text)
-    for quoted in recalled:
-        words = quoted.split()
-        # Most answers quote nothing, and a pattern takes a millisecond to compile.
-        if len(words) >= MIN_WORDS and folded(quoted) in plain:
-            again = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
-            found += [Window(*match.span()) for match in again.finditer(text)]
-    return _merged(found)
+_SPANS = re.compile(r"\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*")
 
 
-def as_metadata(stretches: Sequence[Window]) -> dict[str, str]:
-    """Return the metadata of a turn with these echoes; too many become one."""
-    if not stretches:
+def find_echoes(text: str, recalled: Iterable[str]) -> list[Window]:
+    """Return the spans of a text that are a recalled block, or repeat one of the recalled texts."""
+    spans = [Window(*match.span()) for match in BLOCK.finditer(text)]
+    folded_text = folded(text)
+    for quote in recalled:
+        words = quote.split()
+        # Most answers quote nothing, and compiling a pattern takes a millisecond.
+        if len(words) >= MIN_WORDS and folded(quote) in folded_text:
+            pattern = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
+            spans += [Window(*match.span()) for match in pattern.finditer(text)]
+    return _merged(spans)
+
+
+def echo_metadata(spans: Sequence[Window]) -> dict[str, str]:
+    """Return the metadata that marks echoes; spans that do not fit into it become one."""
+    if not spans:
         return {}
-    value = ",".join(f"{one.start}-{one.end}" for one in stretches)
+    value = ",".join(f"{span.start}-{span.end}" for span in spans)
     if len(value) > MAX_METADATA_VALUE_CHARS:
-        value = f"{stretches[0].start}-{stretches[-1].end}"
+        value = f"{spans[0].start}-{spans[-1].end}"
     return {METADATA_KEY: value}
 
 
-def indexed_windows(
+def with_echoes_marked(turn: NewTurn, recalled: Iterable[str], param: str) -> NewTurn:
+    """Return a turn whose metadata marks its echoes; the turn itself if it has none.
+
+    Raises InvalidRequest that names `param` if the metadata is full.
+    """
+    marks = echo_metadata(find_echoes(turn.text, recalled))
+    if not marks:
+        return turn
+    metadata = check_metadata({**(turn.metadata or {}), **marks}, f"{param}.metadata")
+    return replace(turn, metadata=metadata)
+
+
+def indexed_spans(
     text: str, metadata: Metadata | None, *, words: int, overlap: int
 ) -> list[Window]:
-    """Cut a turn's text into the windows that are indexed: all of it but its echoes."""
-    stretches = _from_metadata(metadata)
-    if not stretches:
+    """Return the spans of a turn's text that become passages: all of it except its echoes."""
+    echoes = _from_metadata(metadata)
+    if not echoes:
         return windows(text, words=words, overlap=overlap)
-    begins = [0, *(one.end for one in stretches)]
-    ends = [*(one.start for one in stretches), len(text)]
+    starts = [0, *(echo.end for echo in echoes)]
+    ends = [*(echo.start for echo in echoes), len(text)]
     return [
-        Window(begin + one.start, begin + one.end)
-        for begin, end in zip(begins, ends, strict=True)
-        if len(text[begin:end].split()) >= _MIN_REST_WORDS
-        for one in windows(text[begin:end], words=words, overlap=overlap)
+        Window(start + span.start, start + span.end)
+        for start, end in zip(starts, ends, strict=True)
+        if len(text[start:end].split()) >= _MIN_REST_WORDS
+        for span in windows(text[start:end], words=words, overlap=overlap)
     ]
 
 
 def _from_metadata(metadata: Metadata | None) -> list[Window]:
+    """Return the echoes that metadata marks; a client may have written anything into it."""
     value = (metadata or {}).get(METADATA_KEY, "")
-    if not _STRETCHES.fullmatch(value):
+    if not _SPANS.fullmatch(value):
         return []
     pairs = (pair.split("-") for pair in value.split(","))
     return _merged(Window(int(start), int(end)) for start, end in pairs)
 
 
-def _merged(stretches: Iterable[Window]) -> list[Window]:
-    found: list[Window] = []
-    for one in sorted(stretches, key=lambda one: (one.start, one.end)):
-        if found and one.start <= found[-1].end:
-            found[-1] = Window(found[-1].start, max(found[-1].end, one.end))
-        elif one.end > one.start:
-            found.append(one)
-    return found
+def _merged(spans: Iterable[Window]) -> list[Window]:
+    """Return the spans by position, those that touch or overlap made one."""
+    merged: list[Window] = []
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(merged[-1].end, span.end))
+        elif span.end > span.start:
+            merged.append(span)
+    return merged

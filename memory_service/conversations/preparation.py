@@ -1,53 +1,70 @@
-"""What storing needs of a text, worked out before the transaction: language, passages, vectors."""
+"""Prepare turns for storing, before the transaction begins: language, passages, terms, vectors.
+
+A write transaction excludes all others, so whatever takes long is done before it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from memory_service.conversations.echo import indexed_windows
+from memory_service.conversations.echo import indexed_spans
 from memory_service.core.models import NewTurn, Passage, Vector
 from memory_service.core.protocols import Embedder
-from memory_service.text.chunking import passage_text
+from memory_service.text.chunking import Window, passage_text
 from memory_service.text.terms import detect_language, terms
 
 UNDETERMINED = "und"
-"""The language of a conversation whose first texts told nothing; its words are kept as they are."""
+"""The language of a conversation whose first texts are of no known one; words are not stemmed."""
 
 SAMPLE_TURNS = 50
-"""Turns that the language of a conversation is read from, as far as `_SAMPLE_CHARS` reach."""
+"""The language of a conversation is detected in at most this many turns."""
 
-_SAMPLE_CHARS = 2_000
+_SAMPLE_CHARACTERS = 2_000
+"""The language of a conversation is detected in at most this many characters."""
 
-_Key = tuple[str, bytes]
+_TurnKey = tuple[str, bytes]
+"""The id and the content hash of a turn: an export may contain an id twice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The language of a conversation, None if not known yet, and the passages of each turn.
+class PreparedTurns:
+    """The passages of each turn, made for a conversation of one language (None: not known yet).
 
-    They are found by the turn's id and content: an export may hold an id twice. A turn that holds
-    nothing to embed has an entry without passages.
+    A turn without text to embed has an entry without passages.
     """
 
     language: str | None
-    passages: Mapping[_Key, Sequence[Passage]]
+    passages: Mapping[_TurnKey, Sequence[Passage]]
 
-    def is_for(self, language: str | None, turns: Iterable[NewTurn]) -> bool:
-        """Return whether it was made of these turns, in a conversation of this language."""
-        same = language is None or language == self.language
-        return same and all(_key(turn) in self.passages for turn in turns)
+    def covers(self, language: str | None, turns: Iterable[NewTurn]) -> bool:
+        """Return whether these turns were prepared for a conversation of this language."""
+        is_same_language = language is None or language == self.language
+        return is_same_language and all(_key(turn) in self.passages for turn in turns)
 
-    def of(self, turn: NewTurn) -> Sequence[Passage]:
-        """Return the passages of a turn that it is for."""
+    def passages_of(self, turn: NewTurn) -> Sequence[Passage]:
+        """Return the passages of a turn that was prepared."""
         return self.passages[_key(turn)]
 
 
-class Planner:
-    """Cuts turns into passages, makes their terms and, if the embedder is here, their vectors.
+class _TurnSpan(NamedTuple):
+    """A span of a turn that becomes its passage of this number."""
 
-    Safe for threads; touches no log.
+    turn: NewTurn
+    number: int
+    span: Window
+
+    @property
+    def text(self) -> str:
+        return passage_text(self.turn.name or self.turn.role, self.turn.text, self.span)
+
+
+class TurnPreparer:
+    """Cuts turns into passages, makes their terms and, with a local embedder, their vectors.
+
+    Safe for threads; does not use the log.
     """
 
     def __init__(
@@ -57,43 +74,45 @@ class Planner:
         self._words = passage_words
         self._overlap = passage_overlap_words
 
-    def plan(self, turns: Sequence[NewTurn], language: str | None = None, sample: str = "") -> Plan:
-        """Return the plan of turns of one conversation; their text is read as it is, never cut.
+    def prepare(
+        self, turns: Sequence[NewTurn], language: str | None = None, sample: str = ""
+    ) -> PreparedTurns:
+        """Return the prepared turns of one conversation.
 
-        Where its language is not known it is detected, in `sample` (what was said before) and in
-        the turns.
+        If its `language` is not known, it is detected in `sample` (its earlier texts) and in the
+        turns.
         """
-        if language is None:
-            language = _language_of(sample, turns)
-        # Of turns that say the same under one id the first is stored, and no other.
-        wanted = {_key(turn): turn for turn in reversed(turns)}
-        cut = [
-            (key, turn, number, window)
-            for key, turn in wanted.items()
-            for number, window in enumerate(
-                indexed_windows(turn.text, turn.metadata, words=self._words, overlap=self._overlap)
-            )
-        ]
-        texts = [
-            passage_text(turn.name or turn.role, turn.text, window) for _, turn, _, window in cut
-        ]
-        vectors: Sequence[Vector | None] = [None] * len(texts)
-        if self._embedder is not None:
-            vectors = self._embedder.embed_documents(texts)
-        passages: dict[_Key, list[Passage]] = {key: [] for key in wanted}
-        for (key, _, number, window), text, vector in zip(cut, texts, vectors, strict=True):
-            found = terms(text, language)
-            passages[key].append(
-                Passage(number, window.start, window.end, Counter(found), len(found), vector)
-            )
-        return Plan(language, passages)
+        language = language or _detected_language(sample, turns)
+        # Of two turns with the same id and content the first is stored.
+        distinct = {_key(turn): turn for turn in reversed(turns)}
+        spans = [span for turn in distinct.values() for span in self._spans(turn)]
+        texts = [span.text for span in spans]
+        passages: dict[_TurnKey, list[Passage]] = {key: [] for key in distinct}
+        for span, text, vector in zip(spans, texts, self._vectors(texts), strict=True):
+            passages[_key(span.turn)].append(_passage(span, terms(text, language), vector))
+        return PreparedTurns(language, passages)
+
+    def _spans(self, turn: NewTurn) -> list[_TurnSpan]:
+        spans = indexed_spans(turn.text, turn.metadata, words=self._words, overlap=self._overlap)
+        return [_TurnSpan(turn, number, span) for number, span in enumerate(spans)]
+
+    def _vectors(self, texts: Sequence[str]) -> Sequence[Vector | None]:
+        """Return a vector per text; None where the indexer embeds it later."""
+        if self._embedder is None:
+            return [None] * len(texts)
+        return self._embedder.embed_documents(texts)
 
 
-def _language_of(sample: str, turns: Sequence[NewTurn]) -> str | None:
-    text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARS] for turn in turns[:SAMPLE_TURNS])])
-    found = detect_language(text[:_SAMPLE_CHARS])
-    return found or (UNDETERMINED if len(text) >= _SAMPLE_CHARS else None)
+def _passage(span: _TurnSpan, words: Sequence[str], vector: Vector | None) -> Passage:
+    return Passage(span.number, span.span.start, span.span.end, Counter(words), len(words), vector)
 
 
-def _key(turn: NewTurn) -> _Key:
+def _detected_language(sample: str, turns: Sequence[NewTurn]) -> str | None:
+    """Return the language; UNDETERMINED if a whole sample has none, None if more text is needed."""
+    text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARACTERS] for turn in turns[:SAMPLE_TURNS])])
+    language = detect_language(text[:_SAMPLE_CHARACTERS])
+    return language or (UNDETERMINED if len(text) >= _SAMPLE_CHARACTERS else None)
+
+
+def _key(turn: NewTurn) -> _TurnKey:
     return turn.id, turn.content_hash

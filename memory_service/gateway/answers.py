@@ -1,6 +1,6 @@
-"""A model's answer, read beside the caller: the messages that its chunks add up to. Pure.
+"""Collect the answer of a model from its body or its stream, while it is passed on. Pure.
 
-Nothing here trusts the upstream: what is not shaped as it should be is passed over.
+The upstream is not trusted: whatever does not have the expected form is ignored.
 """
 
 from __future__ import annotations
@@ -14,122 +14,127 @@ from memory_service.items.chat_messages import Message
 from memory_service.tokens.slices import well_formed
 
 DONE = b"data: [DONE]"
-"""How a stream says that it is complete."""
+"""The event with which a stream states that it is complete."""
 
-_TEXTS = ("content", "refusal")
+_TEXT_FIELDS = ("content", "refusal")
+_CALL_KINDS = ("function", "custom")
 _MAX_CALLS = 1_024
 
 
 @dataclass(slots=True)
-class _Choice:
-    """One choice, as far as it has come."""
+class _ChoiceCollector:
+    """One choice of an answer, as far as it has arrived."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    function: dict[str, Any] = field(default_factory=dict)
-    audio: Any = None
-    parts: list[Any] | None = None
-    finished: bool = False
+    function: dict[str, str] = field(default_factory=dict)
+    audio_id: str | None = None
+    parts: list[Any] = field(default_factory=list)
+    is_finished: bool = False
 
     def add(self, delta: Mapping[str, Any]) -> None:
-        """Take in a delta, or a whole message."""
-        for name in _TEXTS:
+        """Add a delta of a stream, or a whole message."""
+        for name in _TEXT_FIELDS:
             if isinstance(delta.get(name), str):
                 self.texts.setdefault(name, []).append(delta[name])
         if isinstance(delta.get("content"), list):
-            self.parts = [*(self.parts or ()), *delta["content"]]
-        for place, call in enumerate(_mappings(delta.get("tool_calls"))[:_MAX_CALLS]):
-            index = call.get("index", place)
-            _extend(self.calls.setdefault(index if isinstance(index, int) else place, {}), call)
+            self.parts += delta["content"]
+        for position, call in enumerate(_mappings(delta.get("tool_calls"))[:_MAX_CALLS]):
+            index = call.get("index", position)
+            key = index if isinstance(index, int) else position
+            _extend_call(self.calls.setdefault(key, {}), call)
         if isinstance(delta.get("function_call"), Mapping):
-            _extend(self.function, delta["function_call"])
+            _extend_texts(self.function, delta["function_call"])
         audio = delta.get("audio")
         if isinstance(audio, Mapping) and isinstance(audio.get("id"), str):
-            self.audio = {"id": audio["id"]}
+            self.audio_id = audio["id"]
 
     def message(self) -> dict[str, Any] | None:
-        """Return the assistant's message as it can be sent again; None if nothing was said."""
-        said = {name: storable("".join(pieces)) for name, pieces in self.texts.items()}
+        """Return the assistant's message as a client can send it again; None if it is empty."""
+        texts = {name: storable("".join(pieces)) for name, pieces in self.texts.items()}
         calls = [_call(call) for _, call in sorted(self.calls.items()) if _is_whole(call)]
-        message: dict[str, Any] = {"role": "assistant", "content": said.get("content") or None}
+        message: dict[str, Any] = {"role": "assistant", "content": texts.get("content") or None}
         if self.parts:
             message["content"] = _text_parts(self.parts) or None
-        if said.get("refusal"):
-            message["refusal"] = said["refusal"]
+        if texts.get("refusal"):
+            message["refusal"] = texts["refusal"]
         if calls:
             message["tool_calls"] = calls
         if self.function.get("name"):
             message["function_call"] = _function(self.function)
-        if self.audio:
-            message["audio"] = self.audio
+        if self.audio_id:
+            message["audio"] = {"id": self.audio_id}
         return message if len(message) > 2 or message["content"] else None
 
 
-class Answers:
-    """Collects the choices of one answer, and what the upstream says it counted."""
+class AnswerCollector:
+    """Collects the choices of an answer, and the tokens that the upstream counted."""
 
     def __init__(self) -> None:
-        self._choices: dict[int, _Choice] = {}
-        self._rest = b""
-        self._done = False
+        self._choices: dict[int, _ChoiceCollector] = {}
+        self._partial_line = b""
+        self._is_done = False
         self.prompt_tokens: int | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """Take in bytes of an event stream, cut anywhere."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        """Add bytes of an event stream, which may be split anywhere."""
+        *lines, self._partial_line = (self._partial_line + chunk).split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
-                self._event(line[5:].strip())
+                self._add_event(line[5:].strip())
 
-    def whole(self, content: bytes) -> None:
-        """Take in the body of an answer that is not streamed."""
-        self._done = True
-        self._take(_parsed(content), "message")
+    def take_body(self, content: bytes) -> None:
+        """Add the body of an answer that is not a stream."""
+        self._is_done = True
+        self._add_completion(_parsed(content), "message")
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer has come to its end."""
-        finished = bool(self._choices) and all(one.finished for one in self._choices.values())
-        return self._done or finished
+        """Whether the answer has arrived to its end."""
+        finished = [choice.is_finished for choice in self._choices.values()]
+        return self._is_done or (bool(finished) and all(finished))
 
     def messages(self) -> list[dict[str, Any]]:
-        """Return what the choices say, by index, without those that say nothing."""
-        made = (choice.message() for _, choice in sorted(self._choices.items()))
-        return [message for message in made if message is not None]
+        """Return the messages of the choices in their order, without empty ones."""
+        messages = (choice.message() for _, choice in sorted(self._choices.items()))
+        return [message for message in messages if message is not None]
 
-    def _event(self, data: bytes) -> None:
+    def _add_event(self, data: bytes) -> None:
         if data == b"[DONE]":
-            self._done = True
+            self._is_done = True
         else:
-            self._take(_parsed(data), "delta")
+            self._add_completion(_parsed(data), "delta")
 
-    def _take(self, value: Any, field_name: str) -> None:
-        if not isinstance(value, Mapping):
+    def _add_completion(self, completion: Any, field_name: str) -> None:
+        """Add a completion whose choices have their content in a field."""
+        if not isinstance(completion, Mapping):
             return
-        usage = value.get("usage")
+        usage = completion.get("usage")
         if isinstance(usage, Mapping) and type(usage.get("prompt_tokens")) is int:
             self.prompt_tokens = usage["prompt_tokens"]
-        for place, choice in enumerate(_mappings(value.get("choices"))):
-            index = choice.get("index", place)
-            kept = self._choices.setdefault(index if isinstance(index, int) else place, _Choice())
-            kept.finished = kept.finished or choice.get("finish_reason") is not None
+        for position, choice in enumerate(_mappings(completion.get("choices"))):
+            index = choice.get("index", position)
+            key = index if isinstance(index, int) else position
+            collector = self._choices.setdefault(key, _ChoiceCollector())
+            if choice.get("finish_reason") is not None:
+                collector.is_finished = True
             if isinstance(choice.get(field_name), Mapping):
-                kept.add(choice[field_name])
+                collector.add(choice[field_name])
 
 
-def before_done(chunk: bytes) -> tuple[bytes, bytes]:
-    """Return what of a chunk comes before the end of the stream is said, and the rest."""
-    place = chunk.find(DONE)
-    return (chunk, b"") if place < 0 else (chunk[:place], chunk[place:])
+def split_at_done(chunk: bytes) -> tuple[bytes, bytes]:
+    """Return the bytes of a chunk before the end of the stream, and those from it on."""
+    position = chunk.find(DONE)
+    return (chunk, b"") if position < 0 else (chunk[:position], chunk[position:])
 
 
 def storable(text: str) -> str:
-    """Return a text that the log can hold: models do send NUL, and halves of surrogate pairs."""
+    """Return a text that the log can hold: models send NUL and halves of surrogate pairs."""
     return well_formed(text).replace("\x00", "\ufffd")
 
 
 def incomplete(message: Message) -> dict[str, Any]:
-    """Return a message that was broken off, marked as such."""
+    """Return a message that was interrupted, marked as such."""
     return {**message, "status": "incomplete"}
 
 
@@ -141,40 +146,48 @@ def _parsed(data: bytes) -> Any:
 
 
 def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
-def _extend(kept: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Add a piece of a call: arguments grow, everything else comes once."""
+def _extend_call(call: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Add a piece to a tool call: its id, and the fields of its function or custom tool."""
+    _extend_texts(call, {"id": piece.get("id")})
+    for kind in _CALL_KINDS:
+        if isinstance(piece.get(kind), Mapping):
+            _extend_texts(call.setdefault(kind, {}), piece[kind])
+
+
+def _extend_texts(texts: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Add the texts of a piece: arguments grow, every other field arrives once."""
     for name, value in piece.items():
-        if isinstance(value, Mapping):
-            _extend(kept.setdefault(name, {}), value)
-        elif name in ("arguments", "input") and isinstance(value, str):
-            kept[name] = kept.get(name, "") + value
-        elif isinstance(value, str) and value:
-            kept.setdefault(name, value)
+        if not isinstance(value, str):
+            continue
+        if name in ("arguments", "input"):
+            texts[name] = texts.get(name, "") + value
+        elif value:
+            texts.setdefault(name, value)
 
 
 def _is_whole(call: Mapping[str, Any]) -> bool:
-    function = call.get("function") or call.get("custom")
-    return bool(call.get("id")) and isinstance(function, Mapping) and bool(function.get("name"))
+    return bool(call.get("id") and call.get(_call_kind(call), {}).get("name"))
+
+
+def _call_kind(call: Mapping[str, Any]) -> str:
+    return "custom" if call.get("custom") else "function"
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    kind = "custom" if "custom" in call else "function"
-    return {
-        "id": storable(call["id"]),
-        "type": kind,
-        kind: {name: storable(said) for name, said in call[kind].items() if isinstance(said, str)},
-    }
+    kind = _call_kind(call)
+    fields = {name: storable(text) for name, text in call[kind].items()}
+    return {"id": storable(call["id"]), "type": kind, kind: fields}
 
 
-def _function(function: Mapping[str, Any]) -> dict[str, str]:
-    return {name: storable(str(function.get(name) or "")) for name in ("name", "arguments")}
+def _function(function: Mapping[str, str]) -> dict[str, str]:
+    return {name: storable(function.get(name, "")) for name in ("name", "arguments")}
 
 
 def _text_parts(parts: Sequence[Any]) -> list[dict[str, str]]:
-    """Return the texts of a content that some servers send in parts."""
+    """Return the texts of a content that is a list of parts, as some servers send it."""
     return [
         {"type": "text", "text": storable(part["text"])}
         for part in _mappings(list(parts))

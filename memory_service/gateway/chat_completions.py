@@ -1,66 +1,77 @@
-"""The use case of a chat completion: store what is new, build the prompt, ask, store the answer.
+"""Answer chat completions with memory.
 
-Only what waits for the upstream is async; everything else runs in worker threads. A turn is stored
-before the upstream is asked. A prompt that cannot be built does not stop the conversation: what the
-client sent is forwarded as it is, unless recall is strict.
+A request is parsed (`ChatRequest`) and located (`LocatedRequest`). Its new messages are stored
+(`StoredRequest`), and a prompt is built for them (`UpstreamPrompt`) and sent to the upstream. The
+answer is relayed to the caller (`AnswerRelay`) and stored below the request's turns. The package's
+docstring has a table of these stages.
+
+* Only waiting for the upstream is async; everything else runs in worker threads.
+* The new messages are durable before the upstream is asked.
+* If the prompt cannot be built, the client's own messages are forwarded, unless recall is strict.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
 import anyio.to_thread
 import structlog
 
-from memory_service.conversations.echo import as_metadata, echoes
-from memory_service.conversations.writer import ConversationWriter
 from memory_service.core.errors import NoUpstream, RecallFailed, ServiceError
-from memory_service.core.models import NewTurn
-from memory_service.core.protocols import Upstream
-from memory_service.gateway.answers import Answers, incomplete
-from memory_service.gateway.intake import Intake, Question
-from memory_service.gateway.prompting import Prepared, Prompting, is_too_long
-from memory_service.gateway.relay import Exchange, Memory
+from memory_service.core.protocols import Upstream, UpstreamAnswer
+from memory_service.gateway.answers import AnswerCollector
+from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest
+from memory_service.gateway.locating import RequestLocator
+from memory_service.gateway.read_only import RequestReader
+from memory_service.gateway.refusals import is_too_long
+from memory_service.gateway.relay import AnswerRelay, MemoryOutcome
 from memory_service.gateway.request import ChatRequest
-from memory_service.gateway.token_corrections import Corrections
-from memory_service.items.chat_messages import Message
-from memory_service.items.conversation_items import ItemLimits, parse_item
-from memory_service.items.fields import new_id
-from memory_service.items.strict_json import dumps
+from memory_service.gateway.storing import AnswerStorer, RequestStorer
+from memory_service.gateway.token_corrections import TokenCorrections
+from memory_service.gateway.upstream_prompts import (
+    PromptFailure,
+    UpstreamPrompt,
+    UpstreamPromptBuilder,
+)
 
 logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
-    """How long a prompt may take, in seconds, and whether one that fails stops the request."""
+    """How long building a prompt may take, and whether a failure refuses the request."""
 
     recall_timeout_seconds: float
     strict_recall: bool
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayStages:
+    """What does the work of each stage of a request."""
+
+    locator: RequestLocator
+    request_storer: RequestStorer
+    request_reader: RequestReader
+    prompts: UpstreamPromptBuilder
+    answer_storer: AnswerStorer
+
+
 class Gateway:
-    """Chat completions with a memory."""
+    """Answers chat completions with memory."""
 
     def __init__(
         self,
         upstream: Upstream | None,
-        intake: Intake,
-        prompting: Prompting,
-        remember: ConversationWriter,
-        corrections: Corrections,
-        item_limits: ItemLimits,
+        stages: GatewayStages,
+        corrections: TokenCorrections,
         options: GatewayOptions,
     ) -> None:
         self._upstream = upstream
-        self._intake = intake
-        self._prompting = prompting
-        self._remember = remember
+        self._stages = stages
         self._corrections = corrections
-        self._item_limits = item_limits
         self._options = options
 
     @property
@@ -68,7 +79,7 @@ class Gateway:
         """The model's server; raises NoUpstream if none is configured."""
         if self._upstream is None:
             raise NoUpstream(
-                "No model's server is configured: set MEMORY_UPSTREAM_BASE_URL, such as "
+                "No upstream is configured: set MEMORY_UPSTREAM_BASE_URL, for example to "
                 "https://api.openai.com/v1 or http://127.0.0.1:11434/v1."
             )
         return self._upstream
@@ -78,108 +89,107 @@ class Gateway:
         if self._upstream is not None:
             await self._upstream.close()
 
-    async def complete(self, project_key: int, request: ChatRequest) -> Exchange:
-        """Answer a chat completion; raises a ServiceError where the upstream was not asked."""
-        upstream, memory = self.upstream, Memory()
+    async def complete(self, project_key: int, chat: ChatRequest) -> AnswerRelay:
+        """Answer a chat completion; raises a ServiceError if the upstream was not asked."""
+        upstream = self.upstream
+        outcome = await self._remember(project_key, chat)
+        answer = await _ask(upstream, chat, outcome)
+        refusal = await _refusal(answer)
+        if is_too_long(answer.status, refusal) and (
+            outcome is not None and isinstance(outcome.prompt, UpstreamPrompt)
+        ):
+            logger.info(
+                "the upstream refused the prompt as too long", tokens=outcome.prompt.tokens_after
+            )
+            shorter = await anyio.to_thread.run_sync(
+                self._stages.prompts.shrink, outcome.request, outcome.prompt, refusal
+            )
+            outcome = replace(outcome, prompt=shorter)
+            answer = await _ask(upstream, chat, outcome)
+            refusal = await _refusal(answer)
+        store = partial(self._store_answer, outcome)
+        return AnswerRelay(answer, refusal, outcome, store)
+
+    async def _remember(self, project_key: int, chat: ChatRequest) -> MemoryOutcome | None:
+        """Store what is new and build the prompt; None if the request has nothing to do with it."""
         started = time.perf_counter()
-        memory.question = await anyio.to_thread.run_sync(self._accept, project_key, request)
-        if memory.question is not None:
-            await self._prepare(memory, memory.question, request)
-        memory.milliseconds = (time.perf_counter() - started) * 1000
-        content = request.content(memory.prepared.messages if memory.prepared else None)
-        answer = await upstream.complete(content, request.authorization, request.forwarded_headers)
-        exchange = Exchange(memory, answer, partial(self._store, memory, request))
-        if answer.status >= 400:
-            await exchange.read_refusal()
-            if is_too_long(answer.status, exchange.refusal):
-                return await self._again(upstream, request, exchange)
-        return exchange
-
-    def _accept(self, project_key: int, request: ChatRequest) -> Question | None:
-        """Store what is new, unless it could never be part of a prompt."""
-        if request.has_memory:
-            self._prompting.check(request)
-        return self._intake.accept(project_key, request)
-
-    async def _prepare(self, memory: Memory, question: Question, request: ChatRequest) -> None:
-        """Build the prompt; what fails, or takes too long, is told in a header."""
-        seconds = self._options.recall_timeout_seconds
-        with anyio.move_on_after(seconds) as waiting:
-            memory.prepared, memory.error = await anyio.to_thread.run_sync(
-                self._prepared, question, request, abandon_on_cancel=True
-            )
-        if waiting.cancelled_caught:
-            logger.warning("recall was too slow", seconds=seconds)
-            memory.error = "timeout"
-        if memory.error is not None and self._options.strict_recall:
+        request = await anyio.to_thread.run_sync(self._located_and_stored, project_key, chat)
+        if request is None:
+            return None
+        prompt = await self._prompt_in_time(request)
+        if isinstance(prompt, PromptFailure) and self._options.strict_recall:
             raise RecallFailed(
-                f"The prompt could not be built ({memory.error}), and MEMORY_STRICT_RECALL is set."
+                f"The prompt could not be built ({prompt.code}), and MEMORY_STRICT_RECALL is set."
             )
+        return MemoryOutcome(request, prompt, (time.perf_counter() - started) * 1000)
 
-    def _prepared(
-        self, question: Question, request: ChatRequest
-    ) -> tuple[Prepared | None, str | None]:
-        """Return the prompt, or what went wrong; the caller's own mistakes are raised."""
+    def _located_and_stored(self, project_key: int, chat: ChatRequest) -> AnswerableRequest | None:
+        """Locate a request and store its new messages, unless no prompt can contain them."""
+        if chat.has_memory:
+            self._stages.prompts.check(chat)
+        with self._stages.locator.located(project_key, chat) as located:
+            if located is None:
+                return None
+            if chat.headers.mode == "read":
+                return self._stages.request_reader.read(located)
+            return self._stages.request_storer.store(located)
+
+    async def _prompt_in_time(self, request: AnswerableRequest) -> UpstreamPrompt | PromptFailure:
+        seconds = self._options.recall_timeout_seconds
+        with anyio.move_on_after(seconds):
+            return await anyio.to_thread.run_sync(self._prompt, request, abandon_on_cancel=True)
+        logger.warning("recall timed out", seconds=seconds)
+        return PromptFailure("timeout")
+
+    def _prompt(self, request: AnswerableRequest) -> UpstreamPrompt | PromptFailure:
+        """Return the prompt, or the failure of the service; errors of the caller are raised."""
         try:
-            return self._prompting.prepare(question, request), None
+            return self._stages.prompts.build(request)
         except ServiceError as error:
             if error.status < 500:
                 raise
             logger.warning("recall failed", error=error.message, code=error.code)
-            return None, error.code
+            return PromptFailure(error.code)
         except Exception:
-            # A bug in recall must not stop a conversation that would go on without it.
-            logger.exception("recall met a bug")
-            return None, "internal_error"
+            # A bug in recall must not stop a conversation that can continue without it.
+            logger.exception("recall raised an unexpected error")
+            return PromptFailure("internal_error")
 
-    async def _again(
-        self, upstream: Upstream, request: ChatRequest, exchange: Exchange
-    ) -> Exchange:
-        """Ask once more with a shorter prompt, if it is ours to shorten."""
-        memory = exchange.memory
-        if memory.question is None or memory.prepared is None:
-            return exchange
-        logger.info("the upstream found the prompt too long", tokens=memory.prepared.after)
-        memory.prepared = await anyio.to_thread.run_sync(
-            self._prompting.shrink,
-            memory.question,
-            request,
-            memory.prepared,
-            exchange.refusal,
-        )
-        content = request.content(memory.prepared.messages)
-        answer = await upstream.complete(content, request.authorization, request.forwarded_headers)
-        again = Exchange(memory, answer, exchange.store)
-        if answer.status >= 400:
-            await again.read_refusal()
-        return again
-
-    def _store(self, memory: Memory, request: ChatRequest, answers: Answers) -> None:
-        """Store an answer below its question, and learn how the upstream counts."""
-        question, messages = memory.question, answers.messages()
-        if question is None:
-            return
+    def _store_answer(self, outcome: MemoryOutcome | None, answers: AnswerCollector) -> str | None:
+        """Store an answer and learn how the upstream counts; returns the code of an error."""
+        if outcome is None:
+            return None
+        prompt = outcome.prompt if isinstance(outcome.prompt, UpstreamPrompt) else None
         try:
-            if memory.prepared is not None:
-                counted = memory.prepared.prompt.tokens.total
-                self._corrections.learn(request.model, counted, answers.prompt_tokens)
-            if question.is_stored and messages:
-                turns = [self._turn(one, answers, memory) for one in messages]
-                self._remember.append_answers(
-                    question.project_key, question.conversation.id, question.turn.id, turns
-                )
+            if prompt is not None:
+                counted = prompt.prompt.tokens.total
+                model = outcome.request.chat.model
+                self._corrections.learn(model, counted, answers.prompt_tokens)
+            if isinstance(outcome.request, StoredRequest):
+                recalled = () if prompt is None else prompt.recalled_texts
+                self._stages.answer_storer.store(outcome.request, answers, recalled)
         except ServiceError as error:
             # The caller has the answer already, or is about to get it.
             logger.warning("an answer was not stored", error=error.message, code=error.code)
-            memory.error = "answer_not_stored"
+            return "answer_not_stored"
+        return None
 
-    def _turn(self, said: Message, answers: Answers, memory: Memory) -> NewTurn:
-        message = said if answers.is_complete else incomplete(said)
-        recalled = memory.prepared.prompt.recalled if memory.prepared else ()
-        quoted = [hit.turn.text[hit.start : hit.end] for hit in recalled]
-        turn = parse_item(message, dumps(message), {}, self._item_limits, "answer")
-        marks = as_metadata(echoes(turn.text, quoted))
-        if not marks:
-            return turn
-        stored_as = {"id": new_id("msg"), "metadata": marks}
-        return parse_item(message, turn.raw, stored_as, self._item_limits, "answer")
+
+async def _ask(
+    upstream: Upstream, chat: ChatRequest, outcome: MemoryOutcome | None
+) -> UpstreamAnswer:
+    """Send a request with its prompt, or as the client sent it if there is none."""
+    prompt = None if outcome is None else outcome.prompt
+    messages = prompt.messages if isinstance(prompt, UpstreamPrompt) else None
+    content = chat.forwarded_body(messages)
+    return await upstream.complete(content, chat.authorization, chat.forwarded_headers)
+
+
+async def _refusal(answer: UpstreamAnswer) -> bytes:
+    """Return the body of an answer with an error status, and close it; else nothing."""
+    if answer.status < 400:
+        return b""
+    try:
+        return await answer.read()
+    finally:
+        await answer.close()

@@ -1,43 +1,41 @@
-"""Where the messages that a client sends belong in a stored conversation. Pure.
+"""Align the history that a client sends with the stored tree of its conversation. Pure.
 
 Clients of chat completions send the history again with every request: all of it, its end, an edited
-one, or only what is new. What is stored already is found again, and only the rest is stored. The
-table of docs/gateway.md says what each case means; what it does not decide is stored as new.
+one, or only a new message. The alignment finds the messages that are stored already. The table in
+docs/gateway.md lists the cases; a history that fits none of them is stored as new.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from memory_service.items.item_text import text_of_parts
-from memory_service.items.strict_json import canonical
 
 MAX_SKIPPED = 256
-"""Turns of tool calls that a client may leave out between two messages."""
+"""The most turns of tool calls that a client may leave out between two messages."""
 
 MAX_STARTS, MAX_RUNS = 32, 64
-"""Places that are tried for a message which was said many times ("ok"): else the work is square."""
+"""The most nodes that are tried for one message.
+
+A message that was sent many times ("ok") matches many nodes, and trying all would take quadratic
+time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that came; `id` is one that the client chose, if any."""
+class SentMessage:
+    """A message of a request: the hash of what it says, its role, and the id that it was given."""
 
-    said: bytes
+    digest: bytes
     role: str
     id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A stored turn's place in the tree.
+class HistoryNode:
+    """A stored turn in the tree of its conversation.
 
-    Clients that resend the history may leave it out if it is `optional`: part of a tool call, or no
-    message. It is `fresh` while a retry may mean it.
+    A client that sends the history again may leave out a node that is `optional`: one of a tool
+    call, or one that is not a message. A node is `fresh` while a retry may refer to it.
     """
 
     key: int
@@ -45,7 +43,7 @@ class Node:
     seq: int
     active: bool
     role: str
-    said: bytes
+    digest: bytes
     id: str
     optional: bool = False
     fresh: bool = False
@@ -53,26 +51,32 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What is stored already, and where the rest goes.
+    """Which messages of a history are stored, and where the others belong.
 
-    The messages from `first_new` on are new and go below the turn `parent_key` (None: they begin
-    the conversation). `matched` messages before them were found again, without a gap.
+    The messages from `first_new` on are new and follow the turn `parent_key` (None: they begin the
+    conversation). The `matched` messages before them are stored, one after the other.
     """
 
     parent_key: int | None
     first_new: int
     matched: int = 0
     is_exchange: bool = False
-    """Whether somebody and the assistant are among what was found: more than a common word."""
+    """Whether the matched messages are of an assistant and of another role.
+
+    An exchange identifies a conversation; a single common word does not.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Messages that were found again one after the other, ending at a node."""
+    """Consecutive messages that match consecutive nodes.
+
+    `start` is the index of the first message, `first_key` the key of its node.
+    """
 
     start: int
     length: int
-    first: int
+    first_key: int
     roles: frozenset[str]
 
     @property
@@ -80,102 +84,83 @@ class _Run:
         return "assistant" in self.roles and len(self.roles) > 1
 
     def extended(self, role: str) -> _Run:
-        """Return the run with one message more."""
+        """Return the run with one more message."""
         roles = self.roles if role in self.roles else self.roles | {role}
-        return _Run(self.start, self.length + 1, self.first, roles)
-
-
-def said_hash(message: Mapping[str, Any]) -> bytes:
-    """Return 16 bytes that stand for what a message says, in whatever spelling a client resends it.
-
-    A string and text parts are the same, as are missing and empty fields, other white space around
-    a text, and arguments of tools written in another way.
-    """
-    role, content = message.get("role"), message.get("content")
-    if len(message) == 2 and isinstance(content, str):
-        # Nearly all are such, and a history has thousands: the rest takes ten times as long.
-        return _digest(role, content)
-    audio = message.get("audio")
-    said = {
-        "parts": [_part(one) for one in _mappings(content) if not one.get("text")],
-        "calls": [[one.get("id"), *_function(one)] for one in _mappings(message.get("tool_calls"))],
-        "call": _function({"function": message.get("function_call")}),
-        "answers": message.get("tool_call_id"),
-        "audio": audio.get("id") if isinstance(audio, Mapping) else None,
-        # Frameworks write the names of their agents into an assistant's messages.
-        "name": message.get("name") if role == "user" else None,
-    }
-    beside = {name: value for name, value in said.items() if value}
-    text = text_of_parts(content) or str(message.get("refusal") or "")
-    return _digest(role, text, canonical(beside) if beside else "")
-
-
-def _digest(role: Any, text: str, beside: str = "") -> bytes:
-    said = f"{role}\0{text.strip()}\0{beside}"
-    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return _Run(self.start, self.length + 1, self.first_key, roles)
 
 
 def align(
-    tree: Sequence[Node], head_key: int | None, sent: Sequence[Sent], *, is_retry: bool = False
+    tree: Sequence[HistoryNode],
+    head_key: int | None,
+    sent: Sequence[SentMessage],
+    *,
+    is_retry: bool = False,
 ) -> Alignment:
-    """Find the sent messages in the tree; `sent` has no system messages."""
-    index = _Index(tree, head_key)
-    best: tuple[tuple[int, int, bool, bool, int], Node, _Run] | None = None
-    for position, runs in enumerate(_runs(index, sent)):
-        for node, run in runs:
-            if _tells_enough(index, node, run, sent, is_retry=is_retry):
-                rank = (position, run.length, node.key == head_key, node.active, node.seq)
-                if best is None or rank > best[0]:
-                    best = rank, node, run
+    """Find the messages of a history, without those of the system, in the stored tree.
+
+    The best match ends at the latest message; among those, the longest run wins, then the head, the
+    active branch and the newest turn.
+    """
+    index = _TreeIndex(tree, head_key)
+    candidates = (
+        ((position, run.length, node.key == head_key, node.active, node.seq), node, run)
+        for position, runs in enumerate(_runs(index, sent))
+        for node, run in runs
+        if _is_conclusive(index, node, run, sent, is_retry=is_retry)
+    )
+    best = max(candidates, key=lambda candidate: candidate[0], default=None)
     if best is None:
         return Alignment(head_key, 0)
     (position, *_), node, run = best
     return Alignment(node.key, position + 1, run.length, run.is_exchange)
 
 
-class _Index:
-    """The tree by key, by parent and by what is said."""
+class _TreeIndex:
+    """The nodes of a tree by key, id, parent and hash."""
 
-    def __init__(self, tree: Sequence[Node], head_key: int | None) -> None:
+    def __init__(self, tree: Sequence[HistoryNode], head_key: int | None) -> None:
         newest_first = sorted(tree, key=lambda node: -node.seq)
         self.head_key = head_key
         self.nodes = {node.key: node for node in newest_first}
-        self._ids = {node.id: node for node in newest_first}
-        self._children: dict[int | None, list[Node]] = {}
-        self._by_said: dict[bytes, list[Node]] = {}
+        self._by_id = {node.id: node for node in newest_first}
+        self._children: dict[int | None, list[HistoryNode]] = {}
+        self._by_digest: dict[bytes, list[HistoryNode]] = {}
         for node in newest_first:
             self._children.setdefault(node.parent_key, []).append(node)
-            self._by_said.setdefault(node.said, []).append(node)
+            self._by_digest.setdefault(node.digest, []).append(node)
         self.last_exchange = self._last_exchange()
 
-    def starts(self, sent: Sent) -> Sequence[Node]:
-        """Return nodes that a message can be: of many the newest, and the oldest."""
-        known = self._ids.get(sent.id) if sent.id else None
-        found = self._by_said.get(sent.said, []) if known is None else [known]
-        if len(found) > MAX_STARTS:
-            found = [*found[: MAX_STARTS // 2], *found[-MAX_STARTS // 2 :]]
-        return [node for node in found if self._admits(sent, node)]
+    def starts(self, sent: SentMessage) -> Sequence[HistoryNode]:
+        """Return the nodes that match a message; of many, the newest and the oldest."""
+        named = self._by_id.get(sent.id) if sent.id else None
+        nodes = self._by_digest.get(sent.digest, []) if named is None else [named]
+        if len(nodes) > MAX_STARTS:
+            nodes = [*nodes[: MAX_STARTS // 2], *nodes[-MAX_STARTS // 2 :]]
+        return [node for node in nodes if self._matches(sent, node)]
 
-    def following(self, key: int, sent: Sent) -> Iterator[Node]:
-        """Yield the nodes after one that a message can be; a client may leave optional ones out."""
+    def following(self, key: int, sent: SentMessage) -> Iterator[HistoryNode]:
+        """Yield the nodes after a node that match a message; optional ones may be left out."""
         waiting = list(self._children.get(key, ()))
         for _ in range(MAX_SKIPPED):
             if not waiting:
                 return
             node = waiting.pop()
-            if self._admits(sent, node):
+            if self._matches(sent, node):
                 yield node
             if node.optional:
                 waiting += self._children.get(node.key, ())
 
-    def _admits(self, sent: Sent, node: Node) -> bool:
-        """Return whether a message can be a node; one with an id of its own is only that turn."""
-        if sent.id and (sent.id in self._ids or sent.role == "user") and sent.id != node.id:
-            return False
-        return sent.said == node.said
+    def _matches(self, sent: SentMessage, node: HistoryNode) -> bool:
+        """Return whether a message equals a node.
 
-    def is_root(self, key: int) -> bool:
-        """Return whether nothing that a client must resend comes before a turn."""
+        A message with a stored id, or with an id of a user, equals the turn of that id only.
+        """
+        if sent.id and (sent.id in self._by_id or sent.role == "user") and sent.id != node.id:
+            return False
+        return sent.digest == node.digest
+
+    def is_first(self, key: int) -> bool:
+        """Return whether only optional turns come before a turn."""
         parent_key = self.nodes[key].parent_key
         for _ in range(MAX_SKIPPED):
             if parent_key is None:
@@ -187,43 +172,64 @@ class _Index:
         return False
 
     def _last_exchange(self) -> frozenset[int]:
-        """Return the last user turn of the live path and what follows it."""
-        found: list[int] = []
+        """Return the last user turn of the active branch and the turns that follow it."""
+        keys: list[int] = []
         key = self.head_key
         while key is not None and key in self.nodes:
-            found.append(key)
+            keys.append(key)
             if self.nodes[key].role == "user":
-                return frozenset(found)
+                break
             key = self.nodes[key].parent_key
-        return frozenset(found)
+        return frozenset(keys)
 
 
-def _runs(index: _Index, sent: Sequence[Sent]) -> Iterator[list[tuple[Node, _Run]]]:
-    """Yield, for each message, the nodes it can be with the longest run that ends there."""
-    before: dict[int, _Run] = {}
+def _runs(
+    index: _TreeIndex, sent: Sequence[SentMessage]
+) -> Iterator[list[tuple[HistoryNode, _Run]]]:
+    """Yield, for each message, the nodes that match it, with the longest run that ends there."""
+    previous: dict[int, _Run] = {}
     for position, message in enumerate(sent):
-        here: dict[int, _Run] = {}
-        for key, run in before.items():
-            for node in index.following(key, message):
-                known = here.get(node.key)
-                if known is None or known.length <= run.length:
-                    here[node.key] = run.extended(message.role)
+        current = _extended_runs(index, previous, message)
         for node in index.starts(message):
-            here.setdefault(node.key, _Run(position, 1, node.key, frozenset({message.role})))
-        if len(here) > MAX_RUNS:
-            longest = sorted(here, key=lambda key: (here[key].length, key), reverse=True)
-            here = {key: here[key] for key in longest[:MAX_RUNS]}
-        yield [(index.nodes[key], run) for key, run in here.items()]
-        before = here
+            current.setdefault(node.key, _Run(position, 1, node.key, frozenset({message.role})))
+        current = _longest(current)
+        yield [(index.nodes[key], run) for key, run in current.items()]
+        previous = current
 
 
-def _tells_enough(
-    index: _Index, node: Node, run: _Run, sent: Sequence[Sent], *, is_retry: bool
+def _extended_runs(
+    index: _TreeIndex, runs: dict[int, _Run], message: SentMessage
+) -> dict[int, _Run]:
+    """Return the runs that a message extends, by the key of the node that it matches."""
+    extended: dict[int, _Run] = {}
+    for key, run in runs.items():
+        for node in index.following(key, message):
+            other = extended.get(node.key)
+            if other is None or other.length <= run.length:
+                extended[node.key] = run.extended(message.role)
+    return extended
+
+
+def _longest(runs: dict[int, _Run]) -> dict[int, _Run]:
+    """Return the longest MAX_RUNS runs."""
+    if len(runs) <= MAX_RUNS:
+        return runs
+    longest = sorted(runs, key=lambda key: (runs[key].length, key), reverse=True)
+    return {key: runs[key] for key in longest[:MAX_RUNS]}
+
+
+def _is_conclusive(
+    index: _TreeIndex,
+    node: HistoryNode,
+    run: _Run,
+    sent: Sequence[SentMessage],
+    *,
+    is_retry: bool,
 ) -> bool:
-    """Return whether a run shows where the client is, and is not just a word said twice."""
+    """Return whether a run shows where the client is, and is not a word that was said twice."""
     at_end = node.key in index.last_exchange
     if run.start > 0:
-        # What comes before is the client's own: a summary, or a history it has thinned out.
+        # The messages before are the client's own: a summary, or a history with gaps.
         return at_end and run.is_exchange
     if node.key == index.head_key or run.is_exchange:
         return True
@@ -231,34 +237,6 @@ def _tells_enough(
     if last.id is not None and last.id == node.id:
         return True
     if len(sent) > 1:
-        return index.is_root(run.first)
-    # A single message may be all of a short conversation, or only what is new of a long one.
-    return at_end and (index.is_root(run.first) or (is_retry and node.fresh))
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def _part(part: Mapping[str, Any]) -> Any:
-    """Return a part that is no text without what a client may leave out."""
-    return {
-        key: _part(value) if isinstance(value, Mapping) else value
-        for key, value in part.items()
-        if value is not None and (key, value) != ("detail", "auto")
-    }
-
-
-def _function(call: Mapping[str, Any]) -> list[Any]:
-    """Return the name and the arguments of a call, these as values if they are JSON."""
-    function = call.get("function") or call.get("custom")
-    if not isinstance(function, Mapping):
-        return []
-    return [function.get("name"), _parsed(function.get("arguments", function.get("input")))]
-
-
-def _parsed(arguments: Any) -> Any:
-    try:
-        return json.loads(arguments or "{}")
-    except (TypeError, ValueError):
-        return arguments
+        return index.is_first(run.first_key)
+    # A single message is all of a short conversation, or the new message of a long one.
+    return at_end and (index.is_first(run.first_key) or (is_retry and node.fresh))

@@ -1,10 +1,10 @@
-"""An answer on its way back: passed on as it comes, read beside, stored when its end is here."""
+"""Relay an answer: pass it on as it arrives, collect it, and store it when it is complete."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.to_thread
@@ -12,9 +12,9 @@ import structlog
 
 from memory_service.core.errors import ServiceError, UpstreamDown
 from memory_service.core.protocols import UpstreamAnswer
-from memory_service.gateway.answers import Answers, before_done
-from memory_service.gateway.intake import Question
-from memory_service.gateway.prompting import Prepared
+from memory_service.gateway.answers import AnswerCollector, split_at_done
+from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.upstream_prompts import PromptFailure, UpstreamPrompt
 from memory_service.items.strict_json import dumps
 
 logger = structlog.get_logger(__name__)
@@ -22,114 +22,131 @@ logger = structlog.get_logger(__name__)
 _EVENT_STREAM = "text/event-stream"
 
 
-@dataclass(slots=True)
-class Memory:
-    """What memory has done for a request: nothing, if it has no question."""
+@dataclass(frozen=True, slots=True)
+class MemoryOutcome:
+    """What memory did for a response; `milliseconds` passed before the upstream was asked."""
 
-    question: Question | None = None
-    prepared: Prepared | None = None
-    error: str | None = None
-    milliseconds: float = 0.0
+    request: AnswerableRequest
+    prompt: UpstreamPrompt | PromptFailure
+    milliseconds: float
+    answer_error: str | None = None
+
+    @property
+    def error(self) -> str | None:
+        """The code of what failed last; None if nothing failed."""
+        failure = self.prompt.code if isinstance(self.prompt, PromptFailure) else None
+        return self.answer_error or failure
 
     def headers(self) -> dict[str, str]:
-        """Return what the response says about it."""
-        if self.question is None:
-            return {}
-        found = {"x-memory-ms": f"{self.milliseconds:.1f}"}
-        if self.question.before is None:
-            found["x-conversation-id"] = self.question.conversation.id
+        """Return the headers that describe it."""
+        headers = {"x-memory-ms": f"{self.milliseconds:.1f}"}
+        if not isinstance(self.request, UnstoredConversationRequest):
+            headers["x-conversation-id"] = self.request.conversation.id
         if self.error is not None:
-            found["x-memory-error"] = self.error
-        if self.prepared is not None:
-            prompt = self.prepared.prompt
-            found |= {
-                "x-memory-tokens-before": str(self.prepared.before),
-                "x-memory-tokens-after": str(self.prepared.after),
-                "x-memory-recalled": str(len(prompt.recalled)),
-                "x-memory-dropped": str(len(prompt.dropped)),
-                "x-memory-trace-id": prompt.trace_id,
-                "x-memory-prefix-tokens": str(self.prepared.shared),
-            }
-            if prompt.degraded is not None:
-                found["x-memory-degraded"] = prompt.degraded
-        return found
+            headers["x-memory-error"] = self.error
+        if isinstance(self.prompt, UpstreamPrompt):
+            headers |= _prompt_headers(self.prompt)
+        return headers
 
 
-@dataclass(slots=True)
-class Exchange:
-    """One request's answer on its way back; `close` it in any case."""
+def _prompt_headers(built: UpstreamPrompt) -> dict[str, str]:
+    prompt = built.prompt
+    headers = {
+        "x-memory-tokens-before": str(built.tokens_before),
+        "x-memory-tokens-after": str(built.tokens_after),
+        "x-memory-recalled": str(len(prompt.recalled)),
+        "x-memory-dropped": str(len(prompt.dropped)),
+        "x-memory-trace-id": prompt.trace_id,
+        "x-memory-prefix-tokens": str(built.prefix_tokens),
+    }
+    if prompt.degraded is not None:
+        headers["x-memory-degraded"] = prompt.degraded
+    return headers
 
-    memory: Memory
-    answer: UpstreamAnswer
-    store: Callable[[Answers], None]
-    refusal: bytes = b""
-    _answers: Answers = field(default_factory=Answers)
-    _stored: bool = False
+
+class AnswerRelay:
+    """The answer to one request on its way to the caller; it must be closed in any case.
+
+    `refusal` is the body of an answer with an error status, which was read already. `store` is
+    called once, when the answer ends, and returns the code of its error, if any. Without an
+    `outcome` the request was forwarded without memory.
+    """
+
+    def __init__(
+        self,
+        answer: UpstreamAnswer,
+        refusal: bytes,
+        outcome: MemoryOutcome | None,
+        store: Callable[[AnswerCollector], str | None],
+    ) -> None:
+        self._answer = answer
+        self._refusal = refusal
+        self._outcome = outcome
+        self._store_answer = store
+        self._collector = AnswerCollector()
+        self._is_stored = False
 
     @property
     def status(self) -> int:
-        """The upstream's status."""
-        return self.answer.status
+        """The status of the upstream's answer."""
+        return self._answer.status
 
     @property
     def is_stream(self) -> bool:
-        """Whether the body comes in events."""
-        kind = self.answer.headers.get("content-type", "")
-        return self.status < 400 and kind.startswith(_EVENT_STREAM)
+        """Whether the body is an event stream."""
+        content_type = self._answer.headers.get("content-type", "")
+        return self.status < 400 and content_type.startswith(_EVENT_STREAM)
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the response."""
-        return {**self.answer.headers, **self.memory.headers()}
-
-    async def read_refusal(self) -> None:
-        """Read the body of an upstream that refuses, and give the connection back."""
-        try:
-            self.refusal = await self.answer.read()
-        finally:
-            await self.answer.close()
+        memory_headers = {} if self._outcome is None else self._outcome.headers()
+        return {**self._answer.headers, **memory_headers}
 
     async def read(self) -> bytes:
-        """Return the whole body, its answer stored."""
+        """Return the whole body, after storing the answer in it."""
         if self.status >= 400:
-            return self.refusal
-        content = await self.answer.read()
-        self._answers.whole(content)
+            return self._refusal
+        content = await self._answer.read()
+        self._collector.take_body(content)
         await self._store()
         return content
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it comes; its end is not told before the answer is stored."""
+        """Yield the body as it arrives; the end of the stream only after storing the answer."""
         try:
-            async with aclosing(self.answer.chunks()) as chunks:
+            async with aclosing(self._answer.chunks()) as chunks:
                 async for chunk in chunks:
-                    said, end = before_done(chunk)
-                    if said:
-                        yield said
-                    self._answers.feed(chunk)
+                    content, end = split_at_done(chunk)
+                    if content:
+                        yield content
+                    self._collector.feed(chunk)
                     if end:
                         await self._store()
                         yield end
             await self._store()
         except UpstreamDown as error:
-            logger.warning("the upstream broke off", error=error.message)
+            logger.warning("the upstream closed the connection early", error=error.message)
             await self._store()
             yield _error_event(error)
 
     async def close(self) -> None:
-        """Store what has come, though the caller or the upstream is gone; close the connection."""
+        """Close the connection; what arrived of a stream is stored even if the caller is gone."""
         with anyio.CancelScope(shield=True):
-            await self.answer.close()
+            await self._answer.close()
             if self.is_stream:
                 await self._store()
 
     async def _store(self) -> None:
-        if not self._stored:
-            self._stored = True
-            await anyio.to_thread.run_sync(self.store, self._answers)
+        if self._is_stored:
+            return
+        self._is_stored = True
+        error = await anyio.to_thread.run_sync(self._store_answer, self._collector)
+        if self._outcome is not None and error is not None:
+            self._outcome = replace(self._outcome, answer_error=error)
 
 
 def _error_event(error: ServiceError) -> bytes:
-    """Return an error as OpenAI's streams tell it: the status has left already."""
-    told = {"message": error.message, "type": error.type, "param": None, "code": error.code}
-    return f"data: {dumps({'error': told})}\n\n".encode()
+    """Return an error as an event, in OpenAI's form: the status was sent already."""
+    content = {"message": error.message, "type": error.type, "param": None, "code": error.code}
+    return f"data: {dumps({'error': content})}\n\n".encode()

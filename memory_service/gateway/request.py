@@ -1,11 +1,11 @@
-"""A chat completion as it was asked for: whose it is, which messages are new, what is forwarded."""
+"""A chat completion as it was requested: its identity, its messages, what is forwarded of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.chat_messages import OUR_FIELDS, Message
@@ -14,41 +14,51 @@ from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
 from memory_service.prompts.builder import ScopeName
 
-Mode = Literal["off", "read", "on"]
-"""What a request may do with memory: nothing, be told what is remembered, or be remembered too."""
+MemoryMode = Literal["off", "read", "on"]
+"""What a request may do with memory: nothing, recall, or recall and store."""
 
 
 @dataclass(frozen=True, slots=True)
-class Headers:
-    """What a request's headers say about memory."""
+class MemoryHeaders:
+    """What the headers of a request say about memory; None leaves it to the body or settings."""
 
     conversation_id: str | None = None
     user: str | None = None
-    mode: Mode = "on"
+    mode: MemoryMode = "on"
     scope: ScopeName | None = None
     top_k: int | None = None
     token_budget: int | None = None
 
 
+class HistoryMessage(NamedTuple):
+    """A message that is not the system's, and its position in `messages`."""
+
+    position: int
+    message: Message
+
+
 @dataclass(frozen=True)
 class ChatRequest:
-    """One request: its body as text and as a value, and what goes upstream beside the body."""
+    """A request for a chat completion: its body as text and parsed, and the headers to forward.
+
+    `authorization` is the upstream's; None leaves it to the service's own key.
+    """
 
     text: str
     body: Mapping[str, Any]
-    headers: Headers = field(default_factory=Headers)
+    headers: MemoryHeaders = field(default_factory=MemoryHeaders)
     is_retry: bool = False
     authorization: str | None = None
     forwarded_headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def conversation_id(self) -> str | None:
-        """The conversation's id: of the header, else of the metadata, else of the body."""
+        """The id of the conversation: from the header, else the metadata, else the body."""
         metadata = self.body.get("metadata")
         conversation = self.body.get("conversation")
         if isinstance(conversation, Mapping):
             conversation = conversation.get("id")
-        given = (
+        candidates = (
             ("x-conversation-id", self.headers.conversation_id),
             (
                 "metadata.conversation_id",
@@ -56,28 +66,26 @@ class ChatRequest:
             ),
             ("conversation", conversation),
         )
-        return _first_id(given, check_id)
+        return _first_id(candidates, check_id)
 
     @cached_property
     def user(self) -> str | None:
-        """The user's id: of the header, else `user`, else `safety_identifier`."""
-        return _first_id(
-            (
-                ("x-user-id", self.headers.user),
-                ("user", self.body.get("user")),
-                ("safety_identifier", self.body.get("safety_identifier")),
-            ),
-            check_user_id,
+        """The id of the user: from the header, else `user`, else `safety_identifier`."""
+        candidates = (
+            ("x-user-id", self.headers.user),
+            ("user", self.body.get("user")),
+            ("safety_identifier", self.body.get("safety_identifier")),
         )
+        return _first_id(candidates, check_user_id)
 
     @cached_property
     def has_memory(self) -> bool:
-        """Whether there is anything to remember this request under."""
+        """Whether memory is on and the request names a conversation or a user."""
         return self.headers.mode != "off" and bool(self.conversation_id or self.user)
 
     @cached_property
     def messages(self) -> Sequence[Message]:
-        """The messages; raises InvalidRequest if they are none."""
+        """The messages as sent; raises InvalidRequest if the body has none, or malformed ones."""
         messages = self.body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise InvalidRequest(
@@ -85,67 +93,73 @@ class ChatRequest:
                 param="messages",
                 code="missing_field",
             )
-        for number, message in enumerate(messages):
+        for index, message in enumerate(messages):
             if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
                 raise InvalidRequest(
-                    f"'messages.{number}' must be an object with a role.",
-                    param=f"messages.{number}",
+                    f"'messages.{index}' must be an object with a role.",
+                    param=f"messages.{index}",
                     code="invalid_type",
                 )
         return messages
 
     @cached_property
-    def system(self) -> Sequence[Message]:
-        """The system messages, wherever they stood: a strict template wants them first."""
-        return [_without_ours(one) for one in self.messages if one["role"] in SYSTEM_ROLES]
+    def system_messages(self) -> Sequence[Message]:
+        """The system messages of any position: strict chat templates want them first."""
+        return [
+            _without_our_fields(message)
+            for message in self.messages
+            if message["role"] in SYSTEM_ROLES
+        ]
 
     @cached_property
-    def said(self) -> Sequence[tuple[int, Message]]:
-        """The other messages with their places."""
+    def history(self) -> Sequence[HistoryMessage]:
+        """The messages without those of the system."""
         return [
-            (place, message)
-            for place, message in enumerate(self.messages)
+            HistoryMessage(position, message)
+            for position, message in enumerate(self.messages)
             if message["role"] not in SYSTEM_ROLES
         ]
 
     @cached_property
-    def raws(self) -> Sequence[str]:
+    def raw_messages(self) -> Sequence[str]:
         """The exact JSON of each message."""
         return raw_elements(self.text, "messages")
 
     @property
     def model(self) -> str | None:
-        """The model's name."""
+        """The name of the model."""
         model = self.body.get("model")
         return model if isinstance(model, str) else None
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """What the prompt holds beside messages: tools, functions, the schema of the answer."""
-        found = [
-            one
+        """What a prompt contains beside messages: tools, functions, the schema of the answer."""
+        tools = [
+            tool
             for name in ("tools", "functions")
-            for one in _list(self.body.get(name))
-            if isinstance(one, Mapping)
+            for tool in _list_or_empty(self.body.get(name))
+            if isinstance(tool, Mapping)
         ]
         schema = self.body.get("response_format")
         if isinstance(schema, Mapping) and schema.get("type") == "json_schema":
-            found.append(schema)
-        return found
+            return [*tools, schema]
+        return tools
 
     @property
     def max_output_tokens(self) -> int | None:
-        """The tokens that the client lets the answer take."""
+        """The most tokens that the client allows the answer."""
         for name in ("max_completion_tokens", "max_tokens"):
             value = self.body.get(name)
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 return value
         return None
 
-    def content(self, messages: Sequence[Message] | None = None) -> bytes:
-        """Return the body to forward: our own fields gone, the messages replaced if given."""
-        body = dict(self.body)
-        body.pop("conversation", None)
+    def forwarded_body(self, messages: Sequence[Message] | None = None) -> bytes:
+        """Return the body for the upstream: without our own fields, with `messages` if given.
+
+        A body that does not change is forwarded byte for byte.
+        """
+        body = {name: value for name, value in self.body.items() if name != "conversation"}
         metadata = body.get("metadata")
         if isinstance(metadata, Mapping) and "conversation_id" in metadata:
             body["metadata"] = {k: v for k, v in metadata.items() if k != "conversation_id"}
@@ -154,22 +168,24 @@ class ChatRequest:
         if messages is not None:
             body["messages"] = list(messages)
         elif self.has_memory:
-            body["messages"] = [_without_ours(one) for one in self.messages]
-        # What needs no change goes on as it came, to the byte.
+            body["messages"] = [_without_our_fields(message) for message in self.messages]
         return (self.text if body == self.body else dumps(body)).encode()
 
 
-def _list(value: object) -> Sequence[object]:
-    """Return a list; whatever else a body has in its place is the upstream's to refuse."""
+def _list_or_empty(value: object) -> Sequence[object]:
+    """Return a list; a value of another type is left for the upstream to reject."""
     return value if isinstance(value, list) else ()
 
 
-def _without_ours(message: Message) -> Message:
-    return {key: value for key, value in message.items() if key not in OUR_FIELDS}
+def _without_our_fields(message: Message) -> Message:
+    return {name: value for name, value in message.items() if name not in OUR_FIELDS}
 
 
-def _first_id(given: Sequence[tuple[str, Any]], check: Callable[[Any, str], str]) -> str | None:
-    for param, value in given:
+def _first_id(
+    candidates: Sequence[tuple[str, Any]], check: Callable[[Any, str], str]
+) -> str | None:
+    """Return the first id that is given, checked; `candidates` are (param, value)."""
+    for param, value in candidates:
         if value is not None:
             return check(value, param)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from memory_service.conversations.echo import indexed_windows
+from memory_service.conversations.echo import indexed_spans
 from memory_service.core.models import Conversation, Finding, StoredPassage, Turn, Vector
 from memory_service.core.protocols import Embedder
 from memory_service.maintenance.vector_comparison import INDEX_TOLERANCE, differ
@@ -49,7 +49,7 @@ class PassageChecks:
         for passage in sorted(passages, key=lambda passage: passage.ordinal):
             stored.setdefault(passage.turn_key, []).append(passage)
         for turn in turns:
-            windows = indexed_windows(
+            windows = indexed_spans(
                 turn.text, turn.metadata, words=self._words, overlap=self._overlap
             )
             spans = [(passage.start, passage.end) for passage in stored.get(turn.key, ())]

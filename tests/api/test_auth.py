@@ -1,4 +1,4 @@
-"""Who is let in: this machine while there are no keys, valid keys ever after."""
+"""Authentication: requests from this machine as long as there are no keys, then valid keys only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
 
 
 def make_key(settings: Settings, project: str = "acme") -> str:
-    """Make a key beside the server, as the command does."""
+    """Create a key while the server runs, as the command does."""
     with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
         return transaction.api_keys.create(
             transaction.projects.ensure(project, clock.now()), clock.now()
@@ -34,7 +34,7 @@ def make_key(settings: Settings, project: str = "acme") -> str:
 
 
 def revoke_key(settings: Settings, number: int) -> None:
-    """Revoke a key beside the server, as the command does."""
+    """Revoke a key while the server runs, as the command does."""
     with closing(open_log(settings.data_dir)) as log, log.write() as transaction:
         assert transaction.api_keys.revoke(number, clock.now())
 
@@ -61,14 +61,14 @@ def code(answer: httpx2.Response) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a server that never gets a key."""
+    """Return the address of a server without keys."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("keyless"), port=0, log_level="warning")
     with running(settings, "tests") as base:
         yield base
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.1:8000", "[::1]:80", "[::1]"])
-def test_without_keys_hosts_of_this_machine_are_served(keyless: str, host: str) -> None:
+def test_keyless_serves_local_hosts(keyless: str, host: str) -> None:
     assert listing(keyless, host=host).status_code == 200
 
 
@@ -87,12 +87,12 @@ def test_without_keys_hosts_of_this_machine_are_served(keyless: str, host: str) 
         "",
     ],
 )
-def test_without_keys_other_hosts_are_refused(keyless: str, host: str) -> None:
+def test_keyless_refuses_other_hosts(keyless: str, host: str) -> None:
     assert code(listing(keyless, host=host)) == (403, "permission_error", "forbidden")
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:1"])
-def test_without_keys_pages_of_this_machine_are_served(keyless: str, origin: str) -> None:
+def test_keyless_serves_local_origins(keyless: str, origin: str) -> None:
     assert listing(keyless, origin=origin).status_code == 200
 
 
@@ -100,7 +100,7 @@ def test_without_keys_pages_of_this_machine_are_served(keyless: str, origin: str
     "origin",
     ["https://example.org", "http://localhost.example.org", "null", "", "localhost", "file://"],
 )
-def test_without_keys_pages_of_other_origins_are_refused(keyless: str, origin: str) -> None:
+def test_keyless_refuses_other_origins(keyless: str, origin: str) -> None:
     assert code(listing(keyless, origin=origin)) == (403, "permission_error", "forbidden")
 
 
@@ -117,9 +117,7 @@ def test_without_keys_pages_of_other_origins_are_refused(keyless: str, origin: s
         ("", 403),
     ],
 )
-def test_without_keys_only_clients_on_this_machine_are_served(
-    settings: Settings, client: str, status: int
-) -> None:
+def test_keyless_serves_local_clients_only(settings: Settings, client: str, status: int) -> None:
     async def call() -> httpx2.Response:
         served = create_app(settings)
         transport = httpx2.ASGITransport(app=served, client=(client, 4711))
@@ -133,13 +131,11 @@ def test_without_keys_only_clients_on_this_machine_are_served(
 
 
 @pytest.mark.parametrize("authorization", ["Bearer msk_none", "Basic eDp5", "Bearer", "nonsense"])
-def test_without_keys_authorization_is_ignored(keyless: str, authorization: str) -> None:
+def test_keyless_ignores_authorization(keyless: str, authorization: str) -> None:
     assert listing(keyless, authorization=authorization).status_code == 200
 
 
-def test_a_key_made_while_the_server_runs_ends_keyless_mode(
-    settings: Settings, address: str
-) -> None:
+def test_first_key_ends_keyless_mode_at_once(settings: Settings, address: str) -> None:
     assert listing(address).status_code == 200
     key = make_key(settings)
     assert code(listing(address)) == (401, "authentication_error", "invalid_api_key")
@@ -150,7 +146,7 @@ def test_a_key_made_while_the_server_runs_ends_keyless_mode(
     "authorization",
     ["", "Bearer", "Bearer msk_wrong", "Basic {key}", "{key}", "Bearer {key}x", "Bearer x{key}"],
 )
-def test_with_keys_everything_but_a_valid_key_is_refused(
+def test_invalid_authorization_returns_401(
     settings: Settings, address: str, authorization: str
 ) -> None:
     wrong = authorization.format(key=make_key(settings))
@@ -159,16 +155,14 @@ def test_with_keys_everything_but_a_valid_key_is_refused(
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_with_keys_the_official_client_gets_in_and_a_wrong_key_does_not(
-    settings: Settings, address: str
-) -> None:
+def test_openai_client_needs_valid_key(settings: Settings, address: str) -> None:
     with connected(address, make_key(settings)) as client:
         assert client.conversations.create().object == "conversation"
     with connected(address, "msk_wrong") as client, pytest.raises(openai.AuthenticationError):
         client.conversations.create()
 
 
-def test_with_keys_any_host_and_origin_are_served(settings: Settings, address: str) -> None:
+def test_key_is_accepted_from_any_host_and_origin(settings: Settings, address: str) -> None:
     bearer = f"Bearer {make_key(settings)}"
     answer = listing(
         address, authorization=bearer, host="memory.example.org", origin="https://example.org"
@@ -176,9 +170,7 @@ def test_with_keys_any_host_and_origin_are_served(settings: Settings, address: s
     assert answer.status_code == 200
 
 
-def test_a_revoked_key_is_refused_at_once_and_others_are_not(
-    settings: Settings, address: str
-) -> None:
+def test_revoked_key_is_refused_at_once(settings: Settings, address: str) -> None:
     revoked, valid = make_key(settings), make_key(settings)
     assert listing(address, authorization=f"Bearer {revoked}").status_code == 200
     revoke_key(settings, 1)
@@ -186,27 +178,21 @@ def test_a_revoked_key_is_refused_at_once_and_others_are_not(
     assert listing(address, authorization=f"Bearer {valid}").status_code == 200
 
 
-def test_revoking_the_last_key_does_not_open_the_door_again(
-    settings: Settings, address: str
-) -> None:
+def test_revoking_last_key_does_not_restore_keyless_mode(settings: Settings, address: str) -> None:
     key = make_key(settings)
     revoke_key(settings, 1)
     assert listing(address).status_code == 401
     assert listing(address, authorization=f"Bearer {key}").status_code == 401
 
 
-def test_a_key_for_the_local_project_opens_what_was_stored_without_one(
-    settings: Settings, address: str
-) -> None:
+def test_key_of_local_project_reads_keyless_data(settings: Settings, address: str) -> None:
     with connected(address, "none") as client:
         client.conversations.create(extra_body={"id": "c", "items": [message()]})
     with connected(address, make_key(settings, "local")) as client:
         assert client.conversations.retrieve("c").id == "c"
 
 
-def test_the_commands_make_show_and_revoke_keys_beside_the_server(
-    settings: Settings, address: str
-) -> None:
+def test_key_commands_work_beside_running_server(settings: Settings, address: str) -> None:
     key = command(settings, "keys", "create", "--project", "acme").stdout.splitlines()[-1]
     assert listing(address, authorization=f"Bearer {key}").status_code == 200
     shown = command(settings, "keys", "list").stdout
@@ -216,7 +202,7 @@ def test_the_commands_make_show_and_revoke_keys_beside_the_server(
     assert listing(address, authorization=f"Bearer {key}").status_code == 401
 
 
-def test_no_file_holds_the_key(settings: Settings) -> None:
+def test_key_is_in_no_file(settings: Settings) -> None:
     key = make_key(settings)
     files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
     assert files
@@ -230,9 +216,7 @@ def test_health_and_documentation_need_no_key(settings: Settings, address: str) 
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::"])
-def test_serve_refuses_to_listen_beyond_this_machine_without_keys(
-    settings: Settings, host: str
-) -> None:
+def test_serve_refuses_public_host_without_keys(settings: Settings, host: str) -> None:
     done = command(settings, "serve", "--host", host, "--port", "0")
     assert done.returncode == 2
     assert "keys create" in done.stderr
@@ -240,7 +224,7 @@ def test_serve_refuses_to_listen_beyond_this_machine_without_keys(
 
 
 @pytest.mark.parametrize("existing", [None, 0o755, 0o777])
-def test_the_data_folder_is_its_owners_alone(settings: Settings, existing: int | None) -> None:
+def test_data_folder_is_readable_by_owner_only(settings: Settings, existing: int | None) -> None:
     if existing is not None:
         settings.data_dir.mkdir()
         settings.data_dir.chmod(existing)
@@ -248,7 +232,7 @@ def test_the_data_folder_is_its_owners_alone(settings: Settings, existing: int |
         assert stat.S_IMODE(settings.data_dir.stat().st_mode) == 0o700
 
 
-def test_a_key_survives_a_restart(settings: Settings) -> None:
+def test_key_is_valid_after_restart(settings: Settings) -> None:
     key = make_key(settings)
     for _ in range(2):
         with running(settings, "tests") as address:

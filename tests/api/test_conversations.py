@@ -1,4 +1,4 @@
-"""Conversations through the official client: making, reading, changing, listing, deleting."""
+"""Conversations through the OpenAI client: create, read, change, list and delete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def items_of(client: openai.OpenAI, conversation_id: str) -> list[str | None]:
     return [item.id for item in client.conversations.items.list(conversation_id, order="asc")]
 
 
-def test_a_conversation_is_made_with_items_and_metadata(client: openai.OpenAI) -> None:
+def test_create_with_items_and_metadata(client: openai.OpenAI) -> None:
     items: Any = [message("one", id="a"), message("two", "assistant", id="b")]
     made = client.conversations.create(items=items, metadata={"topic": "demo"})
     assert isinstance(made, Conversation)
@@ -33,17 +33,17 @@ def test_a_conversation_is_made_with_items_and_metadata(client: openai.OpenAI) -
     assert items_of(client, made.id) == ["a", "b"]
 
 
-def test_a_conversation_is_made_of_nothing_at_all(address: str) -> None:
+def test_create_with_empty_body(address: str) -> None:
     answer = httpx2.post(f"{address}/v1/conversations")
     assert answer.status_code == 200
     assert Conversation.model_validate_json(answer.content).metadata == {}
 
 
-def test_ids_that_the_service_gives_are_all_different(client: openai.OpenAI) -> None:
+def test_generated_ids_are_unique(client: openai.OpenAI) -> None:
     assert len({create(client).id for _ in range(5)}) == 5
 
 
-def test_every_answer_is_valid_for_the_types_of_the_client(client: openai.OpenAI) -> None:
+def test_responses_match_openai_types(client: openai.OpenAI) -> None:
     raw = client.conversations.with_raw_response
     made = Conversation.model_validate_json(raw.create(metadata={"a": "b"}).text)
     for answer in (raw.retrieve(made.id), raw.update(made.id, metadata={"a": "b"})):
@@ -53,7 +53,7 @@ def test_every_answer_is_valid_for_the_types_of_the_client(client: openai.OpenAI
 
 
 @pytest.mark.parametrize("metadata", [{"new": "2"}, {}, None])
-def test_an_update_replaces_all_metadata(
+def test_update_replaces_all_metadata(
     client: openai.OpenAI, metadata: dict[str, str] | None
 ) -> None:
     made = client.conversations.create(metadata={"old": "1"})
@@ -61,19 +61,19 @@ def test_an_update_replaces_all_metadata(
     assert client.conversations.retrieve(made.id).metadata == (metadata or {})
 
 
-def test_an_update_of_the_title_leaves_the_metadata(client: openai.OpenAI, address: str) -> None:
+def test_update_of_title_keeps_metadata(client: openai.OpenAI, address: str) -> None:
     made = client.conversations.create(metadata={"old": "1"}, extra_body={"title": "before"})
     answer = httpx2.post(f"{address}/v1/conversations/{made.id}", json={"title": "after"}).json()
     assert (answer["title"], answer["metadata"]) == ("after", {"old": "1"})
 
 
-def test_an_update_of_the_metadata_leaves_the_title(client: openai.OpenAI) -> None:
+def test_update_of_metadata_keeps_title(client: openai.OpenAI) -> None:
     made = create(client, title="before")
     assert client.conversations.update(made.id, metadata={}).to_dict()["title"] == "before"
 
 
 @pytest.mark.parametrize("method", ["retrieve", "delete"])
-def test_a_deleted_conversation_is_not_found(client: openai.OpenAI, method: str) -> None:
+def test_deleted_conversation_returns_404(client: openai.OpenAI, method: str) -> None:
     made = create(client)
     client.conversations.delete(made.id)
     with pytest.raises(openai.NotFoundError) as raised:
@@ -81,9 +81,7 @@ def test_a_deleted_conversation_is_not_found(client: openai.OpenAI, method: str)
     assert raised.value.param == "conversation_id"
 
 
-def test_deleting_gives_a_receipt_with_counts_and_no_text(
-    client: openai.OpenAI, address: str
-) -> None:
+def test_receipt_has_counts_and_no_text(client: openai.OpenAI, address: str) -> None:
     items: Any = [message("a secret of gold"), message("another")]
     made = client.conversations.create(items=items)
     receipt = client.conversations.delete(made.id).to_dict()["receipt"]
@@ -103,7 +101,7 @@ def test_deleting_gives_a_receipt_with_counts_and_no_text(
         (0, 0),
     ],
 )
-def test_extensions_are_kept_and_shown(
+def test_extension_fields_are_returned(
     client: openai.OpenAI, created_at: float | str, shown: int
 ) -> None:
     create(client, id="mine-1", user="ann", title="Öl & Brot", created_at=created_at)
@@ -119,7 +117,7 @@ def test_extensions_are_kept_and_shown(
     }
 
 
-def test_a_users_conversations_are_listed_newest_first(client: openai.OpenAI, address: str) -> None:
+def test_list_conversations_of_user_newest_first(client: openai.OpenAI, address: str) -> None:
     for number, user in enumerate(["ann", "bob", "ann", "ann"]):
         create(client, id=f"c{number}", user=user)
     assert listed(address, user="ann") == ["c3", "c2", "c0"]
@@ -127,7 +125,7 @@ def test_a_users_conversations_are_listed_newest_first(client: openai.OpenAI, ad
     assert listed(address) == ["c3", "c2", "c1", "c0"]
 
 
-def test_an_id_that_is_taken_is_a_conflict_that_no_client_retries(address: str) -> None:
+def test_existing_id_returns_409_without_retry(address: str) -> None:
     body = {"id": "taken", "title": "first"}
     httpx2.post(f"{address}/v1/conversations", json=body).raise_for_status()
     again = httpx2.post(f"{address}/v1/conversations", json={"id": "taken"})
@@ -136,7 +134,7 @@ def test_an_id_that_is_taken_is_a_conflict_that_no_client_retries(address: str) 
     assert (again.json()["error"]["param"], again.json()["error"]["code"]) == ("id", "id_exists")
 
 
-def test_the_client_gives_up_at_once_on_a_conflict(address: str) -> None:
+def test_openai_client_does_not_retry_conflict(address: str) -> None:
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=5) as retrying:
         create(retrying, id="taken", title="first")
         with pytest.raises(openai.ConflictError) as raised:
@@ -144,13 +142,13 @@ def test_the_client_gives_up_at_once_on_a_conflict(address: str) -> None:
     assert raised.value.response.request.headers["x-stainless-retry-count"] == "0"
 
 
-def test_the_id_of_a_deleted_conversation_is_free_again(client: openai.OpenAI) -> None:
+def test_id_of_deleted_conversation_is_free(client: openai.OpenAI) -> None:
     create(client, id="again", title="first")
     client.conversations.delete("again")
     assert create(client, id="again", title="second").to_dict()["title"] == "second"
 
 
-def test_fields_that_the_service_does_not_know_are_ignored_as_openai_does(
+def test_unknown_fields_are_ignored(
     client: openai.OpenAI,
 ) -> None:
     made = create(client, colour="red", store=True)
@@ -161,9 +159,7 @@ def test_fields_that_the_service_does_not_know_are_ignored_as_openai_does(
     assert items_of(client, made.id) == ["a"]
 
 
-def test_deleting_a_user_deletes_all_conversations_of_that_user(
-    client: openai.OpenAI, address: str
-) -> None:
+def test_delete_user_deletes_conversations(client: openai.OpenAI, address: str) -> None:
     for number, user in enumerate(["ann", "bob", "ann"]):
         create(client, id=f"c{number}", user=user)
     answer = httpx2.delete(f"{address}/v1/users/ann")
@@ -173,7 +169,7 @@ def test_deleting_a_user_deletes_all_conversations_of_that_user(
     assert [(user["id"], user["conversations"]) for user in users] == [("bob", 1)]
 
 
-def test_users_are_listed_with_their_counts_and_times(client: openai.OpenAI, address: str) -> None:
+def test_list_users_with_counts_and_times(client: openai.OpenAI, address: str) -> None:
     create(client, user="ann", items=[message("one"), message("two")])
     create(client, user="ann", items=[message("three")])
     (user,) = httpx2.get(f"{address}/v1/users").json()["data"]

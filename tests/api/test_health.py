@@ -1,4 +1,4 @@
-"""Health: what the two routes say, and what they say when the disk refuses to be written."""
+"""Health, readiness, documentation, and a disk that refuses writes."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from tests.support.factories import message
 DEADLINE_SECONDS = 60
 
 
-def until(answer: Callable[[], bool]) -> None:
-    """Return when the answer is yes; fail after a deadline."""
+def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; fail after a deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not answer():
-        assert time.monotonic() < deadline, "it never came"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
 
 
 def ready(url: str) -> httpx2.Response:
     return httpx2.get(f"{url}/readyz")
 
 
-def test_a_living_process_says_so_with_its_version(address: str) -> None:
+def test_healthz_returns_version(address: str) -> None:
     answer = httpx2.get(f"{address}/healthz")
     assert answer.json() == {"status": "ok", "version": memory_service.__version__}
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-def test_a_fresh_service_is_ready(address: str) -> None:
+def test_new_service_is_ready(address: str) -> None:
     answer = ready(address)
     assert answer.status_code == 200
     assert answer.json() == {"status": "ok", "lag": 0, "parked": 0}
 
 
-def test_readiness_is_asked_without_changing_anything(address: str) -> None:
+def test_readyz_changes_nothing(address: str) -> None:
     before = httpx2.get(f"{address}/v1/conversations").text
     assert [ready(address).json() for _ in range(3)] == [
         {"status": "ok", "lag": 0, "parked": 0}
@@ -56,7 +56,7 @@ def test_readiness_is_asked_without_changing_anything(address: str) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 300])
-def test_the_lag_comes_back_to_nothing_after_writes(address: str, count: int) -> None:
+def test_lag_returns_to_zero_after_writes(address: str, count: int) -> None:
     body = {"id": "c", "items": [message(f"turn {number}") for number in range(count)]}
     httpx2.post(f"{address}/v1/conversations", json=body).raise_for_status()
     until(lambda: ready(address).json()["lag"] == 0)
@@ -64,12 +64,12 @@ def test_the_lag_comes_back_to_nothing_after_writes(address: str, count: int) ->
     until(lambda: ready(address).json() == {"status": "ok", "lag": 0, "parked": 0})
 
 
-def test_the_documentation_lists_every_route(address: str) -> None:
+def test_openapi_lists_routes(address: str) -> None:
     paths = httpx2.get(f"{address}/openapi.json").json()["paths"]
     assert {"/v1/conversations", "/v1/search", "/healthz", "/readyz"} <= set(paths)
 
 
-def test_the_page_of_documentation_loads_nothing_from_elsewhere(address: str) -> None:
+def test_documentation_page_loads_local_files_only(address: str) -> None:
     page = httpx2.get(f"{address}/docs").text
     loaded = [httpx2.URL(address).join(url) for url in re.findall(r'(?:src|href)="([^"]*)"', page)]
     assert len(loaded) >= 2
@@ -77,7 +77,7 @@ def test_the_page_of_documentation_loads_nothing_from_elsewhere(address: str) ->
     assert [url for url in loaded if httpx2.get(url).status_code != 200] == []
 
 
-def test_a_service_that_was_stopped_is_kept_by_nothing(settings: Settings) -> None:
+def test_stopped_service_is_garbage_collected(settings: Settings) -> None:
     def services() -> int:
         gc.collect()
         return sum(type(one) is Service for one in gc.get_objects())
@@ -120,12 +120,12 @@ def _answers(url: str) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
-def test_a_log_that_cannot_be_written_is_not_ready_and_recovers(settings: Settings) -> None:
+def test_readyz_reports_unwritable_log_and_recovery(settings: Settings) -> None:
     with served(settings) as (process, url):
         body = {"id": "c", "items": [message("before")]}
         httpx2.post(f"{url}/v1/conversations", json=body).raise_for_status()
         until(lambda: ready(url).json()["lag"] == 0)
-        # From here on the system refuses the process every write to a file.
+        # From here on, the system refuses every write of the process to a file.
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
         answer = ready(url)

@@ -1,4 +1,4 @@
-"""Requests that come twice store once: keys, item ids, and the official client's own retries."""
+"""Repeated requests store once: keys, item ids, and retries of the OpenAI client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Turn
 
 @pytest.fixture
 def key(server: tuple[str, TurnLog]) -> str:
-    """Return the key of a project that the test has for itself."""
+    """Return the API key of a project that only this test uses."""
     with server[1].write() as transaction:
         project = transaction.projects.ensure(f"project {next(NUMBERS)}", clock.now())
         return transaction.api_keys.create(project, clock.now())
@@ -54,7 +54,7 @@ def http(server: tuple[str, TurnLog], key: str) -> Iterator[httpx2.Client]:
 
 
 def append(http: httpx2.Client, *texts: str, headers: Any = None, **fields: Any) -> httpx2.Response:
-    """Append a message a text; `fields` are the body's."""
+    """Append one message per text; `fields` are further fields of the body."""
     items = [message(text) for text in texts]
     return http.post(ITEMS, json={"items": items, **fields}, headers=headers)
 
@@ -77,7 +77,7 @@ def texts(http: httpx2.Client) -> list[str]:
         ("/c/items", {"items": [message("one"), message("two")]}),
     ],
 )
-def test_the_same_key_and_body_get_the_same_answer(
+def test_same_key_and_body_return_same_response(
     http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
     where = f"/v1/conversations{path}"
@@ -97,7 +97,7 @@ def test_the_same_key_and_body_get_the_same_answer(
         ("", {"items": [message("one")]}),
     ],
 )
-def test_the_same_key_for_another_request_is_a_conflict(
+def test_same_key_for_another_request_returns_409(
     http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
     http.post("/v1/conversations", json={"id": "d"}).raise_for_status()
@@ -115,21 +115,21 @@ def test_another_key_stores_again(http: httpx2.Client) -> None:
     assert texts(http) == ["zero", "one", "one"]
 
 
-def test_a_refused_request_does_not_use_up_its_key(http: httpx2.Client) -> None:
+def test_refused_request_does_not_use_key(http: httpx2.Client) -> None:
     assert send(http, message("one", role="nobody"), headers=KEY).status_code == 400
     append(http, "one", headers=KEY).raise_for_status()
     assert texts(http) == ["zero", "one"]
 
 
 @pytest.mark.parametrize("wrong", ["", "k" * 257])
-def test_a_key_that_is_no_key_is_refused(http: httpx2.Client, wrong: str) -> None:
+def test_invalid_key_is_refused(http: httpx2.Client, wrong: str) -> None:
     answer = append(http, "one", headers={"idempotency-key": wrong})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Idempotency-Key")
     assert texts(http) == ["zero"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_retry_of_the_newest_turns_returns_them(http: httpx2.Client, count: int) -> None:
+def test_retry_of_newest_turns_returns_them(http: httpx2.Client, count: int) -> None:
     said = [f"turn {number}" for number in range(count)]
     first = append(http, *said, headers={"x-stainless-retry-count": "0"}).json()
     again = append(http, *said, headers=RETRY)
@@ -139,9 +139,7 @@ def test_a_retry_of_the_newest_turns_returns_them(http: httpx2.Client, count: in
 
 
 @pytest.mark.parametrize("retry_count", ["0", "", "-1", "x", "\u00b2".encode("latin-1"), None])
-def test_the_same_words_without_a_retry_are_said_twice(
-    http: httpx2.Client, retry_count: Any
-) -> None:
+def test_equal_items_without_retry_are_stored_twice(http: httpx2.Client, retry_count: Any) -> None:
     headers = None if retry_count is None else {"x-stainless-retry-count": retry_count}
     for _ in range(2):
         append(http, "ok", headers=headers).raise_for_status()
@@ -158,16 +156,14 @@ def test_the_same_words_without_a_retry_are_said_twice(
         pytest.param(message("one", created_at=1_700_000_000), id="other time"),
     ],
 )
-def test_a_retry_of_what_was_not_stored_is_stored(
-    http: httpx2.Client, item: dict[str, Any]
-) -> None:
+def test_retry_with_other_content_is_stored(http: httpx2.Client, item: dict[str, Any]) -> None:
     send(http, message("one", id="i1", created_at=1_600_000_000)).raise_for_status()
     answer = send(http, item, headers=RETRY)
     assert answer.headers["x-memory-items-new"] == "1"
     assert len(texts(http)) == 3
 
 
-def test_a_retry_below_another_parent_is_stored(http: httpx2.Client) -> None:
+def test_retry_below_another_parent_is_stored(http: httpx2.Client) -> None:
     send(http, message("one", id="i1"), message("two", id="i2")).raise_for_status()
     append(http, "two", headers=RETRY, parent="i0").raise_for_status()
     assert texts(http) == ["zero", "two"]
@@ -175,21 +171,19 @@ def test_a_retry_below_another_parent_is_stored(http: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("parent", ["i0", None])
-def test_a_retry_below_the_same_parent_is_stored_once(
-    http: httpx2.Client, parent: str | None
-) -> None:
+def test_retry_below_same_parent_is_stored_once(http: httpx2.Client, parent: str | None) -> None:
     first = append(http, "two", parent=parent).json()
     assert append(http, "two", parent=parent, headers=RETRY).json() == first
 
 
-def test_a_retried_creation_with_an_id_returns_the_conversation(http: httpx2.Client) -> None:
+def test_retried_creation_returns_conversation(http: httpx2.Client) -> None:
     body = {"id": "new", "user": "ann", "items": [message("one")]}
     first = http.post("/v1/conversations", json=body).raise_for_status()
     assert http.post("/v1/conversations", json=body, headers=RETRY).json() == first.json()
     assert len(http.get("/v1/conversations/new/items").json()["data"]) == 1
 
 
-def test_an_item_with_a_known_id_and_the_same_content_is_the_same_item(http: httpx2.Client) -> None:
+def test_item_with_stored_id_and_content_is_not_stored_again(http: httpx2.Client) -> None:
     first = send(http, message("one", id="i1")).json()
     again = send(http, message([{"type": "text", "text": "one"}], id="i1"))
     assert again.json() == first
@@ -197,14 +191,14 @@ def test_an_item_with_a_known_id_and_the_same_content_is_the_same_item(http: htt
     assert texts(http) == ["zero", "one"]
 
 
-def test_a_batch_that_was_half_stored_is_completed(http: httpx2.Client) -> None:
+def test_partly_stored_batch_is_completed(http: httpx2.Client) -> None:
     send(http, message("one", id="i1"))
     answer = send(http, *(message(text, id=key) for text, key in (("one", "i1"), ("two", "i2"))))
     assert [item["id"] for item in answer.json()["data"]] == ["i1", "i2"]
     assert texts(http) == ["zero", "one", "two"]
 
 
-def test_a_known_id_with_other_content_is_a_conflict_and_nothing_is_stored(
+def test_stored_id_with_other_content_returns_409(
     http: httpx2.Client,
 ) -> None:
     answer = send(http, message("new", id="i9"), message("other", id="i0"))
@@ -215,7 +209,7 @@ def test_a_known_id_with_other_content_is_a_conflict_and_nothing_is_stored(
     assert texts(http) == ["zero"]
 
 
-def test_an_id_belongs_to_one_conversation(http: httpx2.Client) -> None:
+def test_item_id_of_another_conversation_returns_409(http: httpx2.Client) -> None:
     body = {"id": "d", "items": [message("zero", id="i0")]}
     answer = http.post("/v1/conversations", json=body)
     assert answer.status_code == 409
@@ -224,7 +218,7 @@ def test_an_id_belongs_to_one_conversation(http: httpx2.Client) -> None:
 
 
 class _Cutting(socketserver.BaseRequestHandler):
-    """Passes bytes on, until an answer comes that is to be lost: then hangs up instead."""
+    """Forwards bytes, and closes the connection instead of forwarding a response to lose."""
 
     def handle(self) -> None:
         server = self.server
@@ -248,14 +242,14 @@ class _Wire(socketserver.ThreadingTCPServer):
         self.left = self.lost = answers_to_lose
 
     def loses(self) -> bool:
-        """Return whether the answer at hand is to be lost."""
+        """Return whether the current response is to be lost."""
         self.left -= 1
         return self.left >= 0
 
 
 @contextmanager
 def bad_wire(address: str, answers_to_lose: int) -> Iterator[str]:
-    """Yield an address that leads to the server over a wire that loses its first answers."""
+    """Yield the address of a proxy of the server that loses the first responses."""
     with _Wire(address, answers_to_lose) as wire:
         thread = threading.Thread(target=wire.serve_forever, args=(0.01,))
         thread.start()
@@ -265,7 +259,7 @@ def bad_wire(address: str, answers_to_lose: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_turn_whose_answers_were_lost_is_stored_once_by_the_clients_retries(
+def test_lost_responses_and_client_retries_store_once(
     server: tuple[str, TurnLog], http: httpx2.Client, key: str, lost: int
 ) -> None:
     items: Any = [message("one"), message("two")]

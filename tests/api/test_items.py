@@ -1,4 +1,4 @@
-"""Items through the official client: every type, byte for byte, in a tree with one live branch."""
+"""Items through the OpenAI client: every type, byte for byte, in a tree with one active branch."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and its log for looking behind the API."""
+    """A running server and its log."""
 
     url: str
     http: httpx2.Client
     log: TurnLog
 
     def new(self, **body: Any) -> str:
-        """Make a conversation and return its id."""
+        """Create a conversation and return its id."""
         answer = self.http.post(f"{self.url}/v1/conversations", json=body).raise_for_status()
         return str(answer.json()["id"])
 
@@ -50,23 +50,23 @@ class Server:
         return self.http.post(url, json={"items": items, **body})
 
     def append_text(self, conversation: str, *items: str) -> httpx2.Response:
-        """Append items spelled as they are given."""
+        """Append items with exactly this JSON."""
         body = '{"items": [' + " ,\n".join(items) + "]}"
         url = f"{self.url}/v1/conversations/{conversation}/items"
         return self.http.post(url, content=body.encode()).raise_for_status()
 
     def listed(self, conversation: str) -> list[dict[str, Any]]:
-        """Return the items of the live branch, oldest first, at most a hundred."""
+        """Return the items of the active branch, oldest first, at most a hundred."""
         url = f"{self.url}/v1/conversations/{conversation}/items"
         found = self.http.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
         return list(found.json()["data"])
 
     def ids(self, conversation: str) -> list[str]:
-        """Return the ids of the live branch, oldest first."""
+        """Return the ids of the active branch, oldest first."""
         return [item["id"] for item in self.listed(conversation)]
 
     def raws(self, conversation: str) -> list[str]:
-        """Return the JSON texts of a conversation's items as they are in an export."""
+        """Return the JSON of the items of a conversation, as exported."""
         lines = map(json.loads, export_lines(self.log, LOCAL_PROJECT))
         (found,) = [line for line in lines if line["id"] == conversation]
         return [item["raw"] for item in found["items"]]
@@ -90,7 +90,7 @@ def openai_client(server: Server) -> Iterator[openai.OpenAI]:
 
 
 def example(kind: Any) -> Any:
-    """Return a smallest value of a type of the client: fields that may be left out are."""
+    """Return a minimal value of a type of the OpenAI client, without optional fields."""
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields.items()
@@ -115,7 +115,7 @@ def kind_of(model: type[BaseModel]) -> str:
 
 
 @pytest.mark.parametrize("model", ITEM_TYPES, ids=kind_of)
-def test_every_item_type_of_the_client_is_kept_and_shown(
+def test_every_item_type_of_openai_is_stored_and_returned(
     server: Server, openai_client: openai.OpenAI, model: type[BaseModel]
 ) -> None:
     links = {"call_id": "c1"} if "call_id" in model.model_fields else {}
@@ -129,12 +129,12 @@ def test_every_item_type_of_the_client_is_kept_and_shown(
     assert [json.loads(raw) for raw in server.raws(conversation)] == [item]
 
 
-def test_the_client_knows_some_thirty_types() -> None:
+def test_openai_has_about_thirty_item_types() -> None:
     assert len({kind_of(model) for model in ITEM_TYPES}) == len(ITEM_TYPES) >= 29
 
 
 @pytest.mark.parametrize("method", ["create", "list"])
-def test_pages_of_items_are_valid_for_the_types_of_the_client(
+def test_pages_of_items_match_openai_types(
     server: Server, openai_client: openai.OpenAI, method: str
 ) -> None:
     items: Any = [message("one"), chat_calls("c1"), function_call(), function_output()]
@@ -156,7 +156,7 @@ def test_pages_of_items_are_valid_for_the_types_of_the_client(
         pytest.param('{"role":"user","content":"","deep":[[[[{"a":[]}]]]]}', id="empty text"),
     ],
 )
-def test_an_item_is_kept_byte_for_byte(server: Server, item: str) -> None:
+def test_item_is_stored_byte_for_byte(server: Server, item: str) -> None:
     conversation = server.new()
     server.append_text(conversation, item, item)
     assert server.raws(conversation) == [item, item]
@@ -168,7 +168,7 @@ def test_an_item_is_kept_byte_for_byte(server: Server, item: str) -> None:
     indent=st.sampled_from([None, 0, 3, "\t"]),
     separators=st.sampled_from([(",", ":"), (" , ", " :  "), (",\r\n", ":\t")]),
 )
-def test_any_text_in_any_spelling_is_kept_byte_for_byte(
+def test_any_json_spelling_is_stored_byte_for_byte(
     server: Server,
     texts: Sequence[str],
     *,
@@ -187,7 +187,7 @@ def test_any_text_in_any_spelling_is_kept_byte_for_byte(
     assert shown == texts[:100]
 
 
-def test_items_keep_the_order_of_their_appends(server: Server) -> None:
+def test_items_keep_append_order(server: Server) -> None:
     conversation = server.new(items=[message(id="z1"), message(id="a1")])
     server.append(conversation, message(id="m2"), message(id="b2"))
     shown = server.listed(conversation)
@@ -204,26 +204,24 @@ def test_items_keep_the_order_of_their_appends(server: Server) -> None:
         ("2023-11-14T22:13:20.250Z", 1_700_000_000.25),
     ],
 )
-def test_an_item_keeps_the_time_its_sender_gave_it(
-    server: Server, given_time: float | str, shown: float
-) -> None:
+def test_item_keeps_given_time(server: Server, given_time: float | str, shown: float) -> None:
     conversation = server.new(items=[message(created_at=given_time)])
     assert server.listed(conversation)[0]["created_at"] == shown
 
 
-def test_an_item_without_a_time_was_said_now(server: Server) -> None:
+def test_item_without_time_gets_current_time(server: Server) -> None:
     before = time.time()
     (shown,) = server.listed(server.new(items=[message()]))
     assert before - 1 <= shown["created_at"] <= time.time() + 1
 
 
-def test_an_item_keeps_its_speaker_and_metadata(server: Server) -> None:
+def test_item_keeps_name_and_metadata(server: Server) -> None:
     conversation = server.new(items=[message(name="Ann Lee", metadata={"mood": "calm"})])
     (shown,) = server.listed(conversation)
     assert (shown["name"], shown["metadata"]) == ("Ann Lee", {"mood": "calm"})
 
 
-def test_stored_as_gives_an_item_its_place_and_leaves_its_json_alone(server: Server) -> None:
+def test_stored_as_overrides_fields_and_keeps_json(server: Server) -> None:
     item = message("as it was", id="inner", created_at="yesterday", name=7, metadata=[])
     place = {"id": "outer", "created_at": 1_700_000_000, "name": "Bo", "metadata": {"a": "b"}}
     conversation = server.new()
@@ -233,7 +231,7 @@ def test_stored_as_gives_an_item_its_place_and_leaves_its_json_alone(server: Ser
     assert [json.loads(raw) for raw in server.raws(conversation)] == [item]
 
 
-def test_a_thousand_items_fit_in_one_call(server: Server) -> None:
+def test_thousand_items_in_one_request(server: Server) -> None:
     conversation = server.new()
     answer = server.append(conversation, *(message(f"turn {n}") for n in range(1_000)))
     assert len(answer.raise_for_status().json()["data"]) == 1_000
@@ -241,7 +239,7 @@ def test_a_thousand_items_fit_in_one_call(server: Server) -> None:
 
 
 @pytest.mark.parametrize("where", ["create", "append"])
-def test_a_thousand_and_one_items_are_refused(server: Server, where: str) -> None:
+def test_more_than_thousand_items_are_refused(server: Server, where: str) -> None:
     conversation, items = server.new(), [message()] * 1_001
     answer = (
         server.append(conversation, *items)
@@ -257,20 +255,20 @@ def test_a_thousand_and_one_items_are_refused(server: Server, where: str) -> Non
     assert server.http.get(f"{server.url}/v1/conversations/never").status_code == 404
 
 
-def test_an_append_says_what_is_new(server: Server) -> None:
+def test_append_returns_number_of_new_items(server: Server) -> None:
     conversation = server.new(items=[message("one", id="new-1")])
     answer = server.append(conversation, message("one", id="new-1"), message("two", id="new-2"))
     assert answer.headers["x-memory-items-new"] == "1"
     assert int(answer.headers["x-memory-index-lag"]) >= 0
 
 
-def test_one_item_is_read_by_its_id(server: Server, openai_client: openai.OpenAI) -> None:
+def test_get_item_by_id(server: Server, openai_client: openai.OpenAI) -> None:
     conversation = server.new(items=[message("here", id="get-1")])
     found = openai_client.conversations.items.retrieve("get-1", conversation_id=conversation)
     assert found.to_dict() == server.listed(conversation)[0]
 
 
-def test_include_is_accepted_everywhere(server: Server, openai_client: openai.OpenAI) -> None:
+def test_include_is_accepted(server: Server, openai_client: openai.OpenAI) -> None:
     items, conversation = openai_client.conversations.items, server.new()
     include: Any = ["message.output_text.logprobs", "reasoning.encrypted_content"]
     some: Any = [message(id="inc-1")]
@@ -279,9 +277,7 @@ def test_include_is_accepted_everywhere(server: Server, openai_client: openai.Op
     assert items.retrieve("inc-1", conversation_id=conversation, include=include).id == "inc-1"
 
 
-def test_deleting_an_item_answers_with_the_conversation(
-    server: Server, openai_client: openai.OpenAI
-) -> None:
+def test_delete_item_returns_conversation(server: Server, openai_client: openai.OpenAI) -> None:
     conversation = server.new(items=[message(id="del-1"), message(id="del-2")])
     answer = openai_client.conversations.items.delete("del-1", conversation_id=conversation)
     assert (answer.id, answer.object) == (conversation, "conversation")
@@ -290,9 +286,7 @@ def test_deleting_an_item_answers_with_the_conversation(
         openai_client.conversations.items.retrieve("del-1", conversation_id=conversation)
 
 
-def test_items_go_on_after_the_newest_one_was_deleted(
-    server: Server, openai_client: openai.OpenAI
-) -> None:
+def test_append_after_deletion_of_newest_item(server: Server, openai_client: openai.OpenAI) -> None:
     conversation = server.new(items=[message(id="on-1"), message(id="on-2")])
     openai_client.conversations.items.delete("on-2", conversation_id=conversation)
     server.append(conversation, message(id="on-3"))
@@ -311,7 +305,7 @@ CHAT_UNIT = [chat_calls("c1", "c2"), chat_output("c1"), chat_output("c2")]
         *((CHAT_UNIT, number) for number in range(3)),
     ],
 )
-def test_deleting_one_item_of_a_tool_unit_deletes_the_unit(
+def test_delete_item_deletes_tool_group(
     server: Server, unit: list[dict[str, Any]], number: int
 ) -> None:
     conversation = server.new(items=[message("before"), *unit, message("after")])
@@ -333,35 +327,35 @@ def short(server: Server, conversation: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("parent", "live"), [("a", "ad"), ("b", "abd"), ("c", "abcd"), (None, "d")]
+    ("parent", "active"), [("a", "ad"), ("b", "abd"), ("c", "abcd"), (None, "d")]
 )
-def test_a_parent_makes_a_branch_that_is_live(
-    server: Server, tree: tuple[str, str], parent: str | None, live: str
+def test_parent_begins_active_branch(
+    server: Server, tree: tuple[str, str], parent: str | None, active: str
 ) -> None:
     conversation, prefix = tree
     below = None if parent is None else f"{prefix}-{parent}"
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=below).raise_for_status()
-    assert short(server, conversation) == live
+    assert short(server, conversation) == active
     assert len(server.raws(conversation)) == 4
 
 
-def test_a_head_switches_to_another_branch_and_back(server: Server, tree: tuple[str, str]) -> None:
+def test_head_activates_branches(server: Server, tree: tuple[str, str]) -> None:
     conversation, prefix = tree
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=f"{prefix}-a")
-    for head, live in (("c", "abc"), ("d", "ad"), ("b", "ab"), ("a", "a"), ("d", "ad")):
+    for head, active in (("c", "abc"), ("d", "ad"), ("b", "ab"), ("a", "a"), ("d", "ad")):
         url = f"{server.url}/v1/conversations/{conversation}"
         server.http.post(url, json={"head": f"{prefix}-{head}"}).raise_for_status()
-        assert short(server, conversation) == live
+        assert short(server, conversation) == active
 
 
-def test_an_append_extends_the_branch_of_the_head(server: Server, tree: tuple[str, str]) -> None:
+def test_append_extends_branch_of_head(server: Server, tree: tuple[str, str]) -> None:
     conversation, prefix = tree
     server.http.post(f"{server.url}/v1/conversations/{conversation}", json={"head": f"{prefix}-a"})
     server.append(conversation, message("d", id=f"{prefix}-d"), message("e", id=f"{prefix}-e"))
     assert short(server, conversation) == "ade"
 
 
-def test_an_item_of_another_branch_can_still_be_read(
+def test_item_of_another_branch_can_be_read(
     server: Server, tree: tuple[str, str], openai_client: openai.OpenAI
 ) -> None:
     conversation, prefix = tree
@@ -370,7 +364,7 @@ def test_an_item_of_another_branch_can_still_be_read(
     assert items.retrieve(f"{prefix}-c", conversation_id=conversation).id == f"{prefix}-c"
 
 
-def test_deleting_the_fork_keeps_both_branches(server: Server, tree: tuple[str, str]) -> None:
+def test_delete_of_fork_keeps_both_branches(server: Server, tree: tuple[str, str]) -> None:
     conversation, prefix = tree
     server.append(conversation, message("d", id=f"{prefix}-d"), parent=f"{prefix}-b")
     url = f"{server.url}/v1/conversations/{conversation}"

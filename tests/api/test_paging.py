@@ -1,4 +1,4 @@
-"""Paging against a model: a list of ids, cut after an id."""
+"""Pages of lists, compared with a model: a list of ids that is cut after an id."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NAMES = ("conversations", "of ann", "users", *(f"items of {size}" for size in SI
 
 
 class Thing(BaseModel):
-    """Whatever is listed: it has an id."""
+    """An entry of any list."""
 
     id: str
 
 
 class Listings:
-    """A server with something to list, and what each listing must hold, oldest first."""
+    """A server with data, and the ids that each list must have, oldest first."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -92,7 +92,7 @@ def expected(ids: Sequence[str], after: str | None, limit: int, order: str) -> d
 
 
 @given(data=st.data(), name=st.sampled_from(NAMES), order=st.sampled_from(["asc", "desc"]))
-def test_a_page_is_what_the_model_says(
+def test_pages_equal_the_model(
     listings: Listings, data: st.DataObject, name: str, order: str
 ) -> None:
     ids = listings.ids[name]
@@ -106,9 +106,7 @@ def test_a_page_is_what_the_model_says(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_parameters_a_page_has_twenty_and_each_listing_its_order(
-    listings: Listings, name: str
-) -> None:
+def test_default_page_size_and_order(listings: Listings, name: str) -> None:
     order = "asc" if name == "users" else "desc"
     page = listings.page(name)
     assert [one["id"] for one in page["data"]] == (
@@ -119,7 +117,7 @@ def test_without_parameters_a_page_has_twenty_and_each_listing_its_order(
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 7, 100])
 @pytest.mark.parametrize("name", ["conversations", "of ann", "users", "items of 21"])
-def test_the_client_walks_over_all_pages_and_meets_each_once(
+def test_openai_client_iterates_over_all_pages(
     listings: Listings, name: str, limit: int, order: str
 ) -> None:
     path, fixed = listings.paths[name]
@@ -135,13 +133,13 @@ def test_the_client_walks_over_all_pages_and_meets_each_once(
     assert found == expected(listings.ids[name], None, 1_000, order)["ids"]
 
 
-def test_the_clients_own_listing_of_items_meets_each_once(listings: Listings) -> None:
+def test_openai_client_lists_all_items(listings: Listings) -> None:
     with openai.OpenAI(base_url=f"{listings.url}/v1", api_key="none") as client:
         pages = client.conversations.items.list("items-137", order="asc", limit=50)
         assert [item.id for item in pages] == listings.ids["items of 137"]
 
 
-def test_what_is_appended_while_paging_comes_once_at_the_end(client: openai.OpenAI) -> None:
+def test_item_appended_while_paging_is_listed_once(client: openai.OpenAI) -> None:
     items: Any = [message(id=name) for name in "abcd"]
     conversation = client.conversations.create(items=items[:3]).id
     listing = client.conversations.items
@@ -150,7 +148,7 @@ def test_what_is_appended_while_paging_comes_once_at_the_end(client: openai.Open
     assert [item.id for item in first] == list("abcd")
 
 
-def test_paging_passes_over_what_was_deleted_meanwhile(client: openai.OpenAI) -> None:
+def test_item_deleted_while_paging_is_skipped(client: openai.OpenAI) -> None:
     items: Any = [message(id=name) for name in "abcd"]
     conversation = client.conversations.create(items=items).id
     first = client.conversations.items.list(conversation, order="asc", limit=2)
@@ -158,7 +156,7 @@ def test_paging_passes_over_what_was_deleted_meanwhile(client: openai.OpenAI) ->
     assert [item.id for item in first] == list("abd")
 
 
-def test_a_page_after_an_item_that_is_gone_is_not_found(client: openai.OpenAI) -> None:
+def test_page_after_deleted_item_returns_404(client: openai.OpenAI) -> None:
     items: Any = [message(id=name) for name in "ab"]
     conversation = client.conversations.create(items=items).id
     client.conversations.items.delete("a", conversation_id=conversation)

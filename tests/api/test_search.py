@@ -1,4 +1,4 @@
-"""Search: turns of one conversation or one user, filtered, fresh ones at once, facts found."""
+"""Search: scopes, filters, branches, new and deleted turns, recall of the bundled questions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def search(http: httpx2.Client, query: str, **fields: Any) -> list[dict[str, Any
 
 
 def new(http: httpx2.Client, *items: Any, **fields: Any) -> str:
-    """Make a conversation and return its id."""
+    """Create a conversation and return its id."""
     body = {"items": list(items), **fields}
     made = http.post("/v1/conversations", json=body).raise_for_status()
     return str(made.json()["id"])
@@ -68,7 +68,7 @@ def ids(hits: list[dict[str, Any]]) -> list[str]:
     return [hit["item_id"] for hit in hits]
 
 
-def test_the_answer_is_a_list_of_hits_with_a_trace(http: httpx2.Client) -> None:
+def test_response_fields(http: httpx2.Client) -> None:
     body = {"query": "wallpaper", "conversation_id": "mara"}
     answer = http.post("/v1/search", json=body).json()
     assert set(answer) == {"object", "data", "trace_id"}
@@ -79,7 +79,7 @@ def test_the_answer_is_a_list_of_hits_with_a_trace(http: httpx2.Client) -> None:
         assert all(isinstance(score, float) for score in hit["channels"].values())
 
 
-def test_a_hit_is_the_turn_as_it_is_stored(http: httpx2.Client) -> None:
+def test_hit_equals_stored_turn(http: httpx2.Client) -> None:
     (hit,) = search(http, "message behind the old wallpaper", conversation_id="mara", top_k=1)
     stored = http.get(f"/v1/conversations/mara/items/{hit['item_id']}").json()
     assert (hit["conversation_id"], hit["user_id"]) == ("mara", "mara")
@@ -93,7 +93,7 @@ def test_a_hit_is_the_turn_as_it_is_stored(http: httpx2.Client) -> None:
     top_k=st.integers(1, 100),
     scope=st.sampled_from([{"user_id": "mara"}, {"conversation_id": "mara"}]),
 )
-def test_ranks_count_up_scores_fall_and_no_turn_comes_twice(
+def test_hits_are_ranked_by_score_without_duplicates(
     http: httpx2.Client, query: str, top_k: int, scope: dict[str, str]
 ) -> None:
     found = search(http, query.replace("\0", "0"), top_k=top_k, **scope)
@@ -103,7 +103,7 @@ def test_ranks_count_up_scores_fall_and_no_turn_comes_twice(
     assert len(set(ids(found))) == len(found)
 
 
-def test_a_smaller_top_k_is_the_beginning_of_a_larger_one(http: httpx2.Client) -> None:
+def test_smaller_top_k_is_prefix_of_larger(http: httpx2.Client) -> None:
     whole = ids(search(http, "the code of my locker", conversation_id="mara", top_k=30))
     for top_k in (1, 3, 10, 29):
         part = search(http, "the code of my locker", conversation_id="mara", top_k=top_k)
@@ -111,14 +111,14 @@ def test_a_smaller_top_k_is_the_beginning_of_a_larger_one(http: httpx2.Client) -
 
 
 @pytest.mark.parametrize("both", [{}, {"conversation_id": "mara", "user_id": "mara"}])
-def test_exactly_one_scope_must_be_given(http: httpx2.Client, both: dict[str, str]) -> None:
+def test_exactly_one_scope_is_required(http: httpx2.Client, both: dict[str, str]) -> None:
     answer = http.post("/v1/search", json={"query": "x", **both})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "conversation_id"
 
 
 @pytest.mark.parametrize("roles", [["user"], ["assistant"], ["tool"], ["user", "tool"]])
-def test_roles_are_a_filter(http: httpx2.Client, roles: list[str]) -> None:
+def test_roles_filter(http: httpx2.Client, roles: list[str]) -> None:
     found = search(http, "weather forecast for the move", conversation_id="mara", roles=roles)
     assert found
     assert {hit["role"] for hit in found} <= set(roles)
@@ -137,7 +137,7 @@ def test_roles_are_a_filter(http: httpx2.Client, roles: list[str]) -> None:
         ({"created_after": 3_000, "created_before": 1_000}, ""),
     ],
 )
-def test_times_are_a_filter_with_both_ends_inside(
+def test_time_filter_includes_both_ends(
     http: httpx2.Client, limits: dict[str, Any], expected: str
 ) -> None:
     number = next(NUMBERS)
@@ -150,7 +150,7 @@ def test_times_are_a_filter_with_both_ends_inside(
     assert sorted(ids(found)) == [f"{name}{number}" for name in expected]
 
 
-def test_a_user_is_searched_across_conversations_and_no_other_user_is(http: httpx2.Client) -> None:
+def test_user_scope_has_all_conversations_of_one_user(http: httpx2.Client) -> None:
     ann, bob = (f"{name}-{next(NUMBERS)}" for name in ("ann", "bob"))
     first = new(http, message("the red walrus"), user=ann)
     second = new(http, message("the blue walrus"), user=ann)
@@ -161,7 +161,7 @@ def test_a_user_is_searched_across_conversations_and_no_other_user_is(http: http
     assert {hit["user_id"] for hit in found} == {ann}
 
 
-def test_a_conversation_is_searched_alone(http: httpx2.Client) -> None:
+def test_conversation_scope_has_one_conversation(http: httpx2.Client) -> None:
     user = f"user-{next(NUMBERS)}"
     here = new(http, message("the red walrus"), user=user)
     new(http, message("the blue walrus"), user=user)
@@ -171,7 +171,7 @@ def test_a_conversation_is_searched_alone(http: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["zebrafinch", "The ZEBRAFINCH!", "zebrafinches"])
-def test_a_turn_is_found_as_soon_as_it_is_stored(http: httpx2.Client, query: str) -> None:
+def test_turn_is_found_as_soon_as_it_is_stored(http: httpx2.Client, query: str) -> None:
     conversation = new(http, *(message(f"filler number {number}") for number in range(30)))
     for number in range(5):
         item = f"fresh-{next(NUMBERS)}"
@@ -180,7 +180,7 @@ def test_a_turn_is_found_as_soon_as_it_is_stored(http: httpx2.Client, query: str
         assert item in ids(search(http, query, conversation_id=conversation))
 
 
-def test_a_deleted_turn_is_never_found(http: httpx2.Client) -> None:
+def test_deleted_turn_is_not_found(http: httpx2.Client) -> None:
     conversation = new(
         http, message("red walrus", id="kept-1"), message("blue walrus", id="gone-1")
     )
@@ -188,7 +188,7 @@ def test_a_deleted_turn_is_never_found(http: httpx2.Client) -> None:
     assert ids(search(http, "blue walrus", conversation_id=conversation)) == ["kept-1"]
 
 
-def test_a_turn_of_another_branch_is_not_found_until_its_branch_is_live(
+def test_only_active_branch_is_searched(
     http: httpx2.Client,
 ) -> None:
     number = next(NUMBERS)
@@ -208,28 +208,28 @@ def test_now_is_accepted(http: httpx2.Client, now: Any) -> None:
 
 
 @pytest.mark.parametrize("scope", ["conversation_id", "user_id"])
-def test_nothing_is_found_where_nothing_was_said(http: httpx2.Client, scope: str) -> None:
+def test_empty_scope_has_no_hits(http: httpx2.Client, scope: str) -> None:
     user = f"user-{next(NUMBERS)}"
     given_id = {"conversation_id": new(http, user=user), "user_id": user}[scope]
     assert search(http, "walrus", **{scope: given_id}) == []
 
 
-def test_the_same_search_gives_the_same_answer(http: httpx2.Client) -> None:
+def test_repeated_search_returns_same_hits(http: httpx2.Client) -> None:
     wait_until_indexed(http)
     found = [search(http, "what did I pay?", user_id="mara", top_k=50) for _ in range(3)]
     assert found[0] == found[1] == found[2]
 
 
 def wait_until_indexed(http: httpx2.Client) -> None:
-    """Return when the index has everything."""
+    """Wait until the index has all turns."""
     deadline = time.monotonic() + 60
     while http.get("/readyz").raise_for_status().json()["lag"]:
-        assert time.monotonic() < deadline, "the index never took everything in"
+        assert time.monotonic() < deadline, "the index never had all turns"
 
 
 @pytest.mark.parametrize("scope", [{"user_id": "mara"}, {"conversation_id": "mara"}])
 @pytest.mark.parametrize("indexed", [False, True])
-def test_planted_facts_are_found(
+def test_recall_of_bundled_questions(
     http: httpx2.Client, scope: dict[str, str], *, indexed: bool
 ) -> None:
     if indexed:
@@ -243,7 +243,7 @@ def test_planted_facts_are_found(
     ]
 
 
-def test_the_official_client_can_ask(http: httpx2.Client) -> None:
+def test_openai_client_searches(http: httpx2.Client) -> None:
     with connected(str(http.base_url), "none") as client:
         body = {"query": "wallpaper", "conversation_id": "mara"}
         answer = client.post("/search", cast_to=dict[str, Any], body=body)
@@ -252,7 +252,7 @@ def test_the_official_client_can_ask(http: httpx2.Client) -> None:
             client.post("/search", cast_to=dict[str, Any], body={**body, "top_k": 0})
 
 
-def test_no_file_keeps_what_was_asked(http: httpx2.Client, home: Settings) -> None:
+def test_query_is_in_no_file(http: httpx2.Client, home: Settings) -> None:
     assert search(http, "wallpaper xylophonequery", conversation_id="mara")
     files = [path for path in home.data_dir.rglob("*") if path.is_file()]
     assert any(b"wallpaper" in path.read_bytes() for path in files)
@@ -287,7 +287,7 @@ def diary(http: httpx2.Client) -> str:
         ("What did we talk about last year?", "2024-03-12T18:00:00+01:00", None),
     ],
 )
-def test_a_question_about_a_time_gets_what_was_said_then(
+def test_time_expression_selects_turns(
     http: httpx2.Client, diary: str, query: str, now: str, found: list[str] | None
 ) -> None:
     hits = ids(search(http, query, conversation_id=diary, now=now))
@@ -295,7 +295,7 @@ def test_a_question_about_a_time_gets_what_was_said_then(
 
 
 @pytest.mark.parametrize(("week", "first"), [("last week", "d0"), ("this week", "d3")])
-def test_of_two_turns_on_a_subject_that_of_the_time_comes_first(
+def test_time_expression_ranks_turn_of_that_time_first(
     http: httpx2.Client, diary: str, week: str, first: str
 ) -> None:
     query = f"What was with the boiler {week}?"
@@ -304,7 +304,7 @@ def test_of_two_turns_on_a_subject_that_of_the_time_comes_first(
     assert found[0]["channels"]["time"] > 0
 
 
-def test_what_was_said_twice_in_the_same_words_is_found_once(http: httpx2.Client) -> None:
+def test_duplicate_turns_are_found_once(http: httpx2.Client) -> None:
     texts = ["The code is 8314.", "the CODE  is 8314.", "The code is 8315."]
     twice = new(http, *[{**message(text), "id": f"code-{at}"} for at, text in enumerate(texts)])
     found = ids(search(http, "Which code?", conversation_id=twice))

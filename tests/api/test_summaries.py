@@ -1,4 +1,4 @@
-"""Summaries over HTTP: a model's server beside the service, both over real sockets."""
+"""Summaries over HTTP, with the stand-in upstream as the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FACT = "Mara keeps her bicycle in the cellar; the code of its lock is 8314."
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, httpx2.Client]]:
-    """Return a model's server, and a client of the service that asks it."""
+    """Return an upstream, and a client of the service in front of it."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("world"), port=0, log_level="warning")
     with (
         running_upstream() as upstream,
@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Upstream, 
 
 @pytest.fixture
 def own(settings: Settings) -> Iterator[tuple[Upstream, Settings]]:
-    """Return a model's server for one test, and the settings of a service that asks it."""
+    """Return an upstream for one test, and the settings of a service in front of it."""
     with running_upstream() as upstream:
         yield upstream, beside(upstream, settings)
 
@@ -50,7 +50,7 @@ def beside(upstream: Upstream, settings: Settings) -> Settings:
 
 @pytest.fixture
 def clean_world(world: tuple[Upstream, httpx2.Client]) -> tuple[Upstream, httpx2.Client]:
-    """Return both with nothing of other tests in them, or left to do."""
+    """Return both without data of other tests and without waiting summaries."""
     upstream, http = world
     for name in "cde":
         http.delete(f"/v1/conversations/{name}")
@@ -67,7 +67,7 @@ def http(clean_world: tuple[Upstream, httpx2.Client]) -> httpx2.Client:
 
 @pytest.fixture
 def upstream(clean_world: tuple[Upstream, httpx2.Client]) -> Upstream:
-    """Return the model's server."""
+    """Return the upstream."""
     return clean_world[0]
 
 
@@ -93,9 +93,7 @@ def has(http: httpx2.Client, count: int) -> bool:
     return len(listed(http)) >= count
 
 
-def test_a_cut_window_is_summarised_by_the_upstream_and_told_in_later_prompts(
-    http: httpx2.Client, upstream: Upstream
-) -> None:
+def test_turns_before_recent_window_are_summarised(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.then(upstreams.says(FACT))
     create(http)
     cut(http)
@@ -107,9 +105,7 @@ def test_a_cut_window_is_summarised_by_the_upstream_and_told_in_later_prompts(
     assert [one["id"] for one in built["summaries"]] == [listed(http)[-1]["id"]]
 
 
-def test_a_summary_says_what_it_covers_when_and_by_whom(
-    http: httpx2.Client, upstream: Upstream
-) -> None:
+def test_summary_fields(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.then(upstreams.says(FACT))
     create(http)
     cut(http)
@@ -127,7 +123,7 @@ def test_a_summary_says_what_it_covers_when_and_by_whom(
     assert shown["began_at"] <= shown["ended_at"] <= shown["created_at"]
 
 
-def test_summaries_are_listed_page_by_page(http: httpx2.Client) -> None:
+def test_list_summaries_in_pages(http: httpx2.Client) -> None:
     create(http)
     for number in range(1, 6):
         cut(http)
@@ -143,9 +139,7 @@ def test_summaries_are_listed_page_by_page(http: httpx2.Client) -> None:
     assert [one["id"] for one in listed(http, order="asc")] == every[::-1]
 
 
-def test_a_search_returns_summaries_beside_the_turns_if_it_asks_for_them(
-    http: httpx2.Client, upstream: Upstream
-) -> None:
+def test_search_returns_summaries_on_request(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.then(upstreams.says(FACT))
     create(http, user="mara")
     cut(http)
@@ -160,7 +154,7 @@ def test_a_search_returns_summaries_beside_the_turns_if_it_asks_for_them(
         assert [(one["text"], one["rank"]) for one in asked["summaries"]] == [(FACT, 1)]
 
 
-def test_the_better_summary_comes_first(http: httpx2.Client, upstream: Upstream) -> None:
+def test_search_ranks_summaries(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.then(*map(upstreams.says, ("They talked of trains.", FACT, "It rained all day.")))
     for name in "cde":
         create(http, id=name, user="mara")
@@ -172,9 +166,7 @@ def test_the_better_summary_comes_first(http: httpx2.Client, upstream: Upstream)
     assert (found[0]["text"], found[0]["conversation_id"]) == (FACT, "d")
 
 
-def test_the_official_client_switches_summaries_off_and_on(
-    http: httpx2.Client, upstream: Upstream
-) -> None:
+def test_openai_client_switches_summaries(http: httpx2.Client, upstream: Upstream) -> None:
     items: list[Any] = remarks(12)
     with connected(str(http.base_url).rstrip("/"), "none") as client:
         made = client.conversations.create(items=items, extra_body={"id": "c", "summaries": False})
@@ -187,13 +179,13 @@ def test_the_official_client_switches_summaries_off_and_on(
 
 
 @pytest.mark.parametrize("value", ["yes", 1, [], {}])
-def test_a_switch_is_a_truth_value_or_null(http: httpx2.Client, value: Any) -> None:
+def test_summaries_field_must_be_boolean_or_null(http: httpx2.Client, value: Any) -> None:
     create(http)
     answer = http.post("/v1/conversations/c", json={"summaries": value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "summaries")
 
 
-def test_a_failing_model_is_visible_and_delays_nothing(own: tuple[Upstream, Settings]) -> None:
+def test_failing_model_is_reported_and_prompts_continue(own: tuple[Upstream, Settings]) -> None:
     upstream, settings = own
     upstream.then(upstreams.fails(401, code="invalid_api_key"))
     with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
@@ -206,7 +198,7 @@ def test_a_failing_model_is_visible_and_delays_nothing(own: tuple[Upstream, Sett
     assert "401 (invalid_api_key). Check MEMORY_UPSTREAM_API_KEY." in ready["summaries"]["reason"]
 
 
-def test_without_an_upstream_nothing_is_summarised_and_nothing_said_of_it(
+def test_no_summaries_without_upstream(
     settings: Settings,
 ) -> None:
     with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
@@ -232,14 +224,14 @@ def test_without_an_upstream_nothing_is_summarised_and_nothing_said_of_it(
         ({"upstream_base_url": "https://internal.example.org/v1"}, False),
     ],
 )
-def test_without_a_key_only_a_server_nearby_is_asked_unless_the_settings_say_so(
+def test_summaries_without_key_need_nearby_upstream(
     settings: Settings, changes: dict[str, Any], *, expected: bool
 ) -> None:
     given = settings.model_dump(exclude_unset=True) | changes
     assert (chat_model_of(Settings(**given)) is not None) == expected
 
 
-def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings]) -> None:
+def test_service_stops_while_model_is_slow(own: tuple[Upstream, Settings]) -> None:
     upstream, settings = own
     upstream.then(upstreams.but(upstreams.echo, first_byte_seconds=200))
     with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
@@ -253,7 +245,7 @@ def test_the_service_stops_while_a_model_is_slow(own: tuple[Upstream, Settings])
         assert len(snapshot.summary_queue.all()) == 1
 
 
-def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(
+def test_killed_service_continues_summaries(
     own: tuple[Upstream, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream, settings = own

@@ -1,4 +1,4 @@
-"""Forgetting is real: what was deleted is in no table, no index and no byte of the log's files."""
+"""Deleted data is in no table, no index and no file of the log."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TABLES = (
 
 
 def needles(words: Iterable[str]) -> set[bytes]:
-    """Return words and their stems in the encodings that a database may use."""
+    """Return words and their stems in the encodings of databases."""
     every = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
     return {form.encode(encoding) for form in every for encoding in encodings}
 
 
 def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
-    """Return those of the words that are still in a file of the data folder, outside Chroma's."""
+    """Return the words that are in a file of the log."""
     files = [path for path in folder.iterdir() if path.is_file()]
     assert folder / FILE_NAME in files
     content = b"\x00".join(path.read_bytes() for path in files)
@@ -44,13 +44,13 @@ def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
 
 
 def rows(folder: Path, statement: str) -> list[Any]:
-    """Return what a statement finds in the log's file."""
+    """Return the rows that a statement selects in the log."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         return connection.execute(statement).fetchall()
 
 
 def vectors(service: Service) -> set[int]:
-    """Return the passages that have a vector in the index, once it is level with the log."""
+    """Return the passages that have a vector in the index, when its queue is empty."""
     eventually(lambda: service.index_status().lag == 0)
     with service.log.read() as snapshot:
         collections = snapshot.collections.all()
@@ -58,18 +58,18 @@ def vectors(service: Service) -> set[int]:
 
 
 def passages(service: Service) -> set[int]:
-    """Return the passages that the log has."""
+    """Return the passages in the log."""
     service.log.checkpoint()
     return {row[0] for row in rows(service.settings.data_dir, "SELECT key FROM passages")}
 
 
 def doomed(item_id: str = "i-bandicootish") -> dict[str, Any]:
-    """Return an item of which nothing may stay."""
+    """Return an item that is to be deleted."""
     metadata = {"mood": "quokkaberries"}
     return message(DOOMED, id=item_id, name="Brumbleforths", metadata=metadata)
 
 
-def test_a_deleted_item_is_in_no_file(settings: Settings) -> None:
+def test_deleted_item_is_in_no_file(settings: Settings) -> None:
     folder = settings.data_dir
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT, doomed(), KEPT)
@@ -81,7 +81,7 @@ def test_a_deleted_item_is_in_no_file(settings: Settings) -> None:
     assert left_in(folder, ["kettle"])
 
 
-def test_a_deleted_conversation_is_in_no_file(settings: Settings) -> None:
+def test_deleted_conversation_is_in_no_file(settings: Settings) -> None:
     words = [*RARE, "numbatlikeconv", "bandicootish", "idempotoroo"]
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT)
@@ -91,7 +91,7 @@ def test_a_deleted_conversation_is_in_no_file(settings: Settings) -> None:
     assert left_in(settings.data_dir, words) == set()
 
 
-def test_a_deleted_user_is_in_no_file(settings: Settings) -> None:
+def test_deleted_user_is_in_no_file(settings: Settings) -> None:
     words = [*RARE, "numbatlikeuser", "bandicootish", "pademelonconv"]
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT, user="kept-user")
@@ -105,7 +105,7 @@ def test_a_deleted_user_is_in_no_file(settings: Settings) -> None:
     assert left_in(settings.data_dir, words) == set()
 
 
-def test_what_is_deleted_while_the_service_runs_leaves_its_open_files_too(
+def test_deletion_while_service_runs_cleans_open_files(
     service: Service,
 ) -> None:
     create(service, "c", KEPT, doomed())
@@ -114,9 +114,7 @@ def test_what_is_deleted_while_the_service_runs_leaves_its_open_files_too(
 
 
 @pytest.mark.parametrize("victim", ["call", "result-1", "result-2"])
-def test_one_item_of_a_tool_unit_takes_the_whole_unit_with_it(
-    settings: Settings, victim: str
-) -> None:
+def test_delete_item_deletes_whole_tool_group(settings: Settings, victim: str) -> None:
     folder = settings.data_dir
     call = function_call(id="call", arguments='{"berry":"quokkaberries"}')
     with Service.open(settings, purpose="tests") as service:
@@ -129,7 +127,7 @@ def test_one_item_of_a_tool_unit_takes_the_whole_unit_with_it(
     assert [row[0] for row in rows(folder, "SELECT text FROM turns ORDER BY seq")] == [KEPT, KEPT]
 
 
-def test_deleting_an_item_deletes_its_rows_its_vector_and_its_idempotency_key(
+def test_delete_item_deletes_rows_vector_and_idempotency_key(
     service: Service,
 ) -> None:
     create(service, "c", KEPT)
@@ -148,7 +146,7 @@ def test_deleting_an_item_deletes_its_rows_its_vector_and_its_idempotency_key(
     assert [row[1] for row in after["idempotency"]] == ["idem-kept"]
 
 
-def test_deleting_a_user_empties_every_table_and_the_index(service: Service) -> None:
+def test_delete_user_empties_tables_and_index(service: Service) -> None:
     for number in range(3):
         create(service, f"c{number}", KEPT, DOOMED, user="ana", key=f"idem-{number}")
     assert len(vectors(service)) == 6
@@ -162,7 +160,7 @@ def test_deleting_a_user_empties_every_table_and_the_index(service: Service) -> 
     assert receipt.counts["idempotency_keys"] == 3
 
 
-def test_a_receipt_holds_numbers_and_a_random_id_only(service: Service) -> None:
+def test_receipt_has_counts_and_random_id_only(service: Service) -> None:
     create(service, "c", doomed(), user="ana")
     receipt = service.deletions.user(project_key(service), "ana")
     service.log.checkpoint()
@@ -189,7 +187,7 @@ def forget(service: Service, project: int, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_what_is_forgotten_cannot_be_forgotten_twice(service: Service, what: str) -> None:
+def test_second_deletion_raises_not_found(service: Service, what: str) -> None:
     create(service, "c", doomed(), user="ana")
     forget(service, project_key(service), what)
     with pytest.raises(NotFound):
@@ -197,7 +195,7 @@ def test_what_is_forgotten_cannot_be_forgotten_twice(service: Service, what: str
 
 
 @pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_another_projects_things_cannot_be_forgotten(service: Service, what: str) -> None:
+def test_data_of_another_project_cannot_be_deleted(service: Service, what: str) -> None:
     create(service, "c", doomed(), user="ana", project="theirs")
     with pytest.raises(NotFound):
         forget(service, project_key(service, "mine"), what)
@@ -206,7 +204,7 @@ def test_another_projects_things_cannot_be_forgotten(service: Service, what: str
 
 
 @pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_summaries_of_what_is_deleted_are_in_no_file(settings: Settings, what: str) -> None:
+def test_summaries_of_deleted_turns_are_in_no_file(settings: Settings, what: str) -> None:
     with summarising(settings, summary_tokens=400) as service:
         create(service, "c", doomed(), *remarks(20), user="ana")
         fold(service)
@@ -218,7 +216,7 @@ def test_summaries_of_what_is_deleted_are_in_no_file(settings: Settings, what: s
     assert left_in(settings.data_dir, [*RARE, "bandicootish"]) == set()
 
 
-def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_prevent_it(
+def test_open_snapshot_delays_checkpoint(
     settings: Settings,
 ) -> None:
     wal = settings.data_dir / f"{FILE_NAME}-wal"
@@ -234,7 +232,7 @@ def test_a_reader_delays_the_emptying_of_the_write_ahead_file_and_does_not_preve
         assert left_in(settings.data_dir, RARE) == set()
 
 
-def test_deletions_behind_one_reader_are_all_cleaned_up(settings: Settings) -> None:
+def test_deletions_behind_one_snapshot_are_all_cleaned_up(settings: Settings) -> None:
     wal = settings.data_dir / f"{FILE_NAME}-wal"
     with idle_service(settings) as service:
         create(service, "c", KEPT, doomed("i-1"), doomed("i-2"), doomed("i-3"))

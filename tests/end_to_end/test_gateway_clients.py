@@ -1,4 +1,4 @@
-"""Clients that know nothing of the service, unchanged but for the base URL."""
+"""Clients with only their base URL changed: the OpenAI client, LangChain, the Agents SDK."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.support.chatting import Gateway, gateway, new_id, user
+from tests.support.chatting import RunningGateway, gateway, new_id, user
 from tests.support.upstream import Body, Reply, Upstream, calls, echo, says, text_of
 
 TURNS = 60
-"""Turns that the users of frameworks take; each third of them with a call of a tool."""
+"""User turns of a conversation through a framework; every third calls a tool."""
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     with gateway(tmp_path_factory.mktemp("clients"), light=True, token_budget=4_000) as running:
         yield running
 
 
 @pytest.fixture
-def chat(world: Gateway) -> Gateway:
-    """Return the running service, its upstream as new."""
+def chat(world: RunningGateway) -> RunningGateway:
+    """Return the running service, its upstream reset."""
     world.upstream.requests.clear()
     world.upstream.answer = echo
     return world
 
 
 @pytest.fixture
-def upstream(chat: Gateway) -> Upstream:
+def upstream(chat: RunningGateway) -> Upstream:
     return chat.upstream
 
 
 class Weather(BaseModel):
-    """What a model is asked to answer with."""
+    """The structured output of a request."""
 
     city: str
     degrees: int
 
 
-def test_structured_output_is_parsed(chat: Gateway, upstream: Upstream) -> None:
+def test_structured_output_is_parsed(chat: RunningGateway, upstream: Upstream) -> None:
     upstream.then(says('{"city": "Oslo", "degrees": 4}'))
-    said: Any = user("How warm is it in Oslo?")
+    messages: Any = user("How warm is it in Oslo?")
     answer = chat.openai.chat.completions.parse(
-        model="m", messages=said, response_format=Weather, user=new_id()
+        model="m", messages=messages, response_format=Weather, user=new_id()
     )
     assert answer.choices[0].message.parsed == Weather(city="Oslo", degrees=4)
     assert upstream.last.body["response_format"]["json_schema"]["name"] == "Weather"
 
 
-def test_conversations_made_beside_are_the_same(chat: Gateway) -> None:
+def test_conversation_created_by_api_is_recalled(chat: RunningGateway) -> None:
     items: Any = [{"role": "user", "content": "My locker at the gym is 8314."}]
     made = chat.openai.conversations.create(items=items)
-    said: Any = user("Which locker at the gym is mine?")
+    messages: Any = user("Which locker at the gym is mine?")
     chat.openai.chat.completions.create(
-        model="m", messages=said, metadata={"conversation_id": made.id}
+        model="m", messages=messages, metadata={"conversation_id": made.id}
     )
     assert "8314" in str(chat.upstream.last.messages)
     listed = [item.to_dict() for item in chat.openai.conversations.items.list(made.id)]
     assert [item["role"] for item in listed] == ["assistant", "user", "user"]
 
 
-def test_a_stream_tells_what_it_used_if_it_is_asked_to(chat: Gateway, upstream: Upstream) -> None:
-    said: Any = user("hello")
+def test_stream_includes_usage_on_request(chat: RunningGateway, upstream: Upstream) -> None:
+    messages: Any = user("hello")
     chunks = list(
         chat.openai.chat.completions.create(
             model="m",
-            messages=said,
+            messages=messages,
             user=new_id(),
             stream=True,
             logprobs=True,
@@ -82,20 +82,20 @@ def test_a_stream_tells_what_it_used_if_it_is_asked_to(chat: Gateway, upstream: 
     assert chunks[-1].usage.prompt_tokens == upstream.last.tokens
 
 
-def test_the_async_client_streams(chat: Gateway, upstream: Upstream) -> None:
+def test_async_client_streams(chat: RunningGateway, upstream: Upstream) -> None:
     async def talk() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{chat.address}/v1", api_key="none") as client:
-            said: Any = user("hello")
+            messages: Any = user("hello")
             answers = await asyncio.gather(
                 *(
                     client.chat.completions.create(
-                        model="m", messages=said, stream=True, user=new_id()
+                        model="m", messages=messages, stream=True, user=new_id()
                     )
                     for _ in range(8)
                 )
             )
             return [
-                "".join([one.choices[0].delta.content or "" async for one in a]) for a in answers
+                "".join([each.choices[0].delta.content or "" async for each in a]) for a in answers
             ]
 
     assert asyncio.run(talk()) == ["You said: hello"] * 8
@@ -103,7 +103,7 @@ def test_the_async_client_streams(chat: Gateway, upstream: Upstream) -> None:
 
 
 def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
-    """Answer a question that asks for it with two parallel calls, and their results with words."""
+    """Answer "look up" with two parallel tool calls, and everything else with a text."""
 
     def behave(body: Body) -> Reply:
         last = body["messages"][-1]
@@ -115,30 +115,32 @@ def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
     return behave
 
 
-def check(chat: Gateway, conversation: str, questions: list[str], fact: str) -> None:
-    """Check that all was stored once and in order, and that the old fact was in the last prompt."""
+def check(chat: RunningGateway, conversation: str, questions: list[str], fact: str) -> None:
+    """Check that all turns are stored once in order, and that the last prompt has the fact."""
     with chat.log.read() as snapshot:
         found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
         turns = list(snapshot.turns.all(found.key if found else 0))
     assert [turn.text for turn in turns if turn.role == "user"] == questions
     assert all(turn.active for turn in turns)
-    assert len(turns) == 2 * len(questions) + 3 * sum("look up" in one for one in questions)
+    assert len(turns) == 2 * len(questions) + 3 * sum("look up" in each for each in questions)
     assert fact in str(chat.upstream.last.messages)
 
 
 def questions_about(fact: str, question: str) -> list[str]:
-    said = [f"Let us talk about topic number {n}, at length and in detail." for n in range(TURNS)]
-    said[2] = fact
-    said[5::3] = [f"Please look up page {n} of the book." for n in range(5, TURNS, 3)]
-    said[-1] = question
-    return said
+    messages = [
+        f"Let us talk about topic number {n}, at length and in detail." for n in range(TURNS)
+    ]
+    messages[2] = fact
+    messages[5::3] = [f"Please look up page {n} of the book." for n in range(5, TURNS, 3)]
+    messages[-1] = question
+    return messages
 
 
 FACT = "The spare key hangs behind the kitchen clock."
 QUESTIONS = questions_about(FACT, "Where does the spare key hang?")
 
 
-def test_langchain_holds_a_conversation_with_tools(chat: Gateway) -> None:
+def test_langchain_conversation_with_tools(chat: RunningGateway) -> None:
     langchain_openai = pytest.importorskip("langchain_openai", reason="pip install '.[clients]'")
     messages = pytest.importorskip("langchain_core.messages")
     tools = pytest.importorskip("langchain_core.tools")
@@ -147,25 +149,25 @@ def test_langchain_holds_a_conversation_with_tools(chat: Gateway) -> None:
         """Look up a page."""
         return f"page {page} is about beetles"
 
-    one = new_id()
+    conversation = new_id()
     chat.upstream.answer = with_a_tool("look_up", {"page": 7})
     model = langchain_openai.ChatOpenAI(
         model="m",
         api_key="none",
         base_url=f"{chat.address}/v1",
-        default_headers={"x-conversation-id": one},
+        default_headers={"x-conversation-id": conversation},
     ).bind_tools([tools.tool(look_up)])
-    said: list[Any] = [messages.SystemMessage("Be kind.")]
+    history: list[Any] = [messages.SystemMessage("Be kind.")]
     for question in QUESTIONS:
-        said.append(messages.HumanMessage(question))
-        said.append(model.invoke(said))
-        while said[-1].tool_calls:
-            said += [tools.tool(look_up).invoke(call) for call in said[-1].tool_calls]
-            said.append(model.invoke(said))
-    check(chat, one, QUESTIONS, FACT)
+        history.append(messages.HumanMessage(question))
+        history.append(model.invoke(history))
+        while history[-1].tool_calls:
+            history += [tools.tool(look_up).invoke(call) for call in history[-1].tool_calls]
+            history.append(model.invoke(history))
+    check(chat, conversation, QUESTIONS, FACT)
 
 
-def test_the_agents_sdk_holds_a_conversation_with_tools(chat: Gateway) -> None:
+def test_agents_sdk_conversation_with_tools(chat: RunningGateway) -> None:
     agents = pytest.importorskip("agents", reason="pip install '.[clients]'")
 
     def look_up(page: int) -> str:
@@ -183,12 +185,12 @@ def test_the_agents_sdk_holds_a_conversation_with_tools(chat: Gateway) -> None:
             agent = agents.Agent(
                 "Wren", instructions="Be kind.", model=model, tools=[agents.function_tool(look_up)]
             )
-            said: list[Any] = []
+            messages: list[Any] = []
             for question in QUESTIONS:
-                said = [*said, *user(question)]
-                said = (await agents.Runner.run(agent, said)).to_input_list()
+                messages = [*messages, *user(question)]
+                messages = (await agents.Runner.run(agent, messages)).to_input_list()
 
-    one = new_id()
+    conversation = new_id()
     chat.upstream.answer = with_a_tool("look_up", {"page": 7})
-    asyncio.run(talk(one))
-    check(chat, one, QUESTIONS, FACT)
+    asyncio.run(talk(conversation))
+    check(chat, conversation, QUESTIONS, FACT)

@@ -1,4 +1,4 @@
-"""A conversation without end: thousands of turns in a small budget, facts of any age at hand."""
+"""A long conversation: thousands of turns in a small budget, with facts of any age recalled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from memory_service.tokens.encodings import open_offline_counter
 from memory_service.tokens.slices import well_formed
-from tests.support.chatting import Gateway, Messages, assistant, gateway, user
+from tests.support.chatting import Messages, RunningGateway, assistant, gateway, user
 from tests.support.environment import LONG
 from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says
 
@@ -20,11 +20,11 @@ BUDGET, ANSWER = 4_000, 500
 TURNS = 5_000 if LONG else 1_000
 SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
-"""Messages that the client sends again: all of them, or in the long run the last."""
+"""Messages that the client sends again: all, or the last ones in a long run."""
 SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
 BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
 
-# What is said, how it is asked for later in other words, and what the prompt must then hold.
+# A fact, a later question about it in other words, and a word that the prompt must then contain.
 FACTS = [
     ("My locker at the gym is number 8314.", "Which locker is mine when I train?", "8314"),
     ("I am allergic to cashews, so no curry with them.", "Which nuts must I not eat?", "cashews"),
@@ -61,44 +61,44 @@ REPLIES = ("I see.", "That sounds like a day.", "Fair enough.", "Tell me more.",
 
 
 def chatter(chance: random.Random) -> str:
-    """Return what somebody says of an ordinary day: about ninety tokens."""
-    told = []
+    """Return small talk of about ninety tokens."""
+    responses = []
     for _ in range(5):
-        who, did, when, felt, more = (chance.choice(one) for one in (WHO, DID, WHEN, FELT, MORE))
-        told.append(f"{who.capitalize()} {did} {when}. {felt} {more}")
-    return " ".join(told)
+        who, did, when, felt, more = (chance.choice(each) for each in (WHO, DID, WHEN, FELT, MORE))
+        responses.append(f"{who.capitalize()} {did} {when}. {felt} {more}")
+    return " ".join(responses)
 
 
 def reply(chance: random.Random) -> str:
-    """Return what an assistant finds to say about it."""
+    """Return a short answer of an assistant."""
     return " ".join(chance.choice(REPLIES) for _ in range(12))
 
 
 def script(turns: int, chance: random.Random) -> list[str]:
-    """Return what the user says: chatter, facts of all ages, and at the end the questions."""
-    said = [chatter(chance) for _ in range(turns // 2)]
-    asking = len(said) - 2 * len(FACTS)
+    """Return the texts of the user: small talk with facts in it, and at the end the questions."""
+    messages = [chatter(chance) for _ in range(turns // 2)]
+    asking = len(messages) - 2 * len(FACTS)
     for place, (fact, _, _) in zip(
         chance.sample(range(asking - len(FACTS)), len(FACTS)), FACTS, strict=True
     ):
-        said[place] = fact
+        messages[place] = fact
     for number, (_, question, _) in enumerate(FACTS):
-        said[asking + 2 * number] = question
-    return said
+        messages[asking + 2 * number] = question
+    return messages
 
 
 def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, Any]], int]:
-    """Return a count of prompts with the tokenizer of another model than the service thinks of."""
+    """Return a counter of prompts with a tokenizer that the service does not expect."""
 
     def count(body: Mapping[str, Any]) -> int:
-        texts = [str(one["content"]) for one in body["messages"]]
+        texts = [str(each["content"]) for each in body["messages"]]
         return sum(encode_length(well_formed(text)) + MESSAGE_TOKENS for text in texts)
 
     return count
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("endless")
     with gateway(folder, token_budget=BUDGET) as running:
         running.upstream.count = llama_count(open_offline_counter().encode_length)
@@ -106,7 +106,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("summarised")
     with gateway(folder, token_budget=BUDGET, summaries=True) as running:
         running.upstream.count = llama_count(open_offline_counter().encode_length)
@@ -115,39 +115,39 @@ def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module", params=["chat", "summarised"])
 def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
-    """Return the prompts of a whole conversation, which the client resends with each message."""
-    chat: Gateway = request.getfixturevalue(request.param)
+    """Return the prompts of a conversation whose history the client sends with each message."""
+    chat: RunningGateway = request.getfixturevalue(request.param)
     turns = TURNS if request.param == "chat" else SUMMARISED_TURNS
     chance = random.Random(4)
     chat.upstream.answer = lambda _: Reply(assistant(reply(chance)))
-    said: Messages = []
+    messages: Messages = []
     for text in script(turns, random.Random(7)):
-        said += user(text)
+        messages += user(text)
         answer = chat.send(
-            [SYSTEM, *said[-RESENT:]],
+            [SYSTEM, *messages[-RESENT:]],
             headers={"x-conversation-id": "endless"},
             max_tokens=ANSWER,
         ).raise_for_status()
-        said += assistant(answer.json()["choices"][0]["message"]["content"])
-    assert chat.stored("endless") == len(said) == turns
-    # Those that ask for a summary have a limit of their own.
-    asked = [one for one in chat.upstream.requests if one.body["max_tokens"] == ANSWER]
-    told = [one for one in asked if SUMMARIES in str(one.messages)]
-    assert bool(told) == (request.param == "summarised")
+        messages += assistant(answer.json()["choices"][0]["message"]["content"])
+    assert chat.turn_count("endless") == len(messages) == turns
+    # Requests for summaries have another limit.
+    asked = [each for each in chat.upstream.requests if each.body["max_tokens"] == ANSWER]
+    responses = [each for each in asked if SUMMARIES in str(each.messages)]
+    assert bool(responses) == (request.param == "summarised")
     return asked
 
 
 @pytest.mark.timeout(3_000)
-def test_every_prompt_fits(prompts: Sequence[Received]) -> None:
-    assert max(one.tokens for one in prompts) + ANSWER <= BUDGET
-    assert max(one.tokens for one in prompts) > BUDGET // 2
+def test_every_prompt_fits_budget(prompts: Sequence[Received]) -> None:
+    assert max(each.tokens for each in prompts) + ANSWER <= BUDGET
+    assert max(each.tokens for each in prompts) > BUDGET // 2
 
 
-def test_the_system_message_is_the_same_to_the_byte(prompts: Sequence[Received]) -> None:
-    assert {str(one.messages[0]) for one in prompts} == {str(SYSTEM)}
+def test_system_message_never_changes(prompts: Sequence[Received]) -> None:
+    assert {str(each.messages[0]) for each in prompts} == {str(SYSTEM)}
 
 
-def test_facts_of_all_ages_are_in_the_prompts_that_need_them(prompts: Sequence[Received]) -> None:
+def test_facts_of_any_age_are_recalled(prompts: Sequence[Received]) -> None:
     asked = {question: (fact, word) for fact, question, word in FACTS}
     found: list[str] = []
     missed: list[str] = []
@@ -163,74 +163,80 @@ def test_facts_of_all_ages_are_in_the_prompts_that_need_them(prompts: Sequence[R
 
 
 def shares(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> list[float]:
-    """Return, for each prompt but the first, how much of the last one it begins with.
+    """Return, for each prompt but the first, the share of the previous one that it begins with.
 
-    What is compared ends before the newest message, which has the block and cannot be the same.
+    The newest message is not compared: its recalled block makes it different.
     """
     found = []
     for before, after in pairwise(prompts):
         begun = before[:-1]
-        same = next((n for n, one in enumerate(begun) if after[n : n + 1] != [one]), len(begun))
+        same = next((n for n, each in enumerate(begun) if after[n : n + 1] != [each]), len(begun))
         if begun:
             found.append(count(begun[:same]) / count(begun))
     return found
 
 
 def sliding(prompts: Sequence[Received], count: Callable[[Messages], int]) -> list[Messages]:
-    """Return the prompts of a window that slides by one: the newest messages that fit."""
-    said: Messages = []
+    """Return the prompts of a sliding window: the newest messages that fit."""
+    messages: Messages = []
     found = []
     for one in prompts:
         last = one.messages[-1]["content"]
-        said += user(last if isinstance(last, str) else last[-1]["text"])
-        window = said[-20:]
+        messages += user(last if isinstance(last, str) else last[-1]["text"])
+        window = messages[-20:]
         while count([SYSTEM, *window]) > BUDGET - ANSWER:
             window = window[1:]
         found.append([SYSTEM, *window])
-        said += assistant(" ".join(REPLIES * 2))
+        messages += assistant(" ".join(REPLIES * 2))
     return found
 
 
-def test_most_prompts_begin_like_the_one_before(prompts: Sequence[Received], chat: Gateway) -> None:
+def test_most_prompts_share_prefix_with_previous(
+    prompts: Sequence[Received], chat: RunningGateway
+) -> None:
     def count(messages: Messages) -> int:
         return chat.upstream.count({"messages": messages})
 
-    ours = statistics.median(shares([one.messages for one in prompts], count))
+    ours = statistics.median(shares([each.messages for each in prompts], count))
     theirs = statistics.median(shares(sliding(prompts, count), count))
     assert ours >= 0.8
     assert theirs < 0.2
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_loop_of_tool_calls_only_makes_the_prompt_longer(chat: Gateway, *, stream: bool) -> None:
+def test_tool_loop_only_appends_to_prompt(chat: RunningGateway, *, stream: bool) -> None:
     conversation = {"x-conversation-id": f"loop-{stream}"}
     old = "My locker at the gym is number 8314."
-    said: Any = user(old) + assistant("Noted.")
+    messages: Any = user(old) + assistant("Noted.")
     for number in range(30):
-        said += user(f"{chatter(random.Random(number))} ({number})") + assistant("I see.")
-    said += user("Look up the locker at my gym, all of it.")
+        messages += user(f"{chatter(random.Random(number))} ({number})") + assistant("I see.")
+    messages += user("Look up the locker at my gym, all of it.")
     chat.upstream.requests.clear()
     chat.upstream.then(*[calls(("look_up", {"page": number})) for number in range(8)], says("Done"))
     for number in range(9):
-        message = _answer(chat, said, conversation, stream=stream)
-        said.append(message)
+        message = _answer(chat, messages, conversation, stream=stream)
+        messages.append(message)
         for call in message.get("tool_calls", ()):
             result = f"page {number}: nothing about it yet, go on"
-            said.append({"role": "tool", "tool_call_id": call["id"], "content": result})
-    loop = [one.messages for one in chat.upstream.requests]
+            messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
+    loop = [each.messages for each in chat.upstream.requests]
     assert len(loop) == 9
     assert all(after[: len(before)] == before for before, after in pairwise(loop))
-    blocks = {part["text"] for one in loop for m in one for part in _parts(m) if BLOCK in str(part)}
+    blocks = {
+        part["text"] for each in loop for m in each for part in _parts(m) if BLOCK in str(part)
+    }
     assert len(blocks) == 1
     assert "8314" in blocks.pop()
 
 
-def _answer(chat: Gateway, said: Any, headers: dict[str, str], *, stream: bool) -> dict[str, Any]:
-    """Ask with a tool on offer, and return the answer as the official client would resend it."""
+def _answer(
+    chat: RunningGateway, messages: Any, headers: dict[str, str], *, stream: bool
+) -> dict[str, Any]:
+    """Send a request with a tool, and return the answer as the client would send it again."""
     function: Any = {"name": "look_up", "parameters": {"type": "object", "properties": {}}}
     request: Any = {
         "model": "m",
-        "messages": said,
+        "messages": messages,
         "tools": [{"type": "function", "function": function}],
         "extra_headers": headers,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support.chatting import Gateway, gateway
+from tests.support.chatting import RunningGateway, gateway
 from tests.support.documents import Block, marked
 from tests.support.storing import eventually
 from tests.support.upstream import MODELS, running_upstream
@@ -22,7 +22,7 @@ KEY = "sk-of-the-application"
 
 
 @pytest.fixture
-def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
     """Return a running service whose conversation has a turn already."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     # The Agents SDK would send traces to its makers.
@@ -34,7 +34,7 @@ def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 
 @pytest.mark.parametrize("block", marked("upstream"), ids=lambda block: block.name)
-def test_recipe_asks_the_model_with_the_earlier_turn(chat: Gateway, block: Block) -> None:
+def test_recipe_asks_the_model_with_the_earlier_turn(chat: RunningGateway, block: Block) -> None:
     source = block.source.replace("http://127.0.0.1:8000", chat.address)
     if block.language == "python":
         _, _, package = block.marker.partition(" with ")
@@ -48,7 +48,7 @@ def test_recipe_asks_the_model_with_the_earlier_turn(chat: Gateway, block: Block
     assert "Which locker is mine?" in done.stdout
     assert chat.upstream.last.headers["authorization"] == f"Bearer {KEY}"
     assert "8314" in str(chat.upstream.last.messages)
-    assert chat.said("locker-talk")[-2] == "Which locker is mine?"
+    assert chat.texts("locker-talk")[-2] == "Which locker is mine?"
 
 
 @pytest.mark.parametrize("block", marked("serve"), ids=lambda block: block.name)

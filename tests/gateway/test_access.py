@@ -1,4 +1,4 @@
-"""Who may ask, which key goes upstream, and what happens when recall or the upstream cannot."""
+"""API keys, and failures of recall and of the upstream."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from memory_service.conversations.export import export_lines
 from memory_service.core import clock
 from memory_service.core.models import Vector
 from memory_service.testing import HashingEmbedder
-from tests.support.chatting import Gateway, gateway, user
+from tests.support.chatting import RunningGateway, gateway, user
 from tests.support.upstream import but, echo
 
 CHAT = "/v1/chat/completions"
 
 
-def create_key(running: Gateway, project: str = "acme") -> str:
+def create_key(running: RunningGateway, project: str = "acme") -> str:
     with running.log.write() as transaction:
         made = transaction.projects.ensure(project, clock.now())
         return transaction.api_keys.create(made, clock.now())
 
 
-def sent_upstream(running: Gateway, headers: dict[str, str]) -> str | None:
-    """Return the authorization that reaches the upstream, for models and completions alike."""
+def sent_upstream(running: RunningGateway, headers: dict[str, str]) -> str | None:
+    """Return the authorization that the upstream receives, for models and completions alike."""
     for method, path in (("GET", "/v1/models"), ("POST", CHAT)):
         body = {"model": "m", "messages": user("hello")} if method == "POST" else None
         running.http.request(method, path, json=body, headers=headers).raise_for_status()
-    seen = {one.headers.get("authorization") for one in running.upstream.requests}
+    seen = {each.headers.get("authorization") for each in running.upstream.requests}
     assert len(seen) == 1
     return seen.pop()
 
@@ -52,7 +52,7 @@ def sent_upstream(running: Gateway, headers: dict[str, str]) -> str | None:
         ),
     ],
 )
-def test_the_key_that_goes_upstream_without_keys_of_our_own(
+def test_upstream_authorization_in_keyless_mode(
     tmp_path: Path,
     settings: dict[str, Any],
     headers: dict[str, str],
@@ -63,7 +63,7 @@ def test_the_key_that_goes_upstream_without_keys_of_our_own(
         assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
         kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
     assert "hello" in kept
-    # Traces and remembered requests are in the log too.
+    # The log also has traces and idempotency records.
     kept += "".join(
         path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
     )
@@ -74,7 +74,7 @@ def test_the_key_that_goes_upstream_without_keys_of_our_own(
 @pytest.mark.parametrize(
     ("settings", "expected"), [({}, None), ({"upstream_api_key": "ours"}, "Bearer ours")]
 )
-def test_a_key_of_ours_never_goes_upstream(
+def test_service_keys_are_not_forwarded(
     tmp_path: Path, settings: dict[str, Any], expected: str | None
 ) -> None:
     with gateway(tmp_path, light=True, **settings) as running:
@@ -84,7 +84,7 @@ def test_a_key_of_ours_never_goes_upstream(
 
 @pytest.mark.parametrize("authorization", [None, "Bearer msk_wrong"])
 @pytest.mark.parametrize("memory", ["on", "off"])
-def test_who_has_no_key_is_not_forwarded(
+def test_unauthenticated_requests_are_not_forwarded(
     tmp_path: Path, authorization: str | None, memory: str
 ) -> None:
     with gateway(tmp_path, light=True, recall_timeout_seconds=1e-9) as running:
@@ -97,17 +97,17 @@ def test_who_has_no_key_is_not_forwarded(
         assert running.upstream.requests == []
 
 
-def test_a_recall_that_takes_too_long_does_not_hold_the_conversation_up(tmp_path: Path) -> None:
+def test_recall_timeout_forwards_sent_messages(tmp_path: Path) -> None:
     with gateway(tmp_path, light=True, recall_timeout_seconds=1e-9) as running:
-        said = [{"role": "system", "content": "Be kind."}, *user("hello")]
-        answer = running.send(said, headers={"x-conversation-id": "c"}).raise_for_status()
+        messages = [{"role": "system", "content": "Be kind."}, *user("hello")]
+        answer = running.send(messages, headers={"x-conversation-id": "c"}).raise_for_status()
         assert answer.headers["x-memory-error"] == "timeout"
         assert answer.headers["x-conversation-id"] == "c"
-        assert running.upstream.last.messages == said
-        assert running.said("c") == ["hello", "You said: hello"]
+        assert running.upstream.last.messages == messages
+        assert running.texts("c") == ["hello", "You said: hello"]
 
 
-def test_a_recall_that_takes_too_long_is_refused_where_it_is_strict(tmp_path: Path) -> None:
+def test_recall_timeout_is_refused_if_recall_is_strict(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"recall_timeout_seconds": 1e-9, "strict_recall": True}
     with gateway(tmp_path, light=True, **settings) as running:
         answer = running.send("hello", headers={"x-conversation-id": "c"})
@@ -116,7 +116,7 @@ def test_a_recall_that_takes_too_long_is_refused_where_it_is_strict(tmp_path: Pa
 
 
 class BrokenEmbedder(HashingEmbedder):
-    """An embedder with a bug that shows when something is looked for."""
+    """An embedder with a bug in the embedding of queries."""
 
     def embed_query(
         self, _text: str, _weights: Sequence[tuple[int, int, float]] = ()
@@ -125,34 +125,34 @@ class BrokenEmbedder(HashingEmbedder):
         raise ZeroDivisionError
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
-        """Return vectors, as if nothing were wrong."""
+        """Return vectors."""
         sound = HashingEmbedder()
         return [sound.embed_query(text) for text in texts]
 
 
-def test_a_bug_in_recall_does_not_stop_the_conversation(tmp_path: Path) -> None:
+def test_unexpected_error_in_recall_forwards_sent_messages(tmp_path: Path) -> None:
     patient: dict[str, Any] = {"light": True, "recall_timeout_seconds": 60.0}
     with gateway(tmp_path, embedder=BrokenEmbedder(), **patient) as running:
         headers = {"x-conversation-id": "c", "x-memory-token-budget": "100"}
         for number in range(4):
-            said = user(f"Which walrus was red, number {number} of them?")
-            answer = running.send(said, headers=headers).raise_for_status()
+            messages = user(f"Which walrus was red, number {number} of them?")
+            answer = running.send(messages, headers=headers).raise_for_status()
         assert answer.headers["x-memory-error"] == "internal_error"
-        assert running.upstream.last.messages == said
-        assert len(running.said("c")) == 8
+        assert running.upstream.last.messages == messages
+        assert len(running.texts("c")) == 8
 
 
-def test_an_upstream_that_is_not_there_is_a_502_that_names_its_setting(tmp_path: Path) -> None:
+def test_unreachable_upstream_returns_502_that_names_its_setting(tmp_path: Path) -> None:
     with gateway(tmp_path, light=True, upstream_base_url="http://127.0.0.1:9/v1") as running:
         answer = running.send("hello", headers={"x-conversation-id": "c"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_unreachable")
         assert "MEMORY_UPSTREAM_BASE_URL" in answer.json()["error"]["message"]
-        assert running.said("c") == ["hello"]
+        assert running.texts("c") == ["hello"]
 
 
-def test_a_silent_upstream_is_a_504(tmp_path: Path) -> None:
+def test_silent_upstream_returns_504(tmp_path: Path) -> None:
     with gateway(tmp_path, light=True, upstream_timeout_seconds=0.2) as running:
         running.upstream.then(but(echo, first_byte_seconds=60))
         answer = running.send("hello", headers={"x-conversation-id": "c"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
-        assert running.said("c") == ["hello"]
+        assert running.texts("c") == ["hello"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ingest.preparing import MAX_PLANNED_TURNS, Preparation, Prepared, Task
-from memory_service.conversations.preparation import Plan
+from memory_service.conversations.preparation import PreparedTurns
 from memory_service.core.settings import Settings
 from tests.support.factories import message, new_turn
 from tests.support.storing import eventually
@@ -33,7 +33,7 @@ def tasks() -> list[Task]:
     return [Task(turns, wants_plan=True), Task(turns[:1], wants_plan=False)]
 
 
-def assert_same(one: Plan | None, other: Plan | None) -> None:
+def assert_same(one: PreparedTurns | None, other: PreparedTurns | None) -> None:
     assert one is not None
     assert other is not None
     assert one.language == other.language
@@ -73,9 +73,9 @@ def test_turns_with_nothing_to_embed_are_planned_too(settings: Settings) -> None
         asked = tasks()
         (plan, _) = here.result(asked, here.submit(asked)).plans
     assert plan is not None
-    assert plan.is_for(None, asked[0].turns)
-    assert not plan.is_for(None, [new_turn(message("another"))])
-    assert not plan.is_for("fi", asked[0].turns)
+    assert plan.covers(None, asked[0].turns)
+    assert not plan.covers(None, [new_turn(message("another"))])
+    assert not plan.covers("fi", asked[0].turns)
 
 
 def test_what_a_process_left_when_it_was_killed_is_prepared_here(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
-from memory_service.conversations.writer import Switch
+from memory_service.conversations.requests import ConversationChange, Switch
 from memory_service.core.errors import ChatModelRefused, EmbedderDown, EmbedderRefused
 from memory_service.core.models import Answer, Summary, Vector
 from memory_service.core.settings import Settings
@@ -388,11 +388,8 @@ def switch(service: Service, to: Switch, conversation: str = "c") -> None:
     service.writer.update_conversation(
         project_key(service),
         conversation,
-        metadata=None,
-        title=None,
-        head_id=None,
-        attempt=attempt(),
-        summaries=to,
+        ConversationChange(summaries=to),
+        attempt(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Looking for what was deleted in every byte of a data folder."""
+"""Search the files of a data folder for deleted data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from memory_service.core.models import Vector
 from memory_service.text.terms import terms
 
 _COMPARED = 8
-"""So many numbers in a row that are those of a vector are no accident."""
+"""This many consecutive numbers of a vector are not a coincidence."""
 
 
 def files(folder: Path) -> Iterator[bytes]:
-    """Yield the content of each file below a folder; one that goes meanwhile is no matter."""
+    """Yield the content of each file below a folder; files that vanish meanwhile are skipped."""
     for path in folder.rglob("*"):
         try:
             if path.is_file():
@@ -25,7 +25,7 @@ def files(folder: Path) -> Iterator[bytes]:
 
 
 def words_left(folder: Path, words: Iterable[str]) -> set[bytes]:
-    """Return those words and stems, in any encoding of a database, that are still in a file."""
+    """Return the words and stems that are in a file, in any encoding of a database."""
     every = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
     needles = {form.encode(encoding) for form in every for encoding in encodings}

@@ -1,4 +1,4 @@
-"""Storing without HTTP, for tests of what is below it."""
+"""Store without HTTP, for tests of the packages below the API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from memory_service.composition.data_folder import open_log
-from memory_service.conversations.writer import Attempt, Below, NewConversation
+from memory_service.conversations.idempotency import Attempt
+from memory_service.conversations.requests import Below, NewConversation
 from memory_service.core.models import Turn
 from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings
@@ -20,7 +21,7 @@ from tests.support.factories import message, new_turn
 
 
 def attempt(key: str | None = None) -> Attempt:
-    """Return how a request came that was not made before."""
+    """Return the attempt of a new request."""
     return Attempt(key, (key or "").encode(), is_retry=False)
 
 
@@ -31,7 +32,7 @@ def idle_service(
     embedder: Embedder | None = None,
     chat_model: ChatModel | None = None,
 ) -> Iterator[Service]:
-    """Return a service on fakes that does in the background only what it is told to."""
+    """Return a service on fakes without background work."""
     log = open_log(settings.data_dir)
     service = Service(
         settings,
@@ -56,7 +57,7 @@ def create(
     project: str = LOCAL_PROJECT,
     key: str | None = None,
 ) -> list[Turn]:
-    """Make a conversation whose items are user messages, or as they are given."""
+    """Create a conversation with items; a text is a message of the user."""
     turns = [_new_turn(text) for text in texts]
     made = NewConversation(conversation_id, user=user, title=None, metadata={})
     stored = service.writer.create_conversation(
@@ -73,7 +74,7 @@ def append(
     project: str = LOCAL_PROJECT,
     key: str | None = None,
 ) -> list[Turn]:
-    """Append user messages, or items as they are given."""
+    """Append items; a text is a message of the user."""
     turns = [_new_turn(text) for text in texts]
     stored = service.writer.append(
         project_key(service, project), conversation_id, turns, attempt(key), below=below
@@ -82,7 +83,7 @@ def append(
 
 
 def project_key(service: Service, name: str = LOCAL_PROJECT) -> int:
-    """Return the key of a project, which is made if it is new."""
+    """Return the key of a project; an unknown one is created."""
     with service.log.read() as snapshot:
         found = snapshot.projects.key_of(name)
     if found is not None:
@@ -92,7 +93,7 @@ def project_key(service: Service, name: str = LOCAL_PROJECT) -> int:
 
 
 def findings(service: Service, *, with_index: bool = False) -> list[str]:
-    """Return what `verify` finds in the log, and in the index if that is asked for."""
+    """Return the findings of `verify` in the log, and in the index if asked."""
     verifier = Verifier(
         service.log,
         service.embedder,
@@ -105,11 +106,11 @@ def findings(service: Service, *, with_index: bool = False) -> list[str]:
 
 
 def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until a condition holds; fail when it does not within a generous time."""
+    """Wait until a condition holds; fail after some seconds."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         pause.wait(0.02)
 
 

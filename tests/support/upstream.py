@@ -1,9 +1,8 @@
-"""A stand-in for a model's server: `/v1/chat/completions` over a real socket, answering as told.
+"""A stand-in for an upstream: `/v1/chat/completions` over a real socket.
 
-It answers as `answer` says (an echo) unless `then` has queued other behaviours, one a request. It
-refuses what strict chat templates refuse and prompts longer than `max_tokens`, and writes down all
-requests.
-`python tests/support/upstream.py [PORT]` serves it in a process of its own until that is ended.
+It answers each request with the next behaviour that `then` has queued, else with `answer` (an
+echo). It refuses what strict chat templates refuse, and prompts longer than `max_tokens`. It
+records all requests. `python tests/support/upstream.py [PORT]` serves it as a process.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _NUMBERS = count(1)
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: a message a choice, or a status with a body of any kind.
+    """A response: one message per choice, or a status with any body.
 
     `usage` None counts honestly. Seconds are waited before the first byte and between chunks of a
     stream; after `stall_after` chunks nothing more comes until the server is released. After
@@ -69,7 +68,7 @@ Behaviour = Callable[[Body], Reply]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came."""
+    """A request as it was received."""
 
     path: str
     headers: Mapping[str, str]
@@ -83,17 +82,17 @@ class Received:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The prompt."""
+        """The messages."""
         return list(self.body["messages"])
 
 
 def echo(body: Body) -> Reply:
-    """Repeat what the last message says."""
+    """Repeat the last message."""
     return Reply([{"role": "assistant", "content": ECHO + text_of(body["messages"][-1])}])
 
 
 def says(*texts: str | Message) -> Behaviour:
-    """Answer with a choice for each text, or with messages as they are given."""
+    """Answer with one choice per text or message."""
     made = [
         {"role": "assistant", "content": text} if isinstance(text, str) else text for text in texts
     ]
@@ -126,7 +125,7 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
 
 
 def paced(body: Body) -> Reply:
-    """Repeat the last line that came, at a pace: the model `paced-50` waits 50 ms for a chunk."""
+    """Repeat the last line, slowly: with the model `paced-50`, 50 ms pass before each chunk."""
     seconds = int(str(body["model"]).rpartition("-")[2]) / 1000
     said = text_of(body["messages"][-1]).splitlines()[-1]
     size = max(1, len(said) // PACED_CHUNKS)
@@ -142,7 +141,7 @@ def raw(content: bytes, status: int = 200, content_type: str = "application/json
 
 
 def but(behaviour: Behaviour, **changes: Any) -> Behaviour:
-    """Answer like another behaviour with fields of the reply changed: slow, cut off, miscounted."""
+    """Answer like another behaviour with changed fields of the reply."""
     return lambda body: replace(behaviour(body), **changes)
 
 
@@ -156,7 +155,7 @@ def too_long(limit: int, tokens: int) -> Reply:
 
 
 def text_of(message: Message) -> str:
-    """Return what a message says, its parts joined."""
+    """Return the text of a message, its parts joined."""
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
@@ -164,7 +163,7 @@ def text_of(message: Message) -> str:
 
 
 def count_tokens(body: Body) -> int:
-    """Count a prompt: words and signs of everything that is in it, and four a message."""
+    """Count the tokens of a prompt: words and signs, and four per message."""
     said = [*body.get("messages", ()), *body.get("tools", ())]
     return sum(len(_WORD.findall(_plain(one))) + MESSAGE_TOKENS for one in said)
 
@@ -178,7 +177,7 @@ def _plain(value: Any) -> str:
 
 
 def _is_well_formed(body: Any) -> bool:
-    """Return whether a body has messages with roles, and contents that can be read."""
+    """Return whether a body has messages with roles and readable contents."""
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages:
         return False
@@ -194,7 +193,7 @@ def _is_well_formed(body: Any) -> bool:
 
 
 def template_problem(messages: Sequence[Message]) -> str | None:
-    """Return what a strict chat template has against a list of messages."""
+    """Return why a strict chat template refuses messages, None if it does not."""
     roles = [message["role"] for message in messages]
     body = roles[1:] if roles[:1] in (["system"], ["developer"]) else roles
     if {"system", "developer"} & set(body):
@@ -219,7 +218,7 @@ def _tool_problem(messages: Sequence[Message]) -> str | None:
 
 
 class Upstream:
-    """The running server."""
+    """A running stand-in, its behaviours and its requests."""
 
     def __init__(self, base_url: str = "") -> None:
         self.base_url = base_url
@@ -238,7 +237,7 @@ class Upstream:
         self._script.extend(behaviours)
 
     def release(self) -> None:
-        """End all waiting, now and from now on."""
+        """End all pauses, now and from now on."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._released.set)
 
@@ -317,7 +316,7 @@ class _CutError(Exception):
 
 
 class _CutResponse(Response):
-    """Promises a body and breaks the connection."""
+    """Begins a body and breaks the connection."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"99"), (b"content-type", b"application/json")]
@@ -351,7 +350,7 @@ def _completion(body: Body, reply: Reply, usage: Body) -> dict[str, Any]:
 
 
 def _chunks(body: Body, reply: Reply, usage: Body | None) -> Iterator[dict[str, Any]]:
-    """Yield the chunks of a stream, as OpenAI cuts them."""
+    """Yield the chunks of a stream in the form of OpenAI."""
     head = _head(body, reply, "chat.completion.chunk")
     if usage is not None:
         head["usage"] = None
@@ -416,7 +415,7 @@ def serving(app: ASGIApp) -> Iterator[str]:
 
 
 def _server(app: ASGIApp) -> uvicorn.Server:
-    # What breaks a connection is raised on purpose: it belongs into no log.
+    # Connections are broken by raising exceptions, which must not be logged.
     config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
 

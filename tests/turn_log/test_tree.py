@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from memory_service.conversations.writer import Below
+from memory_service.conversations.requests import Below, ConversationChange
 from memory_service.core.models import ScopeMember
 from memory_service.core.settings import Settings
 from memory_service.recall.path_cache import LivePath, PathCache
@@ -113,10 +113,8 @@ class Tree(RuleBasedStateMachine):
         self.service.writer.update_conversation(
             project_key(self.service),
             "c",
-            metadata=None,
-            title=None,
-            head_id=self.head,
-            attempt=attempt(),
+            ConversationChange(head_id=self.head),
+            attempt(),
         )
 
     @precondition(lambda self: self.nodes)

@@ -1,0 +1,97 @@
+"""Input turns: the turns that the model is asked to answer, oldest first.
+
+They are one message of the user, or all results of one message of tool calls. An answer belongs
+below the last of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory_service.conversations.echo import with_echoes_marked
+from memory_service.core.errors import NotFound
+from memory_service.core.models import Conversation, NewTurn, Turn
+from memory_service.gateway.locating import LocatedRequest
+from memory_service.gateway.request import ChatRequest
+from memory_service.items.conversation_items import ItemLimits, parse_item
+from memory_service.turn_log.log import TurnLog
+
+_MAX_RESULTS = 256
+"""The most results of tools, stored one after the other, that are one input."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request whose new messages are stored; its answer will be stored too."""
+
+    chat: ChatRequest
+    project_key: int
+    conversation: Conversation
+    input_turns: Sequence[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnlyRequest:
+    """A request on a stored conversation that stores nothing, neither messages nor the answer."""
+
+    chat: ChatRequest
+    project_key: int
+    conversation: Conversation
+    input_turns: Sequence[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class UnstoredConversationRequest:
+    """A request that stores nothing, on a conversation that is not stored either.
+
+    The user's other conversations are recalled. `earlier_turns` are the history before the input.
+    """
+
+    chat: ChatRequest
+    project_key: int
+    conversation: Conversation
+    input_turns: Sequence[Turn]
+    earlier_turns: Sequence[Turn]
+
+
+AnswerableRequest = StoredRequest | ReadOnlyRequest | UnstoredConversationRequest
+"""A request that a prompt can be built for."""
+
+
+def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
+    """Return the turns that the new messages become; raises InvalidRequest that names one."""
+    raws = located.chat.raw_messages
+    turns = []
+    for position, message in located.new_messages:
+        param = f"messages.{position}"
+        turn = parse_item(message, raws[position], {}, limits, param)
+        turns.append(with_echoes_marked(turn, (), param))
+    return turns
+
+
+def aligned_turn(log: TurnLog, located: LocatedRequest) -> Turn:
+    """Return the stored turn that the history continues; raises NotFound if it was deleted."""
+    key = located.alignment.parent_key
+    with log.read() as snapshot:
+        turns = {} if key is None else snapshot.turns.by_keys(located.project_key, [key])
+    if key is None or key not in turns:
+        raise NotFound("The turn that this request continues was deleted.")
+    return turns[key]
+
+
+def input_ending_with(log: TurnLog, turn: Turn) -> Sequence[Turn]:
+    """Return the input of which a stored turn is the last: with the results of tools before it."""
+    if turn.role != "tool":
+        return [turn]
+    with log.read() as snapshot:
+        earlier = snapshot.turns.before(turn, _MAX_RESULTS)
+    return [*trailing_results(earlier), turn]
+
+
+def trailing_results(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return the results of tools at the end of consecutive turns."""
+    begin = len(turns)
+    while begin and turns[begin - 1].role == "tool":
+        begin -= 1
+    return turns[begin:]

@@ -1,0 +1,102 @@
+"""Hashes of messages: equal for the ways in which clients send the same message again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cachetools import LRUCache
+
+from memory_service.items.item_text import text_of_parts
+from memory_service.items.strict_json import canonical
+from memory_service.turn_log.transactions import ReadTransaction
+
+_MAX_HASHES = 200_000
+_HASH_BYTES = 16
+
+
+def message_hash(message: Mapping[str, Any]) -> bytes:
+    """Return a hash of 16 bytes of what a message says.
+
+    These make no difference: a string or text parts, missing or empty fields, white space around
+    the text, and the spelling of the JSON in the arguments of tools.
+    """
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and isinstance(content, str):
+        # Most messages are such, a history has thousands, and the general case takes ten times
+        # as long.
+        return _digest(role, content)
+    audio = message.get("audio")
+    fields = {
+        "parts": [_part(part) for part in _mappings(content) if not part.get("text")],
+        "calls": [
+            [call.get("id"), *_function(call)] for call in _mappings(message.get("tool_calls"))
+        ],
+        "call": _function({"function": message.get("function_call")}),
+        "answers": message.get("tool_call_id"),
+        "audio": audio.get("id") if isinstance(audio, Mapping) else None,
+        # Frameworks write the names of their agents into the messages of an assistant.
+        "name": message.get("name") if role == "user" else None,
+    }
+    given = {name: value for name, value in fields.items() if value}
+    text = text_of_parts(content) or str(message.get("refusal") or "")
+    return _digest(role, text, canonical(given) if given else "")
+
+
+class MessageHashes:
+    """The hashes of stored turns, in a cache: turns never change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cache: LRUCache[int, bytes] = LRUCache(_MAX_HASHES)
+
+    def of_turns(
+        self, snapshot: ReadTransaction, conversation_key: int, keys: Sequence[int]
+    ) -> Mapping[int, bytes]:
+        """Return the hash of each turn of a conversation, by key."""
+        with self._lock:
+            cached = {key: self._cache[key] for key in keys if key in self._cache}
+        missing = [key for key in keys if key not in cached]
+        if not missing:
+            return cached
+        raws = snapshot.turns.raw(conversation_key, missing)
+        computed = {key: message_hash(json.loads(raw)) for key, raw in raws.items()}
+        with self._lock:
+            self._cache.update(computed)
+        return {**cached, **computed}
+
+
+def _digest(role: Any, text: str, fields: str = "") -> bytes:
+    content = f"{role}\0{text.strip()}\0{fields}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _part(part: Mapping[str, Any]) -> Any:
+    """Return a part that is not text, without the fields that a client may leave out."""
+    return {
+        name: _part(value) if isinstance(value, Mapping) else value
+        for name, value in part.items()
+        if value is not None and (name, value) != ("detail", "auto")
+    }
+
+
+def _function(call: Mapping[str, Any]) -> list[Any]:
+    """Return the name and the arguments of a call, the arguments parsed if they are JSON."""
+    function = call.get("function") or call.get("custom")
+    if not isinstance(function, Mapping):
+        return []
+    return [function.get("name"), _parsed(function.get("arguments", function.get("input")))]
+
+
+def _parsed(arguments: Any) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except (TypeError, ValueError):
+        return arguments

@@ -1,0 +1,106 @@
+"""Every parameter of every route: whether it is an id, and of what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from memory_service.api.app import create_app
+from memory_service.core.settings import Settings
+from tests.support.factories import message
+
+SCHEMA = create_app(Settings(data_dir=Path("never-opened"))).openapi()
+OPEN = {"/healthz", "/readyz"}
+ROUTES = [
+    (method, path)
+    for path, operations in SCHEMA["paths"].items()
+    for method in operations
+    if path not in OPEN
+]
+
+
+# A parameter or a field is an id of something stored (for `after` it depends on the route), the id
+# of something new, or harmless: it cannot name data of another project.
+IDS = {
+    "conversation_id": "conversation",
+    "item_id": "item",
+    "parent": "item",
+    "head": "item",
+    "user_id": "user",
+    "user": "user",
+    "receipt_id": "receipt",
+    "trace_id": "trace",
+}
+AFTER = {
+    "/v1/conversations": "conversation",
+    "/v1/conversations/{conversation_id}/items": "item",
+    "/v1/conversations/{conversation_id}/summaries": "summary",
+    "/v1/users": "user",
+}
+CHAT = "/v1/chat/completions"
+CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
+    "x-conversation-id": {"headers": {"x-conversation-id": "{conversation}"}},
+    "x-user-id": {"headers": {"x-user-id": "{user}"}},
+    "metadata": {"json": {"metadata": {"conversation_id": "{conversation}"}}},
+    "conversation": {"json": {"conversation": "{conversation}"}},
+    "user": {"json": {"user": "{user}"}},
+    "safety_identifier": {"json": {"safety_identifier": "{user}"}},
+}
+"""The ids in a chat completion. An unknown id is created, and so is one of another project."""
+
+
+NEW = {
+    ("post", "/v1/conversations", "id"),
+    ("post", "/v1/conversations", "user"),
+    *(("post", CHAT, name) for name in CHAT_IDS),
+}
+MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
+HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
+PAGING = {"limit", "order", "include"}
+WRITTEN = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
+ASKED = {"query", "top_k", "roles", "created_after", "created_before", "now"}
+PROMPT = {
+    "messages",
+    "stream",
+    "input",
+    "instructions",
+    "model",
+    "tools",
+    "recent_turns",
+    "scope",
+    "store",
+}
+TOKENS = {"token_budget", "max_output_tokens"}
+HARMLESS = HEADERS | PAGING | WRITTEN | ASKED | PROMPT | TOKENS
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/conversations": {"items": [message("made by the test")]},
+    "/v1/conversations/{conversation_id}": {"title": "set by the test"},
+    "/v1/conversations/{conversation_id}/items": {"items": [message("said by the test")]},
+    "/v1/search": {"query": "walrus umbrella", "summaries": 5},
+    CHAT: {"model": "m", "messages": [message("Where is the walrus with the umbrella?")]},
+    "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
+}
+
+
+def fields_of(method: str, path: str) -> list[tuple[str, str]]:
+    """Return (location, name) of all parameters and fields of a route."""
+    operation = SCHEMA["paths"][path][method]
+    parameters = [(one["in"], one["name"]) for one in operation.get("parameters", [])]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return parameters + [("body", name) for name in body.get("schema", {}).get("properties", {})]
+
+
+def kind_of(method: str, path: str, name: str) -> str | None:
+    """Return what a parameter is an id of, None if it is harmless; KeyError if no table has it."""
+    if name in HARMLESS or (method, path, name) in NEW:
+        return None
+    return AFTER[path] if name == "after" else IDS[name]
+
+
+def ids_of(method: str, path: str) -> list[tuple[str, str, str]]:
+    """Return (location, name, kind) of all ids that a route accepts."""
+    return [
+        (place, name, kind)
+        for place, name in fields_of(method, path)
+        if (kind := kind_of(method, path, name)) is not None
+    ]

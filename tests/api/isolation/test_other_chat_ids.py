@@ -1,0 +1,39 @@
+"""A chat completion with ids of another project reads and changes nothing there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.api.isolation.routes import BODIES, CHAT, CHAT_IDS
+from tests.api.isolation.tenants import Tenant, World
+from tests.support.factories import message
+
+
+@pytest.mark.parametrize("mode", ["on", "read"])
+@pytest.mark.parametrize("name", list(CHAT_IDS))
+def test_chat_completion_with_ids_of_another_project(
+    world: World, ann: Tenant, bob: Tenant, name: str, mode: str
+) -> None:
+    conversation, user = ann.ids["conversation"], ann.ids["user"]
+    text = json.dumps(CHAT_IDS[name])
+    given = json.loads(text.replace("{conversation}", conversation).replace("{user}", user))
+    headers = {**given.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
+    before = world.export(ann)
+    body = {**BODIES[CHAT], **given.get("json", {})}
+    answer = world.http.post(CHAT, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert world.export(ann) == before
+    seen = answer.text + world.upstream.last.content.decode()
+    assert [secret for secret in (f"walrus of {ann.name}", ann.key) if secret in seen] == []
+
+
+def test_chat_message_with_item_id_of_another_project(
+    world: World, ann: Tenant, bob: Tenant
+) -> None:
+    before = world.export(ann)
+    said = [{**message("mine"), "id": ann.ids["item"]}]
+    body = {"model": "m", "messages": said, "conversation": "own"}
+    assert bob.call("POST", CHAT, json=body).status_code == 200
+    assert (len(world.export(bob)), world.export(ann)) == (2, before)
