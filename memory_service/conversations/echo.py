@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from memory_service.core.models import Metadata
 from memory_service.items.conversation_items import MAX_METADATA_VALUE_CHARS
-from memory_service.prompts.assembly import BLOCK
+from memory_service.prompts.recalled_block import BLOCK
 from memory_service.text.chunking import Window, windows
 from memory_service.text.terms import folded
 

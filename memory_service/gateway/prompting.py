@@ -13,7 +13,8 @@ from memory_service.gateway.prefix_reuse import Prefixes
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.token_corrections import Corrections
 from memory_service.items.chat_messages import Message, alternating, input_messages
-from memory_service.prompts.builder import PromptBuilder, PromptRequest, UnstoredPath
+from memory_service.prompts.builder import PromptBuilder
+from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
 
 SHRINK = 0.6
@@ -73,7 +74,7 @@ class Prompting:
             stored_input=question.input,
             unstored=None
             if question.before is None
-            else UnstoredPath(question.conversation, question.before),
+            else UnstoredBranch(question.conversation, question.before),
         )
         if budget is not None:
             wanted = replace(wanted, token_budget=budget[0], max_output_tokens=budget[1])

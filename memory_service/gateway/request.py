@@ -11,7 +11,7 @@ from memory_service.core.errors import InvalidRequest
 from memory_service.items.chat_messages import OUR_FIELDS, Message
 from memory_service.items.conversation_items import SYSTEM_ROLES, check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
-from memory_service.prompts.builder import ScopeName
+from memory_service.prompts.request import ScopeName
 
 Mode = Literal["off", "read", "on"]
 """What a request may do with memory: nothing, be told what is remembered, or be remembered too."""

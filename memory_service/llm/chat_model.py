@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from memory_service.core.errors import ChatModelDown, ChatModelRefused
-from memory_service.core.models import Answer
+from memory_service.core.models import ModelAnswer
 from memory_service.llm.openai_client import (
     LONGEST_WAIT_SECONDS,
     address_of,
@@ -84,7 +84,7 @@ class OpenAIChatModel:
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Return what the model says, trying again a few times while its server is down."""
         retrying = Retrying(
             retry=retry_if_exception_type(ChatModelDown),
@@ -157,12 +157,12 @@ def _wants_the_newer_name(error: APIStatusError) -> bool:
     return error.status_code == 400 and error.param == "max_tokens"
 
 
-def _read(completion: _Completion) -> Answer:
+def _read(completion: _Completion) -> ModelAnswer:
     choice = completion.choices[0]
     text = (choice.message.content or "").strip()
     if not text:
         raise ChatModelRefused(f"The model gave no answer ({_reason(choice)}).")
-    return Answer(text, is_whole=choice.finish_reason != "length")
+    return ModelAnswer(text, is_whole=choice.finish_reason != "length")
 
 
 def _reason(choice: _Choice) -> str:

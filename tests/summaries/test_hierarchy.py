@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_service.core.models import Answer, SummaryPlace
+from memory_service.core.models import ModelAnswer, SummaryRange
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 from memory_service.summaries.hierarchy import (
@@ -40,14 +40,14 @@ from tests.support.summarising import (
 NUMBERS = itertools.count(1)
 
 
-def place(level: int, first: int, last: int) -> SummaryPlace:
-    return SummaryPlace(next(NUMBERS), level, first, last)
+def place(level: int, first: int, last: int) -> SummaryRange:
+    return SummaryRange(next(NUMBERS), level, first, last)
 
 
 @st.composite
-def grown(draw: st.DrawFn) -> list[SummaryPlace]:
+def grown(draw: st.DrawFn) -> list[SummaryRange]:
     """Return the summaries of a path that was folded chunk by chunk, with some deleted again."""
-    found: list[SummaryPlace] = []
+    found: list[SummaryRange] = []
     seq = 1
     for size in draw(st.lists(st.integers(1, 9), max_size=40)):
         found.append(place(1, seq, seq + size - 1))
@@ -58,8 +58,8 @@ def grown(draw: st.DrawFn) -> list[SummaryPlace]:
 
 
 def merges(
-    found: list[SummaryPlace], before: int, open_seqs: tuple[int, ...] = ()
-) -> Iterator[SummaryPlace]:
+    found: list[SummaryRange], before: int, open_seqs: tuple[int, ...] = ()
+) -> Iterator[SummaryRange]:
     """Yield the higher summaries that a path is merged into, one after another."""
     known = list(found)
     while parts := next_merge(cover(known, before), open_seqs):
@@ -70,7 +70,7 @@ def merges(
 
 @given(grown(), st.integers(1, 400))
 def test_a_cover_lies_side_by_side_before_the_window(
-    found: list[SummaryPlace], before: int
+    found: list[SummaryRange], before: int
 ) -> None:
     covering = cover(found, before)
     assert all(left.last_seq < right.first_seq for left, right in itertools.pairwise(covering))
@@ -79,7 +79,7 @@ def test_a_cover_lies_side_by_side_before_the_window(
 
 @given(grown(), st.integers(1, 400))
 def test_a_cover_leaves_out_only_what_lies_inside_it(
-    found: list[SummaryPlace], before: int
+    found: list[SummaryRange], before: int
 ) -> None:
     covering = cover(found, before)
     for one in found:
@@ -91,7 +91,7 @@ def test_a_cover_leaves_out_only_what_lies_inside_it(
 
 @given(grown(), st.integers(1, 400))
 def test_every_turn_before_the_window_is_covered_or_in_a_gap(
-    found: list[SummaryPlace], before: int
+    found: list[SummaryRange], before: int
 ) -> None:
     covering = cover(found, before)
     told = {seq for one in covering for seq in range(one.first_seq, one.last_seq + 1)}
@@ -113,7 +113,7 @@ def test_a_long_path_is_told_by_few_summaries(sizes: list[int]) -> None:
 
 
 @given(grown())
-def test_what_is_merged_lies_side_by_side_and_hides_no_open_turn(found: list[SummaryPlace]) -> None:
+def test_what_is_merged_lies_side_by_side_and_hides_no_open_turn(found: list[SummaryRange]) -> None:
     before = 1 + max((one.last_seq for one in found), default=0)
     open_seqs = [after + 1 for after, _ in gaps(cover(found, before), before)]
     for one in merges(found, before, tuple(open_seqs)):
@@ -173,7 +173,7 @@ class Crashing(RepeatingModel):
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Crash, or answer."""
         if self.crashes:
             self.crashes -= 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_service.core.models import Answer
+from memory_service.core.models import ModelAnswer
 from memory_service.summaries.hierarchy import CHUNK_TOKENS
 from memory_service.summaries.model_prompts import kept_text, messages, summary_lines, turn_lines
 from tests.support.factories import Characters, Words, make_summary, make_turn, message
@@ -55,10 +55,10 @@ def test_summaries_are_quoted_with_their_days() -> None:
 @given(text=TEXTS.filter(str.strip), limit=st.integers(2, 60), whole=st.booleans())
 def test_what_is_kept_is_a_text_within_its_limit(*, text: str, limit: int, whole: bool) -> None:
     for counter in (Words(), Characters()):
-        kept = kept_text(Answer(text, is_whole=whole), limit, counter)
+        kept = kept_text(ModelAnswer(text, is_whole=whole), limit, counter)
         assert kept.strip()
         assert counter.count(kept) <= limit
 
 
 def test_a_single_line_that_is_too_long_ends_between_two_words() -> None:
-    assert kept_text(Answer("Anna likes green tea"), 13, Characters()) == "Anna likes…"
+    assert kept_text(ModelAnswer("Anna likes green tea"), 13, Characters()) == "Anna likes…"

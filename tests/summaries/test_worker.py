@@ -9,7 +9,7 @@ import pytest
 
 from memory_service.conversations.writer import Switch
 from memory_service.core.errors import ChatModelRefused, EmbedderDown, EmbedderRefused
-from memory_service.core.models import Answer, Summary, Vector
+from memory_service.core.models import ModelAnswer, Summary, Vector
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 from memory_service.testing import HashingEmbedder, RepeatingModel
@@ -411,7 +411,7 @@ class Interrupted(RepeatingModel):
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Let it happen, and answer."""
         happens, self.meanwhile = self.meanwhile, None
         if happens is not None:
@@ -428,7 +428,7 @@ class Choosy(RepeatingModel):
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Refuse, or answer."""
         if self.word in messages[-1]["content"]:
             self.refused += 1
@@ -441,7 +441,7 @@ class Fixed(RepeatingModel):
 
     def __init__(self, text: str, *, is_whole: bool = True) -> None:
         super().__init__()
-        self.said = Answer(text, is_whole)
+        self.said = ModelAnswer(text, is_whole)
 
     def answer(
         self,
@@ -449,7 +449,7 @@ class Fixed(RepeatingModel):
         *,
         model: str,  # noqa: ARG002
         max_tokens: int,  # noqa: ARG002
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Say it."""
         return self.said
 
@@ -464,7 +464,7 @@ class Slow(RepeatingModel):
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Wait, and answer."""
         self.waiting += 1
         self.go.wait(30)

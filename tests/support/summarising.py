@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from memory_service.core.models import Prompt, Summary, SummaryPlace, Turn
+from memory_service.core.models import Prompt, Summary, SummaryRange, Turn
 from memory_service.core.protocols import ChatModel, Embedder
 from memory_service.core.settings import Settings
-from memory_service.prompts.builder import PromptRequest
+from memory_service.prompts.request import PromptRequest
 from memory_service.service import Service
 from memory_service.summaries.worker import Summarizer
 from memory_service.testing import RepeatingModel
@@ -91,10 +91,10 @@ def summaries(service: Service, conversation: str = "c") -> list[Summary]:
         return list(snapshot.summaries.page(found.key, None, 10_000, "asc").data)
 
 
-def places(service: Service, conversation: str = "c") -> list[SummaryPlace]:
+def places(service: Service, conversation: str = "c") -> list[SummaryRange]:
     """Return what the summaries of the live path cover."""
     return [
-        SummaryPlace(one.key, one.level, one.first_seq, one.last_seq)
+        SummaryRange(one.key, one.level, one.first_seq, one.last_seq)
         for one in summaries(service, conversation)
     ]
 
