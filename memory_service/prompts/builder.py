@@ -1,9 +1,16 @@
-"""Building a prompt that fits its token budget: the stages in their order.
+"""Building a prompt that fits its token budget.
 
-A prompt has system messages, summaries, recent turns, recalled turns and the new input. Three
-choices of a conversation's last prompt are remembered, so that providers' prefix caches cover the
-next one: where the recent window begins, which summaries stand before it, and which turns the
-recalled block quotes.
+The stages, each a function that takes values and returns a frozen one:
+
+1. `location`: the conversation, and the end of its active branch before the input.
+2. `frame`: the budget, the fixed parts, and the limits of the recent window.
+3. `recalled_turns`: the hits that the recalled block may quote.
+4. `layout`: the recent window, the hits and the summaries that fit together.
+5. `assembly`: the messages, and the tokens of each part.
+6. `state` and `traces`: what the next prompt starts from, and how this one came about.
+
+Three choices are remembered, so that providers' prefix caches cover the next prompt: where the
+recent window begins, which summaries stand before it, and which turns the recalled block quotes.
 """
 
 from __future__ import annotations

@@ -42,6 +42,16 @@ class PromptFrame:
     limits: WindowLimits
     summaries: SummaryBlock
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the last prompt was for the same user message, with the same limits."""
+        return self.limits.steady
+
+    @property
+    def free_tokens(self) -> int:
+        """The tokens that the fixed parts leave."""
+        return self.limits.max_tokens
+
     def window(self, taken_tokens: int, *, not_before: int = 0) -> RecentWindow:
         """Return the recent window if other parts take so many of the free tokens."""
         limits = self.limits.without(taken_tokens)

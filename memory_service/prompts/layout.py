@@ -35,7 +35,7 @@ def fit(
     before that. Hits are dropped, last ones first, only where the tokens of the parts do not add
     up: they were counted one by one, and joined they can take a token or two more.
     """
-    room = frame.limits.max_tokens - summaries.max_tokens
+    room = frame.free_tokens - summaries.max_tokens
     layouts = (
         _layout(frame, summaries, choice.without_last(count), counter, not_before)
         for count in range(len(choice.hits) + 1)

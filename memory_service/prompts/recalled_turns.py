@@ -56,10 +56,10 @@ class PromptRecaller:
         Raises InvalidRequest if the scope is a user and the conversation has none.
         """
         window = frame.window(frame.summaries.max_tokens)
-        if frame.limits.steady and _can_be_reused(frame, window):
+        if frame.is_repeated and _can_be_reused(frame, window):
             return self._of_last_prompt(frame)
         recall = self._recall(frame, window)
-        room = recalled_share(frame.limits.max_tokens - frame.summaries.max_tokens, window.tokens)
+        room = recalled_share(frame.free_tokens - frame.summaries.max_tokens, window.tokens)
         return RecalledTurns(recall, choose_recalled(recall.hits, room, counter))
 
     def _of_last_prompt(self, frame: PromptFrame) -> RecalledTurns:
