@@ -11,13 +11,15 @@ from dataclasses import replace
 from memory_service.core.models import Prompt, PromptTokens, Recall
 from memory_service.items.conversation_items import new_id
 from memory_service.prompts.frame import PromptFrame
-from memory_service.prompts.layout import Layout
+from memory_service.prompts.layout import PromptLayout
 from memory_service.prompts.recalled_block import with_recalled
 from memory_service.prompts.summary_block import summary_tokens, with_summaries
 from memory_service.tokens.counting import TokenCounter
 
 
-def assemble(frame: PromptFrame, layout: Layout, recall: Recall, counter: TokenCounter) -> Prompt:
+def assemble(
+    frame: PromptFrame, layout: PromptLayout, recall: Recall, counter: TokenCounter
+) -> Prompt:
     """Return the prompt with the parts of a layout."""
     window, choice, shown = layout.window, layout.choice, layout.summaries.shown
     messages = with_recalled([*window.messages, *frame.fixed.input], choice.hits)
@@ -35,7 +37,7 @@ def assemble(frame: PromptFrame, layout: Layout, recall: Recall, counter: TokenC
 
 
 def _tokens(
-    frame: PromptFrame, layout: Layout, summary_tokens: int, counter: TokenCounter
+    frame: PromptFrame, layout: PromptLayout, summary_tokens: int, counter: TokenCounter
 ) -> PromptTokens:
     fixed, recent, recalled = frame.fixed, layout.window.tokens, layout.recalled_tokens
     return PromptTokens(

@@ -16,7 +16,7 @@ RECENT_SHARE = 0.6
 and whatever the recent turns leave."""
 
 _RESERVED_PART = 4
-"""Without a wish, at most one token in four is reserved for the answer."""
+"""By default, at most one token in four is reserved for the answer."""
 
 
 @dataclass(frozen=True, slots=True)

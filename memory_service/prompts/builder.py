@@ -21,7 +21,7 @@ from memory_service.core.models import Prompt, PromptState
 from memory_service.prompts.assembly import assemble
 from memory_service.prompts.budget import Budget, fixed_parts
 from memory_service.prompts.frame import PromptFrame, prompt_frame
-from memory_service.prompts.layout import Layout, fit
+from memory_service.prompts.layout import PromptLayout, fit
 from memory_service.prompts.location import locate
 from memory_service.prompts.recalled_block import HitChoice
 from memory_service.prompts.recalled_turns import PromptRecaller
@@ -98,7 +98,9 @@ class PromptBuilder:
             summaries = self._summaries.remembered(snapshot, conversation, state)
         return prompt_frame(request, location, state, summaries, self._defaults, counter)
 
-    def _lay_out(self, frame: PromptFrame, choice: HitChoice, counter: TokenCounter) -> Layout:
+    def _lay_out(
+        self, frame: PromptFrame, choice: HitChoice, counter: TokenCounter
+    ) -> PromptLayout:
         """Fit the parts together, with new summaries if the recent window is cut."""
         layout = fit(frame, frame.summaries, choice, counter)
         window_seq = layout.window.first_seq

@@ -12,7 +12,7 @@ from memory_service.tokens.counting import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PromptLayout:
     """The parts of a prompt beside its fixed ones; `recalled_tokens` are those of the block."""
 
     window: RecentWindow
@@ -28,7 +28,7 @@ def fit(
     counter: TokenCounter,
     *,
     not_before: int = 0,
-) -> Layout:
+) -> PromptLayout:
     """Return the layout in which the parts fit together; the recent window gives way first.
 
     The window begins at the group `not_before` or later, because the summaries cover the turns
@@ -51,10 +51,10 @@ def _layout(
     choice: HitChoice,
     counter: TokenCounter,
     not_before: int,
-) -> Layout:
+) -> PromptLayout:
     """Return a layout with all hits of a choice; it can be too long by a token or two."""
     whole_branch = [message for group in frame.branch.groups for message in group.messages]
     taken = recalled_tokens([*whole_branch, *frame.fixed.input], choice.hits, counter)
     window = frame.window(summaries.max_tokens + taken, not_before=not_before)
     exact = recalled_tokens([*window.messages, *frame.fixed.input], choice.hits, counter)
-    return Layout(window, choice, summaries, exact)
+    return PromptLayout(window, choice, summaries, exact)

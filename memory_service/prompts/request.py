@@ -22,7 +22,7 @@ class UnstoredBranch:
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
-    """A caller's wishes for one prompt; None takes the default.
+    """The parameters of one prompt; None takes the default.
 
     `input` are the new messages. `stored_input` are their turns if they are stored already; the
     recent window then ends before them. `system` are whole messages and replace `instructions`.

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from memory_service.core.models import PromptState, RecalledSpan
 from memory_service.prompts.frame import PromptFrame
-from memory_service.prompts.layout import Layout
+from memory_service.prompts.layout import PromptLayout
 from memory_service.prompts.recalled_turns import LeftOut
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.transactions import ReadTransaction
@@ -43,7 +43,7 @@ class PromptStates:
         )
 
 
-def next_state(frame: PromptFrame, layout: Layout, left_out: LeftOut) -> PromptState:
+def next_state(frame: PromptFrame, layout: PromptLayout, left_out: LeftOut) -> PromptState:
     """Return the state after a prompt; `left_out` are the turns that its block leaves out."""
     identity = frame.identity
     return PromptState(

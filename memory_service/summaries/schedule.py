@@ -13,7 +13,7 @@ SET_ASIDE_SECONDS = 600.0
 """A refused task is tried again after that: the model may have been loaded meanwhile."""
 
 
-class Schedule:
+class SummarySchedule:
     """Gives each conversation to one thread at a time, and sets refused tasks aside."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ from memory_service.core.errors import (
 from memory_service.core.models import QueuedConversation, SummaryStatus
 from memory_service.core.protocols import ChatModel, Embedder
 from memory_service.summaries.rules import SummaryRules
-from memory_service.summaries.schedule import Schedule
+from memory_service.summaries.schedule import SummarySchedule
 from memory_service.summaries.writer import SummaryWriter
 from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.log import TurnLog
@@ -48,7 +48,7 @@ _doubling = wait_exponential(multiplier=1.0, max=LONGEST_WAIT_SECONDS)
 
 
 class Summarizer:
-    """Threads that write summaries, each conversation in the hands of one at a time."""
+    """Threads that write summaries, each conversation handled by one thread at a time."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Summarizer:
     ) -> None:
         self._log = log
         self._writer = SummaryWriter(log, model, embedder, counter, rules)
-        self._schedule = Schedule()
+        self._schedule = SummarySchedule()
         self._stopping = threading.Event()
         self._error: str | None = None
         self._retrying = Retrying(
@@ -85,7 +85,7 @@ class Summarizer:
 
     @property
     def is_running(self) -> bool:
-        """Whether one of the threads lives."""
+        """Whether one of the threads is alive."""
         return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:

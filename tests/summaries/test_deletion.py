@@ -79,5 +79,5 @@ def test_summary_of_conversation_deleted_meanwhile_is_not_stored(
             assert snapshot.integrity_problems() == []
 
 
-def keys(found: Sequence[Summary]) -> list[int]:
-    return [summary.key for summary in found]
+def keys(listed: Sequence[Summary]) -> list[int]:
+    return [summary.key for summary in listed]

@@ -50,9 +50,9 @@ def test_few_short_turns_wait_for_more(service: Service) -> None:
 def test_long_past_is_cut_into_consecutive_chunks(service: Service) -> None:
     create(service, "c", *(message(f"{number} " + "word " * 700) for number in range(12)))
     summarise(service, token_budget=20_000)
-    found = ranges(service)
-    assert len(found) > 2
-    assert [first for first, _ in found] == [1, *(last + 1 for _, last in found[:-1])]
+    covered = ranges(service)
+    assert len(covered) > 2
+    assert [first for first, _ in covered] == [1, *(last + 1 for _, last in covered[:-1])]
 
 
 def test_four_summaries_make_one_of_next_level(service: Service) -> None:

@@ -64,9 +64,9 @@ def test_refused_task_does_not_block_later_turns(settings: Settings) -> None:
         long = [{**remark, "content": remark["content"] + " word" * 700} for remark in remarks(12)]
         create(service, "c", *long)
         summarise(service, token_budget=20_000)
-        found = ranges(service)
-        assert not any(first <= 3 <= last for first, last in found)
-        assert found[-1][1] >= 9
+        covered = ranges(service)
+        assert not any(first <= 3 <= last for first, last in covered)
+        assert covered[-1][1] >= 9
 
 
 def test_unknown_model_is_reported_and_not_asked(service: Service, model: RepeatingModel) -> None:
