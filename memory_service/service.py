@@ -32,7 +32,8 @@ from memory_service.gateway.token_corrections import TokenCorrections
 from memory_service.gateway.upstream_prompts import UpstreamPromptBuilder
 from memory_service.items.conversation_items import ItemLimits
 from memory_service.llm.upstream import HttpUpstream
-from memory_service.prompts.builder import PromptBuilder, PromptDefaults
+from memory_service.prompts.builder import PromptBuilder
+from memory_service.prompts.request import PromptDefaults
 from memory_service.prompts.state import PromptStates
 from memory_service.prompts.summary_choice import SummaryChooser
 from memory_service.prompts.traces import Traces
@@ -40,8 +41,9 @@ from memory_service.recall import ranking
 from memory_service.recall.ranking import ALL_PARTS, Part, Ranking
 from memory_service.recall.recaller import Recaller
 from memory_service.recall.vector_cache import VectorCache
+from memory_service.summaries.rules import SummaryRules
 from memory_service.summaries.search import SummaryFinder
-from memory_service.summaries.worker import Summarizer, SummaryRules
+from memory_service.summaries.worker import Summarizer
 from memory_service.text.terms import load_detector
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
@@ -118,10 +120,9 @@ class Service:
                 reserved_output_tokens=settings.reserved_output_tokens,
                 recent_turns=settings.recent_turns,
                 top_k=settings.top_k,
-                window=lambda model: settings.context_window or context_window(model),
+                context_window=lambda model: settings.context_window or context_window(model),
             ),
             SummaryChooser(
-                log,
                 self.deferred_writer,
                 rules if chat_model else None,
                 token_share=settings.summary_token_share,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memory_service.core.errors import ChatModelDown, VectorIndexDown
-from memory_service.core.models import Answer, Matrix, Vector
+from memory_service.core.models import Matrix, ModelAnswer, Vector
 
 _WORD = re.compile(r"\w+")
 
@@ -173,7 +173,7 @@ class RepeatingModel:
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Return the model's name and the first words of the last message."""
         with self._lock:
             if self._closed:
@@ -183,7 +183,7 @@ class RepeatingModel:
                 self.failures -= 1
                 raise ChatModelDown("The model was told to fail.")
         words = [model, *messages[-1]["content"].split()]
-        return Answer(" ".join(words[:max_tokens]), is_whole=len(words) <= max_tokens)
+        return ModelAnswer(" ".join(words[:max_tokens]), is_whole=len(words) <= max_tokens)
 
     def close(self) -> None:
         """Refuse all later calls."""

@@ -36,7 +36,7 @@ from eval.runs.recall import choose
 from eval.systems import stored
 from memory_service.commands.terminal import stdout
 from memory_service.core.settings import load_settings
-from memory_service.prompts.builder import PromptRequest
+from memory_service.prompts.request import PromptRequest
 from memory_service.service import Service
 
 PROMPT_TOKENS = 1_000

@@ -16,13 +16,8 @@ from eval.metrics.short_answers import folded, stands_in
 from eval.systems import Found
 from memory_service.core import models
 from memory_service.items.chat_messages import Message
-from memory_service.prompts.assembly import (
-    Budget,
-    choose_recalled,
-    fixed_parts,
-    recalled_block,
-    with_recalled,
-)
+from memory_service.prompts.budget import Budget, fixed_parts
+from memory_service.prompts.recalled_block import choose_recalled, recalled_block, with_recalled
 from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message
 
 BUDGETS = (250, 500, 1_000, 2_000, 4_000)
@@ -79,7 +74,7 @@ def fill(
     before = [] if system is None else [{"role": "system", "content": system}]
     said = [{"role": "user", "content": question.text}]
     fixed = fixed_parts(before, said, [], Budget(budget, 0), counter)
-    chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
+    chosen = list(choose_recalled(hits, budget - fixed.tokens, counter).hits)
     while True:
         messages = [*before, *with_recalled(said, chosen)]
         tokens = _count(messages, counter)

@@ -19,7 +19,7 @@ from memory_service.core.models import Turn
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import parse_item
 from memory_service.items.strict_json import dumps
-from memory_service.prompts.builder import PromptRequest
+from memory_service.prompts.request import PromptRequest
 
 router = APIRouter(prefix="/v1", tags=["recall"])
 

@@ -13,7 +13,7 @@ from memory_service.commands.terminal import stdout
 from memory_service.core.errors import InvalidRequest, NotFound
 from memory_service.core.models import Conversation
 from memory_service.core.settings import Settings
-from memory_service.prompts.builder import PromptRequest, ScopeName
+from memory_service.prompts.request import PromptRequest, ScopeName
 from memory_service.service import LOCAL_PROJECT, Service
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from memory_service.core.models import Metadata, NewTurn
 from memory_service.items.fields import MAX_METADATA_VALUE_CHARS, check_metadata
-from memory_service.prompts.assembly import BLOCK
+from memory_service.prompts.recalled_block import BLOCK
 from memory_service.text.chunking import Window, windows
 from memory_service.text.terms import folded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from memory_service.core.models import Answer, Matrix, Vector
+from memory_service.core.models import Matrix, ModelAnswer, Vector
 
 
 class Embedder(Protocol):
@@ -58,7 +58,7 @@ class ChatModel(Protocol):
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Return the model's answer to chat-completions messages, at least one character.
 
         `max_tokens` is sent to the server, which may exceed it: callers count again.

@@ -12,7 +12,7 @@ from memory_service.items.chat_messages import OUR_FIELDS, Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
-from memory_service.prompts.builder import ScopeName
+from memory_service.prompts.request import ScopeName
 
 MemoryMode = Literal["off", "read", "on"]
 """What a request may do with memory: nothing, recall, or recall and store."""

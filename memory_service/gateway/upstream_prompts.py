@@ -13,7 +13,8 @@ from memory_service.gateway.refusals import context_limit
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.token_corrections import TokenCorrections
 from memory_service.items.chat_messages import Message, alternating, input_messages
-from memory_service.prompts.builder import PromptBuilder, PromptRequest, UnstoredPath
+from memory_service.prompts.builder import PromptBuilder
+from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
 
 SHRINK = 0.6
@@ -113,7 +114,7 @@ class UpstreamPromptBuilder:
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns)),
             stored_input=request.input_turns,
-            unstored=UnstoredPath(request.conversation, request.earlier_turns)
+            unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)
             else None,
         )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from tenacity import sleep_using_event, stop_after_attempt
 
 from memory_service.core.errors import ChatModelDown, ChatModelRefused
-from memory_service.core.models import Answer
+from memory_service.core.models import ModelAnswer
 from memory_service.llm.openai_client import (
     address_of,
     codes,
@@ -75,7 +75,7 @@ class OpenAIChatModel:
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, model: str, max_tokens: int
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Return the model's answer; a failure that may pass is tried again a few times."""
         retries = retrying(
             ChatModelDown, stop_after_attempt(_TRIES), pause=self._pause, closing=self._closing
@@ -136,12 +136,12 @@ def _refuses_max_tokens(error: APIStatusError) -> bool:
     return error.status_code == 400 and error.param == "max_tokens"
 
 
-def _read(completion: _Completion) -> Answer:
+def _read(completion: _Completion) -> ModelAnswer:
     choice = completion.choices[0]
     text = (choice.message.content or "").strip()
     if not text:
         raise ChatModelRefused(f"The model gave no answer ({_reason(choice)}).")
-    return Answer(text, is_whole=choice.finish_reason != "length")
+    return ModelAnswer(text, is_whole=choice.finish_reason != "length")
 
 
 def _reason(choice: _Choice) -> str:

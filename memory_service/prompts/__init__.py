@@ -1,5 +1,5 @@
-"""Builds a prompt that fits a token budget: system, summary, recent, recalled, input.
+"""Prompts that fit a token budget: system, summaries, recent turns, recalled turns, input.
 
 Imports: the packages up to `recall` and `summaries`.
-Start reading: `builder`.
+Start reading: `builder`, which lists the stages.
 """

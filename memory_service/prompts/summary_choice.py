@@ -1,64 +1,71 @@
-"""Which summaries a prompt is given: those remembered, or new ones where its window was cut."""
+"""The choice of summaries for a prompt: those of the last one, or others if its window was cut."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from memory_service.core.models import Conversation, PromptState, Summary
-from memory_service.prompts.assembly import Budget
+from memory_service.prompts.budget import Budget
 from memory_service.prompts.summary_block import choose_summaries
 from memory_service.summaries.hierarchy import cover
-from memory_service.summaries.worker import SummaryRules
+from memory_service.summaries.rules import SummaryRules
 from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.deferred_writer import DeferredWriter
-from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
 
 class SummaryChooser:
-    """Finds summaries for prompts; without `rules` there are none."""
+    """Chooses summaries for prompts; without `rules` there are none.
+
+    `token_share` is the largest share of a budget that summaries may take.
+    """
 
     def __init__(
-        self, log: TurnLog, later: DeferredWriter, rules: SummaryRules | None, *, token_share: float
+        self, deferred_writer: DeferredWriter, rules: SummaryRules | None, *, token_share: float
     ) -> None:
-        self._log = log
-        self._later = later
+        self._deferred_writer = deferred_writer
         self._rules = rules
         self._token_share = token_share
+
+    def has_summaries(self, conversation: Conversation) -> bool:
+        """Return whether prompts of a conversation have summaries."""
+        return self._rules is not None and self._rules.apply_to(conversation)
 
     def remembered(
         self, snapshot: ReadTransaction, conversation: Conversation, state: PromptState
     ) -> Sequence[Summary]:
         """Return the summaries of the conversation's last prompt, but those deleted since."""
-        if not state.summaries or not self._wants(conversation):
+        if not state.summaries or not self.has_summaries(conversation):
             return []
-        found = snapshot.summaries.by_keys(conversation.key, state.summaries)
-        return [found[key] for key in state.summaries if key in found]
+        summaries = snapshot.summaries.by_keys(conversation.key, state.summaries)
+        return [summaries[key] for key in state.summaries if key in summaries]
 
-    def before(
+    def before_window(
         self,
+        snapshot: ReadTransaction,
         conversation: Conversation,
         window_seq: int | None,
         budget: Budget,
         counter: TokenCounter,
     ) -> Sequence[Summary]:
-        """Return what tells of the turns before a window, within the share of the budget.
+        """Return summaries of the turns before a window, within the share of the budget.
 
-        An empty window (None) has everything before it.
+        An empty window (None) has all turns before it.
         """
-        if not self._wants(conversation):
+        if not self.has_summaries(conversation):
             return []
         before_seq = conversation.next_seq if window_seq is None else window_seq
-        with self._log.read() as snapshot:
-            places = cover(snapshot.summaries.places(conversation.key), before_seq)
-            found = snapshot.summaries.by_keys(conversation.key, [place.key for place in places])
-        room = int((budget.total - budget.reserved) * self._token_share)
-        return choose_summaries([found[place.key] for place in places], room, counter)
+        keys = [
+            covered.key
+            for covered in cover(snapshot.summaries.ranges(conversation.key), before_seq)
+        ]
+        summaries = snapshot.summaries.by_keys(conversation.key, keys)
+        room = int(budget.usable * self._token_share)
+        return choose_summaries([summaries[key] for key in keys], room, counter)
 
-    def on_cut(self, conversation: Conversation) -> None:
-        """Say that turns have left the conversation's recent window."""
-        if self._wants(conversation):
-            self._later.submit(lambda transaction: transaction.summary_queue.add(conversation.key))
-
-    def _wants(self, conversation: Conversation) -> bool:
-        return self._rules is not None and self._rules.wants(conversation)
+    def queue(self, conversation: Conversation) -> None:
+        """Have the turns summarised that have left the conversation's recent window."""
+        if self.has_summaries(conversation):
+            self._deferred_writer.submit(
+                lambda transaction: transaction.summary_queue.add(conversation.key)
+            )

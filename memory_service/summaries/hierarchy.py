@@ -1,101 +1,111 @@
-"""Which turns and which summaries are summarised next, and which summaries tell a path. Pure.
+"""The hierarchy of summaries: which turns and summaries are summarised next. Pure.
 
-Summaries lie on a path like paving: the first level covers turns, each higher one several summaries
-below. What covers a path best is always made of whole summaries side by side, the widest that there
-are (`cover`); what is next to be written follows from it alone. So nothing is remembered between
-two steps, and work that was cut short is simply found again.
+Summaries of level 1 cover turns; a summary of a higher level covers several of lower levels. A
+branch is best covered by whole summaries side by side, of the highest levels that there are
+(`cover`). The next one to write follows from this cover alone. So no state is kept between two
+steps, and work that was interrupted is found again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby, pairwise
 
-from memory_service.core.models import SummaryPlace
+from memory_service.core.models import SummaryRange
 
 FAN_IN = 4
-"""Summaries that make one of a higher level: at most three of each lie side by side."""
+"""Summaries that make one of the next level: at most three of a level lie side by side."""
 
 CHUNK_TOKENS = 3_000
 """Tokens of the turns that one summary is made of: with the answer they fit a window of 4,096."""
 
-LEAST_TURNS, LEAST_TOKENS = 6, 600
+MIN_TURNS, MIN_TOKENS = 6, 600
 """Turns that have just left the window wait until they are so many, or so long: a summary of two
-short remarks would be longer than they are."""
+short turns would be longer than they are."""
 
 
-def cover(places: Iterable[SummaryPlace], before_seq: int | None = None) -> list[SummaryPlace]:
-    """Return the widest summaries in their order, none inside another; up to a turn, if given."""
-    chosen: list[SummaryPlace] = []
-    fitting = (place for place in places if before_seq is None or place.last_seq < before_seq)
-    for place in sorted(fitting, key=lambda one: (one.first_seq, -one.last_seq, -one.level)):
-        if not chosen or place.first_seq > chosen[-1].last_seq:
-            chosen.append(place)
+def cover(ranges: Iterable[SummaryRange], before_seq: int | None = None) -> list[SummaryRange]:
+    """Return the widest summaries in their order, none inside another.
+
+    With `before_seq`, only summaries that end before that turn count.
+    """
+    chosen: list[SummaryRange] = []
+    fitting = (each for each in ranges if before_seq is None or each.last_seq < before_seq)
+    for candidate in sorted(fitting, key=_widest_first):
+        if not chosen or candidate.first_seq > chosen[-1].last_seq:
+            chosen.append(candidate)
     return chosen
 
 
-def gaps(covering: Sequence[SummaryPlace], before_seq: int) -> list[tuple[int, int]]:
-    """Return (after, before) where turns may lie that nothing covers; neither end is meant.
+def gaps(covering: Sequence[SummaryRange], before_seq: int) -> list[tuple[int, int]]:
+    """Return the gaps of a cover as (after, before): the `seq` on either side, both exclusive.
 
-    Summaries may reach over `before_seq`, where the window went back to a larger size.
+    Summaries may reach beyond `before_seq` if the window was extended again.
     """
-    ends = [0, *(place.last_seq for place in covering)]
-    begins = [*(min(place.first_seq, before_seq) for place in covering), before_seq]
+    ends = [0, *(covered.last_seq for covered in covering)]
+    begins = [*(min(covered.first_seq, before_seq) for covered in covering), before_seq]
     return [(end, begin) for end, begin in zip(ends, begins, strict=True) if begin - end > 1]
 
 
 def chunk_size(tokens: Sequence[int], turns: Sequence[int], *, may_wait: bool) -> int:
-    """Return how many units, from the first on, make the next chunk; 0 means to wait for more.
+    """Return how many tool groups, from the first on, make the next chunk; 0 means to wait.
 
-    `tokens` and `turns` count those of each unit. A unit that is too long for a chunk is one by
-    itself; what `may_wait` and is too little waits.
+    `tokens` and `turns` count those of each group. A group that is too long for a chunk is a chunk
+    of its own. With `may_wait`, too few turns wait for more.
     """
     size = used = 0
     while size < len(tokens) and (size == 0 or used + tokens[size] <= CHUNK_TOKENS):
         used += tokens[size]
         size += 1
     is_all = size == len(tokens)
-    is_little = sum(turns[:size]) < LEAST_TURNS and used < LEAST_TOKENS
+    is_little = sum(turns[:size]) < MIN_TURNS and used < MIN_TOKENS
     return 0 if may_wait and is_all and is_little else size
 
 
-def next_merge(covering: Sequence[SummaryPlace], open_seqs: Sequence[int]) -> list[SummaryPlace]:
+def next_merge(covering: Sequence[SummaryRange], open_seqs: Sequence[int]) -> list[SummaryRange]:
     """Return the summaries that make the next higher one; none if there are not enough.
 
-    `open_seqs` are turns that nothing covers: no summary reaches over one. The lowest level comes
-    first. What a deletion has left of lower levels goes with its higher neighbours, but for what is
-    newest: that will have company of its own level.
+    `open_seqs` are turns that no summary covers: a summary never spans one. The lowest level comes
+    first. Summaries of lower levels that a deletion left alone are merged with their higher
+    neighbours, except the newest ones, which will get neighbours of their own level.
     """
-    for level in sorted({place.level for place in covering}):
-        for run in _runs(covering, level, open_seqs):
+    sections = _sections(covering, open_seqs)
+    for level in sorted({covered.level for covered in covering}):
+        for run in (run for section in sections for run in _runs(section, level)):
             if len(run) >= FAN_IN:
                 return run[:FAN_IN]
     return []
 
 
-def _runs(
-    covering: Sequence[SummaryPlace], level: int, open_seqs: Sequence[int]
-) -> list[list[SummaryPlace]]:
-    """Return the summaries of up to a level that lie side by side, and can make one together."""
-    runs: list[list[SummaryPlace]] = [[]]
-    before: SummaryPlace | None = None
-    for place in covering:
-        if before is not None and _is_between(open_seqs, before, place):
-            runs[-1] = _without_newest(runs[-1], level)
-            runs.append([])
-        if place.level <= level:
-            runs[-1].append(place)
-        elif runs[-1]:
-            runs.append([])
-        before = place
-    runs[-1] = _without_newest(runs[-1], level)
+def _widest_first(candidate: SummaryRange) -> tuple[int, int, int]:
+    return candidate.first_seq, -candidate.last_seq, -candidate.level
+
+
+def _sections(
+    covering: Sequence[SummaryRange], open_seqs: Sequence[int]
+) -> list[Sequence[SummaryRange]]:
+    """Cut a cover wherever a turn that nothing covers lies between two summaries."""
+    cuts = [
+        number
+        for number, (left, right) in enumerate(pairwise(covering), start=1)
+        if any(left.last_seq < seq < right.first_seq for seq in open_seqs)
+    ]
+    return [covering[begin:end] for begin, end in pairwise([0, *cuts, len(covering)])]
+
+
+def _runs(section: Sequence[SummaryRange], level: int) -> list[list[SummaryRange]]:
+    """Return the summaries of up to a level that lie side by side and can make one together."""
+    runs = [
+        list(run)
+        for is_low, run in groupby(section, key=lambda covered: covered.level <= level)
+        if is_low
+    ]
+    if section and section[-1].level <= level:
+        return [*runs[:-1], _without_newest(runs[-1], level)]
     return runs
 
 
-def _without_newest(run: Sequence[SummaryPlace], level: int) -> list[SummaryPlace]:
+def _without_newest(run: Sequence[SummaryRange], level: int) -> list[SummaryRange]:
     """Return a run up to its last summary of a level."""
-    ends = [number for number, place in enumerate(run, start=1) if place.level == level]
+    ends = [number for number, covered in enumerate(run, start=1) if covered.level == level]
     return list(run[: max(ends, default=0)])
-
-
-def _is_between(seqs: Sequence[int], left: SummaryPlace, right: SummaryPlace) -> bool:
-    return any(left.last_seq < seq < right.first_seq for seq in seqs)

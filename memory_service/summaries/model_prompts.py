@@ -1,4 +1,4 @@
-"""What a model is asked when it writes a summary, and what is kept of its answer. Pure."""
+"""The prompt that asks a model for a summary, and the part of its answer that is kept. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 
 from memory_service.core.clock import to_datetime
-from memory_service.core.models import Answer, Summary, Turn
+from memory_service.core.models import ModelAnswer, Summary, Turn
 from memory_service.summaries.hierarchy import CHUNK_TOKENS
 from memory_service.tokens.counting import TokenCounter
 
 WORDS_PER_TOKEN = 0.6
-"""Words are what a model can be asked for; a word of English has 1.3 tokens, of others more."""
+"""A model is asked for words; a word of English has 1.3 tokens, of other languages more."""
 
 _LEAST_LINE_TOKENS = 24
-_LEFT_OUT, _CUT = " […] ", "…"
-# In any case: a model reads the one as the other.
+_LEFT_OUT, _CUT_MARK = " […] ", "…"
+# In any case: to a model the delimiter in capitals is the same.
 _DELIMITER = re.compile(r"<(\s*/?\s*quoted)", re.IGNORECASE)
 
 _RULES = """\
@@ -50,7 +50,7 @@ Use at most {words} words."""
 def turn_lines(turns: Sequence[Turn], counter: TokenCounter) -> list[str]:
     """Return turns as quoted lines with date and speaker.
 
-    Those of turns that are too long together for one chunk have their middles left out.
+    If they are too long together for one chunk, the longest ones are cut in the middle.
     """
     lines = [
         f"[{_minute(turn.created_at, turn.utc_offset_minutes)} {turn.speaker}] "
@@ -62,14 +62,14 @@ def turn_lines(turns: Sequence[Turn], counter: TokenCounter) -> list[str]:
         return lines
     allowed = _allowance(counts)
     return [
-        line if count <= allowed else _shortened(line, allowed, counter)
+        line if count <= allowed else _without_middle(line, allowed, counter)
         for line, count in zip(lines, counts, strict=True)
     ]
 
 
 def summary_lines(summaries: Sequence[Summary]) -> list[str]:
     """Return summaries as quoted paragraphs, each with the days it is about."""
-    return [f"[{days(one)}]\n{one.text}" for one in summaries]
+    return [f"[{days(summary)}]\n{summary.text}" for summary in summaries]
 
 
 def days(summary: Summary) -> str:
@@ -78,8 +78,8 @@ def days(summary: Summary) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def messages(lines: Sequence[str], *, level: int, max_tokens: int) -> list[dict[str, str]]:
-    """Return the prompt that asks for a summary of quoted lines."""
+def summary_request(lines: Sequence[str], *, level: int, max_tokens: int) -> list[dict[str, str]]:
+    """Return the chat messages that ask for a summary of quoted lines."""
     what = "turns of it" if level == 1 else "summaries of its successive parts, oldest first"
     rules = _RULES.format(what=what, words=max(20, round(max_tokens * WORDS_PER_TOKEN)))
     quoted = _DELIMITER.sub(r"<\\\1", "\n".join(lines))
@@ -89,8 +89,8 @@ def messages(lines: Sequence[str], *, level: int, max_tokens: int) -> list[dict[
     ]
 
 
-def kept_text(answer: Answer, max_tokens: int, counter: TokenCounter) -> str:
-    """Return an answer without the line that was cut off, and no longer than it may be."""
+def kept_text(answer: ModelAnswer, max_tokens: int, counter: TokenCounter) -> str:
+    """Return the lines of an answer that fit, without a last one that was cut off."""
     lines = [line.rstrip() for line in answer.text.splitlines() if line.strip()]
     if not answer.is_whole and len(lines) > 1:
         lines = lines[:-1]
@@ -101,21 +101,21 @@ def kept_text(answer: Answer, max_tokens: int, counter: TokenCounter) -> str:
 
 
 def _beginning(text: str, max_tokens: int, counter: TokenCounter) -> str:
-    """Return the longest beginning of a text that fits with a mark, between two words if it can."""
+    """Return the longest beginning of a text that fits with a mark, cut between two words."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if counter.count(text[:middle] + _CUT) <= max_tokens:
+        if counter.count(text[:middle] + _CUT_MARK) <= max_tokens:
             low = middle
         else:
             high = middle - 1
     words = text[:low].rsplit(maxsplit=1)
     ends_a_word = not text[low : low + 1].strip()
-    return (text[:low] if ends_a_word or len(words) < 2 else words[0]).rstrip() + _CUT
+    return (text[:low] if ends_a_word or len(words) < 2 else words[0]).rstrip() + _CUT_MARK
 
 
 def _allowance(counts: Sequence[int]) -> int:
-    """Return the tokens that the longest lines may keep, so that all fit a chunk together."""
+    """Return the tokens that the longest lines may keep, so that all lines fit one chunk."""
     left, longest = CHUNK_TOKENS, sorted(counts)
     for number, count in enumerate(longest):
         share = left // (len(longest) - number)
@@ -125,8 +125,8 @@ def _allowance(counts: Sequence[int]) -> int:
     return CHUNK_TOKENS
 
 
-def _shortened(line: str, allowed: int, counter: TokenCounter) -> str:
-    """Return a line with its middle left out: a text says most at its ends."""
+def _without_middle(line: str, allowed: int, counter: TokenCounter) -> str:
+    """Return a line cut in the middle: the ends of a text say most."""
     chars = len(line) * allowed // counter.count(line)
     while chars > 2:
         head = chars * 2 // 3

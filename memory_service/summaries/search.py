@@ -1,7 +1,7 @@
-"""Searching summaries: beside the turns of a search, never among them.
+"""Searching summaries: they are listed beside the turns of a search, never among them.
 
-A scope has few summaries, one for some dozen turns, so all of them are compared: their vectors are
-in the log and not in the vector index, and their words are counted anew each time.
+A scope has few summaries, one for some dozen turns, so all of them are compared. Their vectors are
+in the log and not in the vector index, and their terms are counted anew each time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from memory_service.turn_log.transactions import ReadTransaction
 logger = structlog.get_logger(__name__)
 
 MAX_COMPARED = 2_000
-"""Summaries that are compared, the newest: they tell of some 20,000 turns or more."""
+"""The newest summaries are compared, up to that number: they cover some 20,000 turns or more."""
+
+_FEATURES_SHOWN = ("vector", "words")
 
 
 class SummaryFinder:
-    """The use case that finds summaries."""
+    """Finds the summaries that a query is about."""
 
     def __init__(self, log: TurnLog, embedder: Embedder) -> None:
         self._log = log
@@ -49,57 +51,55 @@ class SummaryFinder:
         user_id: str | None,
         top_k: int,
     ) -> list[SummaryHit]:
-        """Return the summaries of a conversation, or of all of a user's, that a query is about.
+        """Return the best summaries of a conversation, or of all conversations of a user.
 
         Raises NotFound if the project has no such conversation or user.
         """
         with self._log.read() as snapshot:
             scope = _scope(snapshot, project_key, conversation_id, user_id)
             summaries = snapshot.summaries.of_scope(scope, MAX_COMPARED)
-            by_key = {one.key: one for one in summaries}
-            ranked = self._rank(scope, query, summaries)[:top_k]
+            by_key = {summary.key: summary for summary in summaries}
+            best = [
+                (by_key[ranked.turn_key], ranked)
+                for ranked in self._rank(scope, query, summaries)[:top_k]
+            ]
             conversations = snapshot.conversations.by_keys(
-                project_key, {by_key[one.turn_key].conversation_key for one in ranked}
+                project_key, {summary.conversation_key for summary, _ in best}
             )
         return [
             SummaryHit(
-                summary=by_key[one.turn_key],
-                conversation_id=conversations[by_key[one.turn_key].conversation_key].id,
-                user_id=conversations[by_key[one.turn_key].conversation_key].user,
-                score=one.score,
-                channels={name: one.channels[name] for name in ("vector", "words")},
+                summary=summary,
+                conversation_id=conversations[summary.conversation_key].id,
+                user_id=conversations[summary.conversation_key].user,
+                score=ranked.score,
+                channels={name: ranked.channels[name] for name in _FEATURES_SHOWN},
                 rank=rank,
             )
-            for rank, one in enumerate(ranked, start=1)
+            for rank, (summary, ranked) in enumerate(best, start=1)
         ]
 
     def _rank(self, scope: Scope, query: str, summaries: Sequence[Summary]) -> list[ranking.Ranked]:
         postings = _postings(summaries, scope.members)
-        total = sum(int(posting.tf.sum()) for posting in postings)
-        statistics = ScopeStatistics(len(summaries), total / max(1, len(summaries)))
         weights = {
             posting.term: ranking.inverse_document_frequency(len(posting.tf), len(summaries))
             for posting in postings
         }
         spans = [span for language in scope.languages for span in term_spans(query, language)]
-        asked = {span.term for span in spans}
-        words = ranking.bm25(
-            (posting for posting in postings if posting.term in asked), weights, statistics
-        )
+        words = _word_scores(postings, weights, {span.term for span in spans}, len(summaries))
         vector = self._vector(
             query, [(span.start, span.end, weights.get(span.term, 0.0)) for span in spans]
         )
         return ranking.rank(
             [
                 ranking.Candidate(
-                    turn_key=one.key,
-                    path=(one.key, 0),
+                    turn_key=summary.key,
+                    path=(summary.key, 0),
                     position=0,
-                    created_at=one.ended_at,
-                    vector=_cosine(one.vector, vector),
-                    words=words.get(one.key, 0.0),
+                    created_at=summary.ended_at,
+                    vector=_cosine(summary.vector, vector),
+                    words=words.get(summary.key, 0.0),
                 )
-                for one in summaries
+                for summary in summaries
             ]
         )
 
@@ -107,7 +107,7 @@ class SummaryFinder:
         try:
             return self._embedder.embed_query(query, weights)
         except (EmbedderDown, EmbedderRefused) as error:
-            logger.warning("summaries are found without the embedder", error=error.message)
+            logger.warning("summaries are searched without the embedder", error=error.message)
             return None
 
 
@@ -115,26 +115,38 @@ def _scope(
     snapshot: ReadTransaction, project_key: int, conversation_id: str | None, user_id: str | None
 ) -> Scope:
     if conversation_id is None:
-        user = snapshot.users.key_of(project_key, user_id or "")
-        if user is None:
+        user_key = snapshot.users.key_of(project_key, user_id or "")
+        if user_key is None:
             raise NotFound(f"No user {user_id!r}.", param="user_id")
-        return snapshot.conversations.scope_of_user(project_key, user)
-    found = snapshot.conversations.get(project_key, conversation_id)
-    if found is None:
+        return snapshot.conversations.scope_of_user(project_key, user_key)
+    conversation = snapshot.conversations.get(project_key, conversation_id)
+    if conversation is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
-    member = ScopeMember.of(found)
-    return Scope(project_key, {found.key: member})
+    return Scope(project_key, {conversation.key: ScopeMember.of(conversation)})
 
 
 def _postings(summaries: Sequence[Summary], members: Mapping[int, ScopeMember]) -> list[Posting]:
     """Return the summaries' terms, each in the language of its conversation."""
-    held: dict[str, list[tuple[int, int, int]]] = {}
-    for one in summaries:
-        found = terms(one.text, members[one.conversation_key].language)
-        for term, tf in Counter(found).items():
-            held.setdefault(term, []).append((one.key, tf, len(found)))
-    return [Posting.of(term, rows) for term, rows in held.items()]
+    rows: dict[str, list[tuple[int, int, int]]] = {}
+    for summary in summaries:
+        summary_terms = terms(summary.text, members[summary.conversation_key].language)
+        for term, tf in Counter(summary_terms).items():
+            rows.setdefault(term, []).append((summary.key, tf, len(summary_terms)))
+    return [Posting.of(term, term_rows) for term, term_rows in rows.items()]
 
 
-def _cosine(stored: Vector | None, asked: Vector | None) -> float | None:
-    return None if stored is None or asked is None else float(stored @ asked)
+def _word_scores(
+    postings: Sequence[Posting],
+    weights: Mapping[str, float],
+    query_terms: set[str],
+    summary_count: int,
+) -> Mapping[int, float]:
+    """Return the BM25 score of each summary that holds a term of the query, by key."""
+    total = sum(int(posting.tf.sum()) for posting in postings)
+    statistics = ScopeStatistics(summary_count, total / max(1, summary_count))
+    held = (posting for posting in postings if posting.term in query_terms)
+    return ranking.bm25(held, weights, statistics)
+
+
+def _cosine(stored: Vector | None, query: Vector | None) -> float | None:
+    return None if stored is None or query is None else float(stored @ query)

@@ -17,7 +17,7 @@ from memory_service.text.terms import terms
 from memory_service.turn_log.log import FILE_NAME
 from tests.support.factories import function_call, function_output, message
 from tests.support.storing import append, create, eventually, findings, idle_service, project_key
-from tests.support.summarising import fold, remarks, summaries, summarising
+from tests.support.summarising import remarks, summaries, summarise, summarising
 
 KEPT = "the kettle whistles every morning"
 DOOMED = "xylophagous quokkaberries wandered through brumbleforths"
@@ -207,9 +207,9 @@ def test_data_of_another_project_cannot_be_deleted(service: Service, what: str) 
 def test_summaries_of_deleted_turns_are_in_no_file(settings: Settings, what: str) -> None:
     with summarising(settings, summary_tokens=400) as service:
         create(service, "c", doomed(), *remarks(20), user="ana")
-        fold(service)
+        summarise(service)
         append(service, "c", *remarks(20, first=21))
-        assert fold(service).summaries
+        assert summarise(service).summaries
         assert any(RARE[0] in one.text for one in summaries(service))
         forget(service, project_key(service), what)
         assert findings(service) == []

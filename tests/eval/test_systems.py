@@ -23,7 +23,7 @@ from eval.systems.passages import Places
 from eval.systems.recency import LAST_TURNS, FullHistory, LastTurns
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.prompts.assembly import recalled_block
+from memory_service.prompts.recalled_block import recalled_block
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import open_offline_counter
 

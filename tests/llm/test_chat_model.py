@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memory_service.core.errors import ChatModelDown, ChatModelRefused, StartupError
-from memory_service.core.models import Answer
+from memory_service.core.models import ModelAnswer
 from memory_service.core.protocols import ChatModel
 from memory_service.llm.chat_model import THINKING_TOKENS, OpenAIChatModel
 from memory_service.testing import RepeatingModel
@@ -50,7 +50,7 @@ def opened(upstream: Upstream, **fields: Any) -> OpenAIChatModel:
     return OpenAIChatModel(base_url=upstream.base_url, **given)
 
 
-def ask(asked: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> Answer:
+def ask(asked: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> ModelAnswer:
     return asked.answer(ASKED, model=model, max_tokens=max_tokens)
 
 

@@ -18,7 +18,13 @@ from memory_service.service import Service
 from memory_service.tokens.counting import PRIMING_TOKENS, count_messages
 from tests.support.factories import chat_calls, chat_output, message
 from tests.support.storing import append, create, project_key
-from tests.support.summarising import fold, path, prompt, remarks, summarising
+from tests.support.summarising import (
+    active_branch,
+    build_prompt,
+    remarks,
+    summarise,
+    summarising,
+)
 from tests.support.upstream import template_problem
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -40,22 +46,24 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with summarising(settings) as opened:
         create(opened, "deep", message(SYSTEM, "system"), user="ana")
         for number in range(12):
-            unit = [chat_calls(f"c{number}"), chat_output(f"c{number}")]
-            append(opened, "deep", *remarks(6, first=number * 6), *unit)
-            fold(opened, "deep", recent_turns=8)
+            group = [chat_calls(f"c{number}"), chat_output(f"c{number}")]
+            append(opened, "deep", *remarks(6, first=number * 6), *group)
+            summarise(opened, "deep", recent_turns=8)
         yield opened
 
 
-def parts_of(built: Prompt) -> list[str]:
-    """Return each message as a provider's cache sees it."""
-    return [json.dumps(one) for one in built.messages]
+def json_of(built: Prompt) -> list[str]:
+    """Return each message as a provider's prefix cache sees it."""
+    return [json.dumps(message) for message in built.messages]
 
 
 def summary_text(built: Prompt) -> str | None:
-    """Return the block of summaries, wherever it is."""
-    found = [one["content"] for one in built.messages if "<conversation_summary" in str(one)]
-    assert len(found) <= 1
-    texts = [one if isinstance(one, str) else one[0]["text"] for one in found]
+    """Return the text of the summary block, wherever it is."""
+    contents = [
+        message["content"] for message in built.messages if "<conversation_summary" in str(message)
+    ]
+    assert len(contents) <= 1
+    texts = [content if isinstance(content, str) else content[0]["text"] for content in contents]
     return str(texts[0]) if texts else None
 
 
@@ -73,11 +81,11 @@ REQUESTS = st.fixed_dictionaries(
 
 
 @given(request=REQUESTS)
-def test_a_prompt_with_summaries_fits_adds_up_and_passes_a_strict_template(
+def test_prompt_with_summaries_fits_and_passes_strict_template(
     zoo: Service, request: dict[str, Any]
 ) -> None:
     try:
-        built = prompt(zoo, "deep", **request)
+        built = build_prompt(zoo, "deep", **request)
     except ContextLengthExceeded:
         return
     tokens, counter = built.tokens, zoo.counter("stand-in")
@@ -91,33 +99,31 @@ def test_a_prompt_with_summaries_fits_adds_up_and_passes_a_strict_template(
 
 
 def check_before_window(built: Prompt) -> None:
-    """Check that no summary tells what the recent window holds, and none tells twice."""
-    found = built.summaries
-    assert all(left.last_seq < right.first_seq for left, right in itertools.pairwise(found))
+    """Check that the summaries cover no turn twice and none of the recent window."""
+    shown = built.summaries
+    assert all(left.last_seq < right.first_seq for left, right in itertools.pairwise(shown))
     first = built.recent_first_seq
-    assert first is None or all(one.last_seq < first for one in found)
+    assert first is None or all(summary.last_seq < first for summary in shown)
 
 
 @given(requests=st.lists(REQUESTS, min_size=2, max_size=2))
-def test_two_builds_of_a_prompt_with_summaries_are_the_same(
-    zoo: Service, requests: list[dict[str, Any]]
-) -> None:
+def test_prompt_with_summaries_is_repeatable(zoo: Service, requests: list[dict[str, Any]]) -> None:
     first, second = requests
     for request in (first, second):
         try:
-            built = [parts_of(prompt(zoo, "deep", **request)) for _ in range(2)]
+            built = [json_of(build_prompt(zoo, "deep", **request)) for _ in range(2)]
         except ContextLengthExceeded:
             continue
         assert built[0] == built[1]
 
 
 @pytest.mark.parametrize("top_k", [0, 5])
-def test_the_summaries_change_only_when_the_window_is_cut(service: Service, top_k: int) -> None:
+def test_summaries_change_only_when_window_is_cut(service: Service, top_k: int) -> None:
     create(service, "c", message(SYSTEM, "system"))
     seen = []
     for number in range(60):
         append(service, "c", *remarks(2, first=number * 2))
-        seen.append(fold(service, recent_turns=10, top_k=top_k, token_budget=1_500))
+        seen.append(summarise(service, recent_turns=10, top_k=top_k, token_budget=1_500))
     changes = cuts = 0
     for before, after in itertools.pairwise(seen):
         is_cut = before.recent_first_seq != after.recent_first_seq
@@ -126,66 +132,68 @@ def test_the_summaries_change_only_when_the_window_is_cut(service: Service, top_
             changes += 1
             assert is_cut
         if not is_cut:
-            assert parts_of(after)[: len(before.messages) - 1] == parts_of(before)[:-1]
+            assert json_of(after)[: len(before.messages) - 1] == json_of(before)[:-1]
     assert changes >= 5
     assert cuts <= 24
 
 
-def test_the_system_message_stays_as_it_is(service: Service) -> None:
+def test_system_message_is_unchanged(service: Service) -> None:
     create(service, "c", message(SYSTEM, "system"))
     for number in range(20):
         append(service, "c", *remarks(2, first=number * 2))
-        assert fold(service).messages[0] == message(SYSTEM, "system")
+        assert summarise(service).messages[0] == message(SYSTEM, "system")
 
 
-def test_the_part_stays_within_its_share(service: Service) -> None:
+def test_summary_block_stays_within_its_share(service: Service) -> None:
     create(service, "c", *remarks(80))
     for share in (0.0, 0.1, 0.5):
         with summarising(service.settings, summary_token_share=share) as other:
-            fold(other)
+            summarise(other)
             append(other, "c", *remarks(8, first=81))
-            built = prompt(other, token_budget=1_100)
+            built = build_prompt(other, token_budget=1_100)
             assert built.tokens.summary <= share * 1_000
             assert bool(built.summaries) is (share > 0)
 
 
-def test_a_tool_loop_keeps_the_summaries(service: Service) -> None:
+def test_tool_loop_keeps_summaries(service: Service) -> None:
     create(service, "c", *remarks(30))
-    fold(service, recent_turns=20)
+    summarise(service, recent_turns=20)
     append(service, "c", *remarks(20, first=31), message("what is the weather in the zoo now?"))
-    before = prompt(service, recent_turns=20, new=[message("what is the weather in the zoo now?")])
+    before = build_prompt(
+        service, recent_turns=20, new=[message("what is the weather in the zoo now?")]
+    )
     texts = []
     for number in range(6):
         append(service, "c", chat_calls(f"c{number}"))
-        built = prompt(service, new=[chat_output(f"c{number}")], recent_turns=40)
+        built = build_prompt(service, new=[chat_output(f"c{number}")], recent_turns=40)
         texts.append(summary_text(built))
         append(service, "c", chat_output(f"c{number}"))
     assert summary_text(before) is not None
     assert len(set(texts)) == 1
 
 
-def test_a_deleted_turn_leaves_the_prompt_with_its_summary(service: Service) -> None:
+def test_deleted_turn_removes_summary_from_prompt(service: Service) -> None:
     create(service, "c", *remarks(12))
-    fold(service)
+    summarise(service)
     append(service, "c", *remarks(6, first=13))
-    assert "walrus1" in str(summary_text(prompt(service)))
-    service.deletions.item(project_key(service), "c", path(service)[2].id)
-    assert summary_text(prompt(service)) is None
+    assert "walrus1" in str(summary_text(build_prompt(service)))
+    service.deletions.item(project_key(service), "c", active_branch(service)[2].id)
+    assert summary_text(build_prompt(service)) is None
 
 
-def test_an_empty_window_has_the_summaries_in_the_new_message(service: Service) -> None:
+def test_summaries_of_empty_window_are_in_new_message(service: Service) -> None:
     create(service, "c", *remarks(12))
-    fold(service)
-    built = prompt(service, recent_turns=0)
-    (only,) = built.messages
-    assert "<conversation_summary" in only["content"][0]["text"]
-    assert only["content"][1]["text"].startswith("And then")
+    summarise(service)
+    built = build_prompt(service, recent_turns=0)
+    (only_message,) = built.messages
+    assert "<conversation_summary" in only_message["content"][0]["text"]
+    assert only_message["content"][1]["text"].startswith("And then")
 
 
-def test_a_conversation_of_nobody_elses_summaries_is_told(service: Service) -> None:
+def test_prompt_has_no_summaries_of_other_project(service: Service) -> None:
     create(service, "c", *remarks(12), project="theirs")
     create(service, "c", *remarks(12, first=50))
-    fold(service)
+    summarise(service)
     append(service, "c", *remarks(6, first=80))
-    assert "walrus1…" not in str(summary_text(prompt(service)))
-    assert "walrus50" in str(summary_text(prompt(service)))
+    assert "walrus1…" not in str(summary_text(build_prompt(service)))
+    assert "walrus50" in str(summary_text(build_prompt(service)))

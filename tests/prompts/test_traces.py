@@ -1,4 +1,4 @@
-"""Traces: how a prompt or a search came about, without keeping what was said."""
+"""Traces: the record of how a prompt or a search came about, without texts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from memory_service.composition.data_folder import open_log
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 
-SAID = ["the locker at the gym is 8314", "we had soup", "the train was late"]
+TEXTS = ["the locker at the gym is 8314", "we had soup", "the train was late"]
 
 
 @pytest.fixture
 def http(client: openai.OpenAI, address: str) -> Iterator[httpx2.Client]:
     items: list[Any] = [
-        {"role": "user", "content": text, "id": f"i{n}"} for n, text in enumerate(SAID)
+        {"role": "user", "content": text, "id": f"i{n}"} for n, text in enumerate(TEXTS)
     ]
     client.conversations.create(items=items, extra_body={"id": "c"})
     with httpx2.Client(base_url=address) as opened:
@@ -28,43 +28,44 @@ def http(client: openai.OpenAI, address: str) -> Iterator[httpx2.Client]:
 
 def search(http: httpx2.Client) -> dict[str, Any]:
     body = {"query": "Which locker?", "conversation_id": "c", "top_k": 1}
-    found: dict[str, Any] = http.post("/v1/search", json=body).raise_for_status().json()
-    return found
+    results: dict[str, Any] = http.post("/v1/search", json=body).raise_for_status().json()
+    return results
 
 
 def trace(http: httpx2.Client, trace_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/v1/traces/{trace_id}").raise_for_status().json()
-    return found
+    body: dict[str, Any] = http.get(f"/v1/traces/{trace_id}").raise_for_status().json()
+    return body
 
 
-def test_a_search_says_what_it_ranked_and_what_became_of_each(http: httpx2.Client) -> None:
-    found = trace(http, search(http)["trace_id"])
-    outcomes = {one["item_id"]: one["outcome"] for one in found["candidates"]}
-    assert found["kind"] == "search"
-    assert outcomes["i0"] == "recalled"
-    assert set(outcomes.values()) == {"recalled", "below_top_k"}
-    assert {"words", "vectors", "rank"} <= set(found["stages_ms"])
+def outcomes(body: dict[str, Any]) -> dict[str, str]:
+    """Return the outcome of each candidate of a trace."""
+    return {candidate["item_id"]: candidate["outcome"] for candidate in body["candidates"]}
 
 
-def test_a_prompt_says_what_was_in_its_recent_window(http: httpx2.Client) -> None:
+def test_trace_of_search_has_candidates_with_outcomes(http: httpx2.Client) -> None:
+    body = trace(http, search(http)["trace_id"])
+    assert body["kind"] == "search"
+    assert outcomes(body)["i0"] == "recalled"
+    assert set(outcomes(body).values()) == {"recalled", "below_top_k"}
+    assert {"words", "vectors", "rank"} <= set(body["stages_ms"])
+
+
+def test_trace_of_prompt_marks_turns_in_recent_window(http: httpx2.Client) -> None:
     body = {"input": "Which locker is mine at the gym?", "recent_turns": 1, "token_budget": 900}
     built = http.post("/v1/conversations/c/context", json=body).raise_for_status().json()
-    found = trace(http, built["trace_id"])
-    outcomes = {one["item_id"]: one["outcome"] for one in found["candidates"]}
-    assert outcomes["i0"] == "recalled"
-    assert outcomes["i2"] == "in_recent_window"
-    assert found["tokens"] == built["tokens"]
+    shown = trace(http, built["trace_id"])
+    assert outcomes(shown)["i0"] == "recalled"
+    assert outcomes(shown)["i2"] == "in_recent_window"
+    assert shown["tokens"] == built["tokens"]
 
 
-def test_what_is_forgotten_is_gone_from_old_traces(http: httpx2.Client) -> None:
+def test_deleted_turn_is_gone_from_old_traces(http: httpx2.Client) -> None:
     trace_id = search(http)["trace_id"]
     http.delete("/v1/conversations/c/items/i0").raise_for_status()
-    assert "i0" not in [one["item_id"] for one in trace(http, trace_id)["candidates"]]
+    assert "i0" not in outcomes(trace(http, trace_id))
 
 
-def test_no_trace_holds_what_was_said(
-    http: httpx2.Client, settings: Settings, address: str
-) -> None:
+def test_stored_trace_holds_no_text(http: httpx2.Client, settings: Settings, address: str) -> None:
     assert address
     trace_id = search(http)["trace_id"]
     log = open_log(settings.data_dir)
@@ -80,12 +81,12 @@ def test_no_trace_holds_what_was_said(
     assert "locker" not in str(stored.detail)
 
 
-def test_an_unknown_trace_is_404(http: httpx2.Client) -> None:
-    answer = http.get("/v1/traces/trace_none")
-    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "trace_id")
+def test_unknown_trace_returns_404(http: httpx2.Client) -> None:
+    response = http.get("/v1/traces/trace_none")
+    assert (response.status_code, response.json()["error"]["param"]) == (404, "trace_id")
 
 
-def test_the_block_of_a_user_message_is_the_same_in_a_loop_of_tool_calls(
+def test_recalled_block_is_repeated_in_tool_loop(
     http: httpx2.Client,
 ) -> None:
     ask = {"role": "user", "content": "Which locker is mine at the gym?"}
@@ -96,12 +97,12 @@ def test_the_block_of_a_user_message_is_the_same_in_a_loop_of_tool_calls(
     ]
     body = {"recent_turns": 1, "token_budget": 900}
     prompts = [
-        http.post("/v1/conversations/c/context", json={"input": new, **body})
+        http.post("/v1/conversations/c/context", json={"input": messages, **body})
         .raise_for_status()
         .json()
-        for new in ([ask], [ask, *loop])
+        for messages in ([ask], [ask, *loop])
     ]
-    before, after = (one["messages"] for one in prompts)
+    before, after = (built["messages"] for built in prompts)
     assert before[-1]["content"][0]["text"].startswith("<recalled_turns")
     assert after[: len(before)] == before
     assert trace(http, prompts[1]["trace_id"])["block_reused"] is True

@@ -1,4 +1,4 @@
-"""Conversations whose window is cut, for tests of what becomes of the turns that leave it."""
+"""Conversations whose recent window is cut, for tests of the summaries of what leaves it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from memory_service.core.models import Prompt, Summary, SummaryPlace, Turn
+from memory_service.core.models import Conversation, Prompt, Summary, Turn
 from memory_service.core.protocols import ChatModel, Embedder
 from memory_service.core.settings import Settings
-from memory_service.prompts.builder import PromptRequest
+from memory_service.prompts.request import PromptRequest
 from memory_service.service import Service
 from memory_service.summaries.worker import Summarizer
 from memory_service.testing import RepeatingModel
+from memory_service.turn_log.transactions import ReadTransaction
 from tests.support.factories import message
-from tests.support.storing import idle_service, project_key
+from tests.support.storing import append, create, idle_service, project_key
 
 MODEL = "stand-in"
 
@@ -34,14 +35,14 @@ def summarising(
 
 
 def remarks(count: int, first: int = 1) -> list[dict[str, Any]]:
-    """Return messages of both sides in turn; each has words of its own."""
+    """Return messages of the user and the assistant in turn; each has words of its own."""
     return [
         message(f"remark {number} about walrus{number}", ("assistant", "user")[number % 2])
         for number in range(first, first + count)
     ]
 
 
-def prompt(
+def build_prompt(
     service: Service,
     conversation: str = "c",
     new: str | Sequence[Mapping[str, Any]] = "And then, what was it that came after?",
@@ -49,65 +50,76 @@ def prompt(
     recent_turns: int = 4,
     **fields: Any,
 ) -> Prompt:
-    """Build a prompt, which cuts the window if it has grown too long; all of it is written."""
-    asked = [message(new)] if isinstance(new, str) else new
+    """Build a prompt, which cuts the window if it has grown too long; its state is written."""
     request = PromptRequest(
         **{
-            "input": asked,
-            "instructions": None,
+            "input": [message(new)] if isinstance(new, str) else new,
             "model": MODEL,
             "token_budget": 4_000,
             "max_output_tokens": 100,
-            "tools": (),
             "recent_turns": recent_turns,
             "top_k": 0,
             "scope": "conversation",
             **fields,
         }
     )
-    built = service.prompts.build(project_key(service), conversation, request)
+    prompt = service.prompts.build(project_key(service), conversation, request)
     service.deferred_writer.flush()
-    return built
+    return prompt
 
 
-def worker(service: Service) -> Summarizer:
-    """Return what writes summaries; `prompt` leaves it something to do."""
+def summarizer(service: Service) -> Summarizer:
+    """Return the summarizer; `build_prompt` leaves it something to do."""
     assert service.summarizer is not None
     return service.summarizer
 
 
-def fold(service: Service, conversation: str = "c", **fields: Any) -> Prompt:
+def summarise(service: Service, conversation: str = "c", **fields: Any) -> Prompt:
     """Build a prompt and write all summaries that there are to write."""
-    built = prompt(service, conversation, **fields)
-    worker(service).drain()
-    return built
+    prompt = build_prompt(service, conversation, **fields)
+    summarizer(service).drain()
+    return prompt
+
+
+def deep_conversation(service: Service) -> None:
+    """Make a conversation whose summaries have two levels."""
+    create(service, "c", *remarks(8))
+    for number in range(1, 8):
+        append(service, "c", *remarks(8, first=1 + number * 8))
+        summarise(service)
 
 
 def summaries(service: Service, conversation: str = "c") -> list[Summary]:
-    """Return the summaries of the live path, in the order they were made."""
+    """Return the summaries of the active branch, in the order they were made."""
     with service.log.read() as snapshot:
-        found = snapshot.conversations.get(project_key(service), conversation)
-        assert found is not None
-        return list(snapshot.summaries.page(found.key, None, 10_000, "asc").data)
+        key = _conversation(snapshot, service, conversation).key
+        return list(snapshot.summaries.page(key, None, 10_000, "asc").data)
 
 
-def places(service: Service, conversation: str = "c") -> list[SummaryPlace]:
-    """Return what the summaries of the live path cover."""
-    return [
-        SummaryPlace(one.key, one.level, one.first_seq, one.last_seq)
-        for one in summaries(service, conversation)
-    ]
+def levels(service: Service, conversation: str = "c") -> set[int]:
+    """Return the levels of the summaries of the active branch."""
+    return {summary.level for summary in summaries(service, conversation)}
 
 
 def ranges(service: Service, level: int = 1, conversation: str = "c") -> list[tuple[int, int]]:
-    """Return the ranges of a level's summaries, from left to right."""
-    found = places(service, conversation)
-    return sorted((one.first_seq, one.last_seq) for one in found if one.level == level)
+    """Return the first and last `seq` of a level's summaries, in order."""
+    return sorted(
+        (summary.first_seq, summary.last_seq)
+        for summary in summaries(service, conversation)
+        if summary.level == level
+    )
 
 
-def path(service: Service, conversation: str = "c") -> list[Turn]:
-    """Return the live path."""
+def active_branch(service: Service, conversation: str = "c") -> list[Turn]:
+    """Return the turns of the active branch."""
     with service.log.read() as snapshot:
-        found = snapshot.conversations.get(project_key(service), conversation)
-        assert found is not None
-        return list(snapshot.turns.page(found.key, None, 10_000, "asc").data)
+        key = _conversation(snapshot, service, conversation).key
+        return list(snapshot.turns.page(key, None, 10_000, "asc").data)
+
+
+def _conversation(
+    snapshot: ReadTransaction, service: Service, conversation_id: str
+) -> Conversation:
+    conversation = snapshot.conversations.get(project_key(service), conversation_id)
+    assert conversation is not None
+    return conversation

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from memory_service.embedded import Memory
-from memory_service.prompts.builder import _query_text
+from memory_service.prompts.question import query_text
 from memory_service.text.small_talk import leftover
 from tests.support.factories import make_turn, message
 from tests.support.own_set import ASKED, CONVERSATIONS, language, stored
@@ -139,4 +139,4 @@ def test_a_short_message_is_looked_for_with_what_was_said_before_but_judged_alon
     text: str, context: str
 ) -> None:
     path = [make_turn(message(said), key=n) for n, said in enumerate(["No.", "One.", "Two."], 1)]
-    assert _query_text([message(text)], path) == (text, context)
+    assert query_text(message(text), path) == (text, context)

@@ -23,12 +23,12 @@ from memory_service.core.models.prompts import (
 from memory_service.core.models.recall import Considered, Hit, Outcome, Recall
 from memory_service.core.models.scopes import Scope, ScopeMember, ScopeStatistics
 from memory_service.core.models.summaries import (
-    Answer,
+    ModelAnswer,
     NewSummary,
     QueuedConversation,
     Summary,
     SummaryHit,
-    SummaryPlace,
+    SummaryRange,
     SummaryStatus,
 )
 from memory_service.core.models.tenants import ApiKey, User
@@ -55,7 +55,6 @@ from memory_service.core.models.verification import Finding, Verification
 
 __all__ = [
     "MICROSECONDS",
-    "Answer",
     "ApiKey",
     "Collection",
     "Considered",
@@ -68,6 +67,7 @@ __all__ = [
     "Integers",
     "Matrix",
     "Metadata",
+    "ModelAnswer",
     "NewSummary",
     "NewTurn",
     "Order",
@@ -97,7 +97,7 @@ __all__ = [
     "StoredTrace",
     "Summary",
     "SummaryHit",
-    "SummaryPlace",
+    "SummaryRange",
     "SummaryStatus",
     "Turn",
     "User",

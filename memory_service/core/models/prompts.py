@@ -12,7 +12,7 @@ from memory_service.core.models.summaries import Summary
 
 @dataclass(frozen=True, slots=True)
 class RecalledSpan:
-    """A hit by key, from which the same recalled block can be made again."""
+    """A hit by key: what it takes to quote the same span again."""
 
     turn_key: int
     start: int
@@ -22,7 +22,7 @@ class RecalledSpan:
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
-        """Return what is needed to make the hit again."""
+        """Return the span of a hit."""
         return cls(hit.turn.key, hit.start, hit.end, hit.score, dict(hit.channels))
 
 
@@ -33,10 +33,10 @@ DropReason = Literal["budget", "duplicate", "orphan_tool_result", "unanswered_to
 class PromptState:
     """How a conversation's last prompt was built.
 
-    `window_seq` is where its recent window began; `input_parent_key` and `input_hash` identify the
-    user message that its recalled block was made for; `recalled` are the spans in that block,
-    `left_out` the turns that were left out of it and why. `summaries` are the keys of those in its
-    summary block; `model` is the newest model that a prompt was for.
+    `window_seq` is the `seq` at which its recent window began. `input_parent_key` and `input_hash`
+    identify the user message that its recalled block was made for. `recalled` are the spans in that
+    block; `left_out` are the turns that it leaves out, by key, with the reason. `summaries` are the
+    keys of the summaries in it. `model` is the newest model that a prompt was for.
     """
 
     window_seq: int | None = None
@@ -50,7 +50,7 @@ class PromptState:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A turn that was left out of a prompt, and why."""
+    """A turn that was a candidate for a prompt and is not in it, with the reason."""
 
     item_id: str
     reason: DropReason
@@ -58,7 +58,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """Tokens of the parts of a prompt; `total` is the whole, total + reserved_output <= budget."""
+    """Tokens by part; `total` covers the whole prompt, and total + reserved_output <= budget."""
 
     system: int
     summary: int
@@ -74,7 +74,10 @@ class PromptTokens:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Chat-completions messages that fit the budget, and how they were chosen."""
+    """Chat-completions messages that fit their budget, and what they were made of.
+
+    `degraded` names what was down, if anything.
+    """
 
     messages: Sequence[Mapping[str, Any]]
     tokens: PromptTokens
@@ -89,7 +92,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class StoredTrace:
-    """The record of how a prompt or a search came about, in keys and numbers."""
+    """How a prompt or a search came about, in keys and numbers."""
 
     id: str
     created_at: int

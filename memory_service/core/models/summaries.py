@@ -1,4 +1,4 @@
-"""Summaries, their queue and status, and the answer of the model that writes them."""
+"""Summaries, their queue and status, and the answers of the model that writes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from memory_service.core.models.values import Vector
 
 
 @dataclass(frozen=True, slots=True)
-class SummaryPlace:
-    """The range of turns that a summary covers, both ends included."""
+class SummaryRange:
+    """The turns of a branch that a summary covers, from `first_seq` to `last_seq` inclusive."""
 
     key: int
     level: int
@@ -20,10 +20,10 @@ class SummaryPlace:
 
 @dataclass(frozen=True, slots=True)
 class NewSummary:
-    """A summary to be stored, and its sources.
+    """A summary that is not stored yet, and what it is made of.
 
-    `tip_key` is the last turn it covers; `began_at` and `ended_at` are the times of the first and
-    the last turn. One of `turn_keys` and `summary_keys` is empty.
+    `tip_key` is the last turn it covers. `began_at` and `ended_at` are the earliest and the latest
+    time of its turns. One of `turn_keys` and `summary_keys` is empty.
     """
 
     level: int
@@ -38,7 +38,7 @@ class NewSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A model's summary of turns (level 1) or of summaries of lower levels."""
+    """A model's summary of turns (level 1), or of summaries of lower levels (level 2 and above)."""
 
     key: int
     id: str
@@ -57,7 +57,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class SummaryHit:
-    """A summary that a search returns; `rank` counts from 1 among summaries."""
+    """A summary that a search found; `rank` counts from 1 among summaries."""
 
     summary: Summary
     conversation_id: str
@@ -69,7 +69,7 @@ class SummaryHit:
 
 @dataclass(frozen=True, slots=True)
 class QueuedConversation:
-    """A conversation that may have turns to summarise; `requests` is its newest request."""
+    """A conversation that may have turns to summarise, as of its newest request."""
 
     conversation_key: int
     requests: int
@@ -77,7 +77,7 @@ class QueuedConversation:
 
 @dataclass(frozen=True, slots=True)
 class SummaryStatus:
-    """How many conversations wait for a summary or were set aside, and the last failure."""
+    """The number of conversations that wait, of refused tasks, and the last failure."""
 
     waiting: int
     set_aside: int
@@ -85,8 +85,8 @@ class SummaryStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A model's answer; `is_whole` is False if it was cut at its limit of tokens."""
+class ModelAnswer:
+    """The text of a model's answer; `is_whole` is False if it was cut at its limit of tokens."""
 
     text: str
     is_whole: bool = True

@@ -13,7 +13,7 @@ from memory_service.core.models import (
     Page,
     Scope,
     Summary,
-    SummaryPlace,
+    SummaryRange,
     Vector,
 )
 from memory_service.items.fields import new_id
@@ -54,7 +54,7 @@ def _record(row: Any) -> Summary:
 class SummaryQueries(Statements):
     """Reads summaries."""
 
-    def places(self, conversation_key: int) -> list[SummaryPlace]:
+    def ranges(self, conversation_key: int) -> list[SummaryRange]:
         """Return what the summaries of the active branch cover."""
         rows = self._connection.execute(
             sa.select(
@@ -63,7 +63,7 @@ class SummaryQueries(Statements):
             .select_from(_ACTIVE)
             .where(summaries.c.conversation_key == conversation_key)
         ).all()
-        return [SummaryPlace(*row) for row in rows]
+        return [SummaryRange(*row) for row in rows]
 
     def by_keys(self, conversation_key: int, keys: Iterable[int]) -> dict[int, Summary]:
         """Return those of the keys that are summaries of the conversation."""
@@ -101,7 +101,7 @@ class SummaryQueries(Statements):
         return Page([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     def of_scope(self, scope: Scope, limit: int) -> list[Summary]:
-        """Return the newest summaries of the scope's active branchs."""
+        """Return the newest summaries of the scope's active branches."""
         newest: list[Summary] = []
         for batch in batches(scope.conversation_keys):
             rows = self._connection.execute(

@@ -1,0 +1,95 @@
+"""Token budgets: the size of a prompt, and what its fixed parts leave for the others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from memory_service.core.errors import ContextLengthExceeded
+from memory_service.items.chat_messages import Message
+from memory_service.prompts.request import PromptDefaults, PromptRequest
+from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message, count_tools
+
+RECENT_SHARE = 0.6
+"""The share of the free tokens that recent turns always get; the recalled block may take the rest
+and whatever the recent turns leave."""
+
+_RESERVED_PART = 4
+"""By default, at most one token in four is reserved for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The tokens of a prompt: `total` is the whole, `reserved` is kept free for the answer."""
+
+    total: int
+    reserved: int
+
+    @classmethod
+    def of(cls, request: PromptRequest, defaults: PromptDefaults) -> Self:
+        """Return the budget of a request, in our tokens."""
+        total = (
+            request.token_budget or defaults.token_budget or defaults.context_window(request.model)
+        )
+        reserved = request.max_output_tokens
+        if reserved is None:
+            reserved = min(defaults.reserved_output_tokens, total // _RESERVED_PART)
+        return cls(reserved + int((total - reserved) / request.correction), reserved)
+
+    @property
+    def usable(self) -> int:
+        """The tokens that the prompt itself may take."""
+        return self.total - self.reserved
+
+
+@dataclass(frozen=True, slots=True)
+class FixedParts:
+    """The parts that every prompt for a request has, with their tokens."""
+
+    system: Sequence[Message]
+    input: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]]
+    system_tokens: int
+    input_tokens: int
+    tools_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """The sum, with the tokens that begin the reply."""
+        return PRIMING_TOKENS + self.system_tokens + self.input_tokens + self.tools_tokens
+
+
+def fixed_parts(
+    system: Sequence[Message],
+    input_messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]],
+    budget: Budget,
+    counter: TokenCounter,
+) -> FixedParts:
+    """Count the fixed parts; raises ContextLengthExceeded when they alone do not fit."""
+    parts = FixedParts(
+        system=system,
+        input=input_messages,
+        tools=tools,
+        system_tokens=sum(count_message(message, counter) for message in system),
+        input_tokens=sum(count_message(message, counter) for message in input_messages),
+        tools_tokens=count_tools(tools, counter),
+    )
+    if parts.tokens > budget.usable:
+        raise ContextLengthExceeded(
+            f"The budget is {budget.total} tokens. The system message has {parts.system_tokens}, "
+            f"the input {parts.input_tokens}, the tools {parts.tools_tokens}, and "
+            f"{budget.reserved} are reserved for the answer. Shorten one of them, or raise "
+            "'token_budget'.",
+            param="input",
+        )
+    return parts
+
+
+def recalled_share(free: int, recent: int) -> int:
+    """Return the tokens that the recalled block may take of `free` ones.
+
+    That is its own share, or more where the recent turns take less than theirs.
+    """
+    return max(int(free * (1.0 - RECENT_SHARE)), free - recent)

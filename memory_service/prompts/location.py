@@ -1,0 +1,112 @@
+"""Locating a prompt: its conversation, system messages, and the turns before the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from memory_service.core.errors import NotFound
+from memory_service.core.models import Conversation, Turn
+from memory_service.items.chat_messages import Message, message_groups
+from memory_service.items.conversation_items import SYSTEM_ROLES
+from memory_service.prompts.request import PromptRequest, ScopeName
+from memory_service.turn_log.transactions import ReadTransaction
+
+_TOOL_GROUP_MARGIN = 64
+"""Turns read beyond the limit to complete a tool group that the limit cuts."""
+_TOOL_LOOP_MARGIN = 256
+"""Turns read beyond the limit in a loop of tool calls, which may be as long as that."""
+_SYSTEM_TURNS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLocation:
+    """The point in a conversation at which a prompt continues.
+
+    `turns` are the end of the active branch before the input, oldest first, without system turns.
+    `scope` is what a recall searches.
+    """
+
+    project_key: int
+    conversation: Conversation
+    scope: ScopeName
+    system: Sequence[Message]
+    turns: Sequence[Turn]
+
+
+def locate(
+    snapshot: ReadTransaction,
+    project_key: int,
+    conversation_id: str,
+    request: PromptRequest,
+    max_turns: int,
+) -> PromptLocation:
+    """Return where a prompt continues; raises NotFound if there is no such conversation.
+
+    `max_turns` is the most turns that the recent window may hold.
+    """
+    if request.unstored is not None:
+        conversation, turns = request.unstored.conversation, request.unstored.turns
+    else:
+        conversation = _conversation(snapshot, project_key, conversation_id)
+        turns = _branch_end(snapshot, conversation, request, max_turns)
+    return PromptLocation(
+        project_key=project_key,
+        conversation=conversation,
+        scope=request.scope or ("user" if conversation.user else "conversation"),
+        system=_system_messages(snapshot, conversation, request),
+        turns=[turn for turn in turns if turn.role not in SYSTEM_ROLES],
+    )
+
+
+def _conversation(
+    snapshot: ReadTransaction, project_key: int, conversation_id: str
+) -> Conversation:
+    conversation = snapshot.conversations.get(project_key, conversation_id)
+    if conversation is None:
+        raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")
+    return conversation
+
+
+def _branch_end(
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, max_turns: int
+) -> list[Turn]:
+    """Return the last turns before the input, and those that complete their first tool group.
+
+    One turn more than the limit shows whether there are more. The turns of a loop of tool calls
+    are not counted against the limit.
+    """
+    if request.user_message is None:
+        return _last_turns(snapshot, conversation, request, max_turns + _TOOL_LOOP_MARGIN)
+    turns = _last_turns(snapshot, conversation, request, max_turns + 1)
+    is_cut = any(
+        turn.tool_group_key is not None and turn.tool_group_key < turns[0].key for turn in turns
+    )
+    if is_cut:
+        return _last_turns(snapshot, conversation, request, max_turns + _TOOL_GROUP_MARGIN)
+    return turns
+
+
+def _last_turns(
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, limit: int
+) -> list[Turn]:
+    if request.stored_input:
+        return snapshot.turns.before(request.stored_input[0], limit)
+    return snapshot.turns.newest(conversation.key, limit)
+
+
+def _system_messages(
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest
+) -> list[Message]:
+    """Return the request's system messages, or else those that begin the conversation."""
+    if request.system:
+        return list(request.system)
+    if request.instructions is not None:
+        return [{"role": "system", "content": request.instructions}]
+    first = snapshot.turns.page(conversation.key, None, 1, "asc").data
+    if not first or first[0].role not in SYSTEM_ROLES:
+        return []
+    page = snapshot.turns.page(conversation.key, None, _SYSTEM_TURNS, "asc").data
+    system_turns = takewhile(lambda turn: turn.role in SYSTEM_ROLES, page)
+    return [message for turn in system_turns for message in message_groups([turn])[0].messages]

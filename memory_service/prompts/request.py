@@ -1,0 +1,72 @@
+"""Requests for a prompt: what a caller asks for, and the defaults of what it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from memory_service.core.models import Conversation, Turn
+from memory_service.items.chat_messages import Message
+
+ScopeName = Literal["user", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnstoredBranch:
+    """A conversation that the log does not have, and its turns before the input."""
+
+    conversation: Conversation
+    turns: Sequence[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRequest:
+    """The parameters of one prompt; None takes the default.
+
+    `input` are the new messages. `stored_input` are their turns if they are stored already; the
+    recent window then ends before them. `system` are whole messages and replace `instructions`.
+    No state is kept for an `unstored` conversation. `correction` is the number of tokens that the
+    upstream counts for one of ours. `now` is in microseconds.
+    """
+
+    input: Sequence[Message]
+    instructions: str | None = None
+    model: str | None = None
+    token_budget: int | None = None
+    max_output_tokens: int | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    recent_turns: int | None = None
+    top_k: int | None = None
+    scope: ScopeName | None = None
+    now: int | None = None
+    utc_offset_minutes: int | None = None
+    system: Sequence[Message] | None = None
+    stored_input: Sequence[Turn] = ()
+    unstored: UnstoredBranch | None = None
+    correction: float = 1.0
+
+    @property
+    def user_message(self) -> Message | None:
+        """The last user message of the input; None in a loop of tool calls."""
+        user_messages = [message for message in self.input if message.get("role") == "user"]
+        return user_messages[-1] if user_messages else None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDefaults:
+    """The settings for prompts; `context_window` returns a model's context window in tokens."""
+
+    token_budget: int | None
+    reserved_output_tokens: int
+    recent_turns: int
+    top_k: int
+    context_window: Callable[[str | None], int]
+
+    def recent_turns_of(self, request: PromptRequest) -> int:
+        """Return the most turns that the recent window may hold."""
+        return self.recent_turns if request.recent_turns is None else request.recent_turns
+
+    def top_k_of(self, request: PromptRequest) -> int:
+        """Return the most turns that may be recalled."""
+        return self.top_k if request.top_k is None else request.top_k
