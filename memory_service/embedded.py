@@ -14,7 +14,7 @@ from memory_service.core.settings import load_settings
 from memory_service.items.conversation_items import check_id, check_user_id, parse_item
 from memory_service.items.strict_json import dumps
 from memory_service.prompts.builder import PromptRequest
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import LOCAL_PROJECT, Service
 
 _ONCE = Attempt(key=None, request_hash=b"", is_retry=False)

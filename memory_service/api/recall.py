@@ -18,7 +18,7 @@ from memory_service.core.models import NewTurn
 from memory_service.items.conversation_items import ROLES, parse_item
 from memory_service.items.strict_json import dumps
 from memory_service.prompts.builder import PromptRequest
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 
 router = APIRouter(prefix="/v1", tags=["recall"])

@@ -79,7 +79,7 @@ def hit(found: Hit) -> dict[str, Any]:
         "created_at": to_unix(found.turn.created_at),
         "text": found.turn.text,
         "score": found.score,
-        "channels": dict(found.channels),
+        "channels": dict(found.features),
         "rank": found.rank,
     }
 
@@ -120,7 +120,7 @@ def summary_hit(found: SummaryHit) -> dict[str, Any]:
         "conversation_id": found.conversation_id,
         "user_id": found.user_id,
         "score": found.score,
-        "channels": dict(found.channels),
+        "channels": dict(found.features),
         "rank": found.rank,
     }
 
@@ -143,9 +143,9 @@ def prompt(built: Prompt) -> dict[str, Any]:
 
 
 def why(found: Hit) -> str:
-    """Return the channels that spoke for a turn, strongest first."""
+    """Return the features that spoke for a turn, strongest first."""
     spoke = sorted(
-        (pair for pair in found.channels.items() if pair[1] > 0), key=lambda pair: -pair[1]
+        (pair for pair in found.features.items() if pair[1] > 0), key=lambda pair: -pair[1]
     )
     return ", ".join(f"{name} {score:+.2f}" for name, score in spoke) or "nothing spoke against it"
 

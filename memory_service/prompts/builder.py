@@ -49,7 +49,8 @@ from memory_service.prompts.state import PromptStates
 from memory_service.prompts.summary_block import SummaryPart, summary_tokens, with_summaries
 from memory_service.prompts.summary_choice import SummaryChooser
 from memory_service.prompts.traces import Traces
-from memory_service.recall.recaller import Query, Recaller
+from memory_service.recall.query import Query
+from memory_service.recall.recaller import Recaller
 from memory_service.text.terms import terms
 from memory_service.tokens.counting import TokenCounter, count_message
 from memory_service.turn_log.log import TurnLog

@@ -130,7 +130,7 @@ def _recalled(recall: Recall, dropped: Mapping[int, DropReason]) -> dict[str, An
             {
                 "turn": one.turn_key,
                 "score": round(one.score, 4),
-                "channels": {name: round(score, 4) for name, score in one.channels.items()},
+                "channels": {name: round(score, 4) for name, score in one.features.items()},
                 "outcome": dropped.get(one.turn_key, one.outcome),
             }
             for one in recall.considered

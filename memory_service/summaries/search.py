@@ -23,6 +23,7 @@ from memory_service.core.models import (
 )
 from memory_service.core.protocols import Embedder
 from memory_service.recall import ranking
+from memory_service.recall.word_search import bm25, inverse_document_frequency
 from memory_service.text.terms import term_spans, terms
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
@@ -67,23 +68,25 @@ class SummaryFinder:
                 conversation_id=conversations[by_key[one.turn_key].conversation_key].id,
                 user_id=conversations[by_key[one.turn_key].conversation_key].user,
                 score=one.score,
-                channels={name: one.channels[name] for name in ("vector", "words")},
+                features={name: one.features[name] for name in ("vector", "words")},
                 rank=rank,
             )
             for rank, one in enumerate(ranked, start=1)
         ]
 
-    def _rank(self, scope: Scope, query: str, summaries: Sequence[Summary]) -> list[ranking.Ranked]:
+    def _rank(
+        self, scope: Scope, query: str, summaries: Sequence[Summary]
+    ) -> list[ranking.RankedCandidate]:
         postings = _postings(summaries, scope.members)
         total = sum(int(posting.tf.sum()) for posting in postings)
         statistics = ScopeStatistics(len(summaries), total / max(1, len(summaries)))
         weights = {
-            posting.term: ranking.inverse_document_frequency(len(posting.tf), len(summaries))
+            posting.term: inverse_document_frequency(len(posting.tf), len(summaries))
             for posting in postings
         }
         spans = [span for language in scope.languages for span in term_spans(query, language)]
         asked = {span.term for span in spans}
-        words = ranking.bm25(
+        words = bm25(
             (posting for posting in postings if posting.term in asked), weights, statistics
         )
         vector = self._vector(
@@ -93,11 +96,11 @@ class SummaryFinder:
             [
                 ranking.Candidate(
                     turn_key=one.key,
-                    path=(one.key, 0),
+                    segment=(one.key, 0),
                     position=0,
                     created_at=one.ended_at,
                     vector=_cosine(one.vector, vector),
-                    words=words.get(one.key, 0.0),
+                    own_words=words.get(one.key, 0.0),
                 )
                 for one in summaries
             ]

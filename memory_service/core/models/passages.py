@@ -41,7 +41,7 @@ class StoredPassage:
 
 
 class PassagePlace(NamedTuple):
-    """A passage, the turn and the conversation it is of, and its stretch of the text."""
+    """A passage, the turn and the conversation it is of, and its span of the text."""
 
     key: int
     turn_key: int
