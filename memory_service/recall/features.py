@@ -17,6 +17,7 @@ from memory_service.recall.matching import QueryWord
 from memory_service.recall.passages import BestPassage, PassageText
 from memory_service.recall.ranking import Candidate
 from memory_service.recall.time_scope import TimeScope
+from memory_service.recall.word_search import QueryTerms
 from memory_service.text.terms import term_spans
 
 
@@ -33,14 +34,21 @@ class TextFeatures:
     asks: bool
 
 
-def with_features(
+def compute_features(
+    terms: QueryTerms,
+    languages: Collection[str | None],
     turns: Sequence[CandidateTurn],
-    texts: Sequence[TextFeatures],
+    texts: Sequence[PassageText],
     passages: Mapping[int, BestPassage],
     time_scope: TimeScope,
+    token_arrays: TokenArrayCache,
 ) -> list[Candidate]:
-    """Return candidates with all their features, given those of their texts in the same order."""
+    """Return candidates with all their features; `texts` are in the order of `turns`.
+
+    `languages` are those of the scope.
+    """
     in_time = {key: set(found.tolist()) for key, found in time_scope.positions.items()}
+    of_texts = text_features(terms.text, terms.weights, languages, texts, token_arrays)
     return [
         Candidate(
             turn_key=turn.turn_key,
@@ -58,7 +66,7 @@ def with_features(
             length=text.length,
             asks=text.asks,
         )
-        for turn, text in zip(turns, texts, strict=True)
+        for turn, text in zip(turns, of_texts, strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ from memory_service.recall.caches.branch_cache import BranchCache
 from memory_service.recall.caches.token_arrays import TokenArrayCache
 from memory_service.recall.caches.vector_cache import VectorCache
 from memory_service.recall.candidates import candidate_turns, find_candidates, passage_limit
-from memory_service.recall.features import text_features, with_features
+from memory_service.recall.features import compute_features
 from memory_service.recall.hits import make_hits, read_ranked_turns, restore_hits
 from memory_service.recall.passages import best_passages, read_texts
 from memory_service.recall.query import Query
@@ -110,14 +110,13 @@ class Recaller:
             snapshot, scope, self._branches, used_words, vectors, time_scope, limit
         )
 
-        # 3. Compute their features, by what the best passage of each says.
+        # 3. Compute their features, from the best passage of each.
         passages = best_passages(snapshot, scope, found, terms, used_words, vectors)
         turns = candidate_turns(found)
         texts = read_texts(snapshot, scope, turns, passages)
-        features = text_features(
-            terms.text, terms.weights, scope.languages, texts, self._token_arrays
+        candidates = compute_features(
+            terms, scope.languages, turns, texts, passages, time_scope, self._token_arrays
         )
-        candidates = with_features(turns, features, passages, time_scope)
 
         # 4. Score.
         ranked = self._rank(candidates, self._components)
@@ -128,8 +127,12 @@ class Recaller:
         selected = select(ranked_turns, SelectionRules.of(query, scope, ranked))
         hits = make_hits(snapshot, scope.project_key, selected.recalled, passages)
         times.end("read")
-        degraded = embedding.degraded or vectors.degraded
-        return Recall(hits, degraded, selected.considered, times.milliseconds)
+        return Recall(
+            hits,
+            degraded=embedding.degraded or vectors.degraded,
+            considered=selected.considered,
+            stages_ms=times.milliseconds,
+        )
 
     def _read_time_scope(self, snapshot: ReadTransaction, scope: Scope, query: Query) -> TimeScope:
         def recall_turns(about_event: Query) -> list[Turn]:

@@ -1,4 +1,4 @@
-"""Stage 2, words: the terms of a query, their weights in the scope, and BM25.
+"""Stages 1 and 2, words: the terms of a query, their weights in the scope, and BM25.
 
 Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009),
 with the non-negative inverse document frequency of Lucene. The statistics are the scope's own: in a
