@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from memory_service.core.models import Turn
 
@@ -33,10 +33,6 @@ class Query:
     def search_text(self) -> str:
         """The text that is looked for, with its context."""
         return f"{self.context}\n{self.text}" if self.context else self.text
-
-    def with_text(self, text: str) -> Query:
-        """Return the query with another text."""
-        return replace(self, text=text)
 
     def admits(self, turn: Turn) -> bool:
         """Return whether the filters let a turn through; both times are inclusive."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
-import numpy.typing as npt
 
 from memory_service.core import clock
 from memory_service.core.models import Scope, Turn
 from memory_service.dates import expressions, timeline
-from memory_service.dates.expressions import Span
-from memory_service.recall.caches.branch_cache import ActiveBranch, BranchCache, Positions
+from memory_service.dates.expressions import Span, TimeReference
+from memory_service.recall.caches.branch_cache import BranchCache, Positions
 from memory_service.recall.query import Query
 from memory_service.turn_log.transactions import ReadTransaction
 
@@ -35,7 +34,7 @@ EventDays = Mapping[Span, date]
 
 @dataclass(frozen=True, slots=True)
 class TimeScope:
-    """The turns that were said at the time a query means. False if it means no time that has turns.
+    """The turns that were said at the time a query means; false if there are none.
 
     `text` is what remains to be looked for: the query without its time expression. `positions` are
     those of the turns on the active branch of each conversation of the scope, by conversation key.
@@ -75,19 +74,14 @@ def read_time_scope(
         expressions.read(query.text, now.date(), scope.languages, days)
         for days in _possible_days(query, events, scope, offset, recall_turns)
     ]
-    active = {key: branches.get(snapshot, key, member) for key, member in scope.members.items()}
-    times = np.concatenate([branch.created_at for branch in active.values()])
-    is_meant = np.logical_or.reduce(
-        [timeline.meant(reference, times, now) for reference in references]
-    )
-    if not is_meant.any():
+    positions = _positions_meant(snapshot, scope, branches, references, now)
+    if not positions:
         return TimeScope(query.search_text)
-    # The references differ in their periods only, not in the words that tell the time.
+    # The references differ in the days of the events, not in the spans that tell the time.
     reference = references[-1]
-    if not events and timeline.is_only_time(query.text, reference, scope.languages):
-        return TimeScope(query.search_text, _by_conversation(active, is_meant), is_exclusive=True)
-    rest = query.with_text(reference.without(query.text)).search_text
-    return TimeScope(rest, _by_conversation(active, is_meant))
+    is_exclusive = not events and timeline.is_only_time(query.text, reference, scope.languages)
+    text = query.text if is_exclusive else reference.without(query.text)
+    return TimeScope(replace(query, text=text).search_text, positions, is_exclusive)
 
 
 def _possible_days(
@@ -120,10 +114,24 @@ def _possible_days(
     return possible
 
 
-def _by_conversation(
-    branches: Mapping[int, ActiveBranch], is_meant: npt.NDArray[np.bool_]
+def _positions_meant(
+    snapshot: ReadTransaction,
+    scope: Scope,
+    branches: BranchCache,
+    references: Sequence[TimeReference],
+    now: datetime,
 ) -> dict[int, Positions]:
-    """Split a mask over the turns of all branches into the positions on each branch."""
-    bounds = np.cumsum([len(branch.turns) for branch in branches.values()])[:-1]
+    """Return the positions of the turns of any of the times, by conversation; {} if there is none.
+
+    Sessions are counted over all conversations of the scope together.
+    """
+    active = {key: branches.get(snapshot, key, member) for key, member in scope.members.items()}
+    times = np.concatenate([branch.created_at for branch in active.values()])
+    is_meant = np.logical_or.reduce(
+        [timeline.meant(reference, times, now) for reference in references]
+    )
+    if not is_meant.any():
+        return {}
+    bounds = np.cumsum([len(branch.turns) for branch in active.values()])[:-1]
     masks = np.split(is_meant, bounds)
-    return {key: np.flatnonzero(mask) for key, mask in zip(branches, masks, strict=True)}
+    return {key: np.flatnonzero(mask) for key, mask in zip(active, masks, strict=True)}
