@@ -16,7 +16,7 @@ from memory_service.items.conversation_items import parse_item
 from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps
 from memory_service.prompts.request import PromptRequest
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import LOCAL_PROJECT, Service
 
 

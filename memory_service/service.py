@@ -38,9 +38,9 @@ from memory_service.prompts.state import PromptStates
 from memory_service.prompts.summary_choice import SummaryChooser
 from memory_service.prompts.traces import Traces
 from memory_service.recall import ranking
-from memory_service.recall.ranking import ALL_PARTS, Part, Ranking
+from memory_service.recall.caches.vector_cache import VectorCache
+from memory_service.recall.ranking import ALL_COMPONENTS, Component, RankFunction
 from memory_service.recall.recaller import Recaller
-from memory_service.recall.vector_cache import VectorCache
 from memory_service.summaries.rules import SummaryRules
 from memory_service.summaries.search import SummaryFinder
 from memory_service.summaries.worker import Summarizer
@@ -215,11 +215,13 @@ class Service:
         self.counter(None)
 
     def new_recaller(
-        self, parts: frozenset[Part] = ALL_PARTS, rank: Ranking = ranking.rank
+        self,
+        components: frozenset[Component] = ALL_COMPONENTS,
+        rank: RankFunction = ranking.rank,
     ) -> Recaller:
         """Return a recaller over the same data.
 
-        Evaluation leaves out `parts` to measure them, and passes a `rank` to observe candidates.
+        Evaluation leaves out components to measure them, and passes a `rank` to observe candidates.
         """
         return Recaller(
             self.log,
@@ -228,7 +230,7 @@ class Service:
             self._vectors,
             exact_scan_max=self.settings.exact_scan_max,
             pause_hours=self.settings.neighbour_pause_hours,
-            parts=parts,
+            components=components,
             rank=rank,
         )
 

@@ -36,7 +36,7 @@ from memory_service.core import logs
 from memory_service.core.errors import ServiceError
 from memory_service.core.settings import Settings, load_settings
 from memory_service.recall import ranking
-from memory_service.recall.ranking import Candidate, Part, Ranked, Weights
+from memory_service.recall.ranking import Candidate, Component, RankedCandidate, Weights
 from memory_service.service import Service
 
 DEPTH = 10
@@ -151,9 +151,11 @@ class _Watch:
     def __init__(self) -> None:
         self.candidates: Sequence[Candidate] = ()
 
-    def rank(self, candidates: Sequence[Candidate], parts: frozenset[Part]) -> list[Ranked]:
+    def rank(
+        self, candidates: Sequence[Candidate], components: frozenset[Component]
+    ) -> list[RankedCandidate]:
         self.candidates = candidates
-        return ranking.rank(candidates, parts)
+        return ranking.rank(candidates, components)
 
 
 def _gold_keys(service: Service, question: Question) -> set[int]:
@@ -165,8 +167,8 @@ def _gold_keys(service: Service, question: Question) -> set[int]:
 
 def example(group: str, candidates: Sequence[Candidate], gold: AbstractSet[int]) -> Example:
     """Return all channels of candidates, in the order in which the ranking breaks ties."""
-    ordered = sorted(candidates, key=lambda one: (one.path, one.position, one.turn_key))
-    columns = ranking.features(ordered)
+    ordered = sorted(candidates, key=lambda one: (one.segment, one.position, one.turn_key))
+    columns = ranking.feature_columns(ordered)
     table = np.stack([columns[name] for name in CHANNELS], axis=1)
     newest = sorted(
         range(len(ordered)), key=lambda at: (-ordered[at].created_at, -ordered[at].turn_key)

@@ -120,7 +120,7 @@ def _as_hit(found: Found, key: int, place: int) -> models.Hit:
         conversation_id=found.turn.conversation,
         user_id=None,
         score=found.score,
-        channels={},
+        features={},
         rank=key,
     )
 

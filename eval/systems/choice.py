@@ -17,7 +17,7 @@ from eval.systems.product import Product, name_without
 from eval.systems.recency import FullHistory, LastTurns
 from memory_service.composition.vendors import embedder_of
 from memory_service.embedders.local import LocalEmbedder
-from memory_service.recall.ranking import Part
+from memory_service.recall.ranking import Component
 from memory_service.service import Service
 
 GROUPS = ("all", "baselines", "ablations")
@@ -49,7 +49,7 @@ def check(asked: Sequence[str]) -> None:
 
 def names() -> list[str]:
     """Return every name that may be asked for."""
-    without = [name_without(part) for part in Part]
+    without = [name_without(part) for part in Component]
     baselines = [LastTurns.name, FullHistory.name, BM25.name, "dense", "dense-local"]
     return [*GROUPS, *baselines, f"{EMBEDDER}NAME", PRODUCT, *without]
 
@@ -65,7 +65,7 @@ def _makers(dataset: Dataset, service: Service) -> Makers:
     if service.settings.embedder != "local":
         makers["dense-local"] = lambda: Dense(places, LocalEmbedder(), "local")
     makers[PRODUCT] = lambda: Product(dataset, service)
-    for part in Part:
+    for part in Component:
         makers[name_without(part)] = partial(Product, dataset, service, part)
     return makers
 

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from eval.datasets import Dataset, Question, Turn
 from eval.systems import PRODUCT, Found, stored
-from memory_service.recall.ranking import ALL_PARTS, Part
+from memory_service.recall.ranking import ALL_COMPONENTS, Component
 from memory_service.service import Service
 
 
 class Product:
     """What `/v1/search` finds, and what a prompt is offered: that passes the floor of relevance."""
 
-    def __init__(self, dataset: Dataset, service: Service, without: Part | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, service: Service, without: Component | None = None
+    ) -> None:
         self.name = PRODUCT if without is None else name_without(without)
         self._project = service.local_project()
-        parts = ALL_PARTS if without is None else ALL_PARTS - {without}
-        self._recaller = service.new_recaller(parts)
+        components = ALL_COMPONENTS if without is None else ALL_COMPONENTS - {without}
+        self._recaller = service.new_recaller(components)
         self._turns: Mapping[str, Turn] = {
             turn.id: turn for turns in dataset.conversations.values() for turn in turns
         }
@@ -40,6 +42,6 @@ class Product:
         ]
 
 
-def name_without(part: Part) -> str:
+def name_without(part: Component) -> str:
     """Return the name of the product without a part."""
     return f"{PRODUCT}-without-{part.value}"

@@ -24,7 +24,8 @@ from memory_service.core.settings import Settings
 from memory_service.items.conversation_items import parse_item
 from memory_service.items.fields import check_id
 from memory_service.items.strict_json import dumps
-from memory_service.recall.recaller import Query, Recaller
+from memory_service.recall.query import Query
+from memory_service.recall.recaller import Recaller
 from memory_service.service import Service
 
 PRIVATE = {

@@ -80,7 +80,7 @@ def hit(record: Hit) -> dict[str, Any]:
         "created_at": to_unix(turn.created_at),
         "text": turn.text,
         "score": record.score,
-        "channels": dict(record.channels),
+        "channels": dict(record.features),
         "rank": record.rank,
     }
 
@@ -121,7 +121,7 @@ def summary_hit(record: SummaryHit) -> dict[str, Any]:
         "conversation_id": record.conversation_id,
         "user_id": record.user_id,
         "score": record.score,
-        "channels": dict(record.channels),
+        "channels": dict(record.features),
         "rank": record.rank,
     }
 
@@ -145,7 +145,7 @@ def prompt(record: Prompt) -> dict[str, Any]:
 
 def why(record: Hit) -> str:
     """Return the features that raised the score of a hit, the largest first."""
-    positive = [(name, value) for name, value in record.channels.items() if value > 0]
+    positive = [(name, value) for name, value in record.features.items() if value > 0]
     positive.sort(key=lambda feature: -feature[1])
     return ", ".join(f"{name} {value:+.2f}" for name, value in positive) or "no feature is positive"
 

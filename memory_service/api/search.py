@@ -17,7 +17,7 @@ from memory_service.api.times import moment, optional_time
 from memory_service.core.errors import InvalidRequest
 from memory_service.core.models import Recall
 from memory_service.items.conversation_items import ROLES
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 
 router = APIRouter(prefix="/v1", tags=["recall"])

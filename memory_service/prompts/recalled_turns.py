@@ -16,7 +16,8 @@ from memory_service.prompts.frame import PromptFrame
 from memory_service.prompts.question import query_text
 from memory_service.prompts.recalled_block import HitChoice, choose_recalled
 from memory_service.prompts.recent_window import RecentWindow
-from memory_service.recall.recaller import Query, Recaller
+from memory_service.recall.query import Query
+from memory_service.recall.recaller import Recaller
 from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.log import TurnLog
 

@@ -140,7 +140,7 @@ def _recall_detail(recall: Recall, drop_reasons: Mapping[int, DropReason]) -> di
             {
                 "turn": candidate.turn_key,
                 "score": round(candidate.score, 4),
-                "channels": {name: round(score, 4) for name, score in candidate.channels.items()},
+                "channels": {name: round(score, 4) for name, score in candidate.features.items()},
                 "outcome": drop_reasons.get(candidate.turn_key, candidate.outcome),
             }
             for candidate in recall.considered

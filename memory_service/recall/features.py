@@ -1,4 +1,7 @@
-"""What the candidates' own texts say about a question: the evidence that ranking weighs. Pure."""
+"""Stage 3, features: what the candidates' texts, times and positions say about a query. Pure.
+
+The features of all candidates are computed at once, as arrays.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from memory_service.recall import answer_types, matching
+from memory_service.recall.caches.token_arrays import TokenArrayCache
+from memory_service.recall.candidates import CandidateTurn
 from memory_service.recall.matching import QueryWord
-from memory_service.recall.token_arrays import Lexicon
+from memory_service.recall.passages import BestPassage, PassageText
+from memory_service.recall.ranking import Candidate
+from memory_service.recall.time_scope import TimeScope
+from memory_service.recall.word_search import QueryTerms
 from memory_service.text.terms import term_spans
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The text of a candidate, the language it is analysed in, and who says it.
+class TextFeatures:
+    """The features of one text; see `ranking.Candidate`, which has fields of the same names."""
 
-    `follows` says that it is the next turn after the one before in the list.
-    """
-
-    speaker: str
-    role: str
-    text: str
-    language: str | None
-    follows: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Raw scores of one text; see `ranking.Candidate`."""
-
-    words: float
-    said: float
+    own_words: float
+    nearby_words: float
     phrase: float
     speaker: float
     answers: int
@@ -40,67 +34,116 @@ class Reading:
     asks: bool
 
 
-def read(
-    question: str,
-    weights: Mapping[str, float],
+def compute_features(
+    terms: QueryTerms,
     languages: Collection[str | None],
-    texts: Sequence[Said],
-    lexicon: Lexicon,
-) -> list[Reading]:
-    """Return how each text answers a question whose terms weigh `weights` in the scope."""
-    speakers = frozenset(one.speaker.casefold() for one in texts)
-    names = answer_types.name_words(speakers)
-    query = _query_words(question, weights, languages, names)
-    terms = {term for one in query for term in one.terms}
-    facts = lexicon.read([(one.text, one.language) for one in texts], terms, names)
-    similarities = facts.words.match(query, lexicon.vectors)
-    follows = np.array([one.follows for one in texts], dtype=np.bool_)
-    own = matching.score(query, similarities).tolist()
-    said = matching.score(query, matching.with_neighbours(similarities, follows)).tolist()
-    phrases = facts.words.phrases(query).tolist()
-    about = _about(question, texts, speakers)
-    wanted = answer_types.asked_for(question)
+    turns: Sequence[CandidateTurn],
+    texts: Sequence[PassageText],
+    passages: Mapping[int, BestPassage],
+    time_scope: TimeScope,
+    token_arrays: TokenArrayCache,
+) -> list[Candidate]:
+    """Return candidates with all their features; `texts` are in the order of `turns`.
+
+    `languages` are those of the scope.
+    """
+    in_time = {key: set(found.tolist()) for key, found in time_scope.positions.items()}
+    of_texts = text_features(terms.text, terms.weights, languages, texts, token_arrays)
     return [
-        Reading(
-            words=own[at],
-            said=said[at],
-            phrase=phrases[at],
-            speaker=about[at],
-            answers=(wanted & held).bit_count(),
-            length=facts.lengths[at],
-            asks=facts.asks[at],
+        Candidate(
+            turn_key=turn.turn_key,
+            segment=(turn.conversation_key, turn.segment),
+            position=turn.position,
+            created_at=turn.created_at,
+            by_user=turn.by_user,
+            in_time=turn.position in in_time.get(turn.conversation_key, ()),
+            vector=passages[turn.turn_key].cosine if turn.turn_key in passages else None,
+            own_words=text.own_words,
+            nearby_words=text.nearby_words,
+            phrase=text.phrase,
+            speaker=text.speaker,
+            answers=text.answers,
+            length=text.length,
+            asks=text.asks,
         )
-        for at, held in enumerate(facts.kinds)
+        for turn, text in zip(turns, of_texts, strict=True)
     ]
 
 
-def _query_words(
-    question: str,
+def text_features(
+    query: str,
+    weights: Mapping[str, float],
+    languages: Collection[str | None],
+    texts: Sequence[PassageText],
+    token_arrays: TokenArrayCache,
+) -> list[TextFeatures]:
+    """Return the features of texts for a query whose terms have `weights` in the scope.
+
+    `languages` are those of the scope.
+    """
+    speakers = frozenset(text.speaker.casefold() for text in texts)
+    names = answer_types.name_words(speakers)
+    words = query_words(query, weights, languages, names)
+    arrays = token_arrays.read(
+        [(text.text, text.language) for text in texts],
+        terms={term for word in words for term in word.terms},
+        no_names=names,
+    )
+    similarities = arrays.words.match(words, token_arrays.vectors)
+    follows = np.array([text.follows for text in texts], dtype=np.bool_)
+    own = matching.score(words, similarities)
+    nearby = matching.score(words, matching.with_neighbours(similarities, follows))
+    asked = answer_types.asked_for(query)
+    return [
+        TextFeatures(*values)
+        for values in zip(
+            own.tolist(),
+            nearby.tolist(),
+            arrays.words.phrases(words).tolist(),
+            _speaker_matches(query, texts, speakers),
+            [(asked & held).bit_count() for held in arrays.answer_types],
+            arrays.log_lengths,
+            arrays.asks,
+            strict=True,
+        )
+    ]
+
+
+def query_words(
+    query: str,
     weights: Mapping[str, float],
     languages: Collection[str | None],
     names: Collection[str],
 ) -> list[QueryWord]:
-    """Return the question's words in reading order; speakers' names stand for who, not for what."""
-    found: dict[tuple[int, int], set[str]] = {}
+    """Return the distinct weighted words of a query in reading order.
+
+    `names` are words of the speakers' names. They tell whom the query is about, not what.
+    """
+    terms_at: dict[tuple[int, int], set[str]] = {}
     for language in languages:
-        for span in term_spans(question, language):
-            found.setdefault((span.start, span.end), set()).add(span.term)
-    query: dict[str, QueryWord] = {}
-    for (start, end), terms in sorted(found.items()):
-        word = question[start:end].casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        for span in term_spans(query, language):
+            terms_at.setdefault((span.start, span.end), set()).add(span.term)
+    words: dict[str, QueryWord] = {}
+    for (start, end), terms in sorted(terms_at.items()):
+        word = query[start:end].casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         word = word.removesuffix("'s")
         weight = max(weights.get(term, 0.0) for term in terms)
         if weight and word not in names:
-            query.setdefault(word, QueryWord(word, frozenset(terms), weight))
-    return list(query.values())
+            words.setdefault(word, QueryWord(word, frozenset(terms), weight))
+    return list(words.values())
 
 
-def _about(question: str, texts: Sequence[Said], speakers: Collection[str]) -> list[float]:
-    """Return 0.5 for texts of whom the question is about, -0.5 for those of others, else 0s."""
-    named = answer_types.named(question, speakers)
+def _speaker_matches(
+    query: str, texts: Sequence[PassageText], speakers: Collection[str]
+) -> list[float]:
+    """Return 0.5 for texts of whom the query is about and -0.5 for those of others.
+
+    All are 0 if the query is about nobody, or about everybody.
+    """
+    named = answer_types.named(query, speakers)
     if named and len(named) < len(speakers):
-        return [0.5 if one.speaker.casefold() in named else -0.5 for one in texts]
-    if len({one.role == "user" for one in texts}) == 1:
+        return [0.5 if text.speaker.casefold() in named else -0.5 for text in texts]
+    if len({text.by_user for text in texts}) == 1:
         return [0.0] * len(texts)
-    by_user = not answer_types.speaks_to_assistant(question)
-    return [0.5 if (one.role == "user") == by_user else -0.5 for one in texts]
+    about_user = not answer_types.speaks_to_assistant(query)
+    return [0.5 if text.by_user == about_user else -0.5 for text in texts]

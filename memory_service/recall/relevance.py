@@ -1,18 +1,18 @@
-"""Whether a message calls for memory at all. Pure: an empty block beats a misleading one.
+"""Stage 1, relevance: whether a message calls for memory at all. Pure.
 
-"Thanks!" and "Good morning" match turns of any conversation, and ranking cannot tell that nothing
-was asked: its scores only compare turns with each other. So the message itself is looked at. It
-calls for no memory
+A prompt without recalled turns is better than one with misleading ones. "Thanks!" and "Good
+morning" match turns of any conversation, and ranking cannot tell that nothing was asked: its scores
+only compare turns with each other. So the message itself is examined. It does not call for memory
 
-* if nothing is left of it without the words of small talk, in whatever language;
-* or if it speaks of nobody's own affairs and
-  - either has such words, asks nothing, holds no number, and what is left of it was never said in
-    the scope ("Danke, du bist ein Held!"),
-  - or names nothing that the scope knows, and shares next to none of its weight with any turn
+* if nothing is left of it without the words of small talk, in any language;
+* or if it is impersonal and
+  - either has such words, asks nothing, has no number, and what is left of it was never said in the
+    scope ("Danke, du bist ein Held!"),
+  - or names nothing that occurs in the scope, and shares almost none of its weight with any passage
     ("Write a haiku about autumn").
 """
 
-# ruff: noqa: RUF001 - words of other languages are meant to look like that
+# ruff: noqa: RUF001 - words of other scripts are intended
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ import regex  # type: ignore[import-untyped]
 from memory_service.text.small_talk import PHATIC, leftover
 
 MIN_SHARED_WEIGHT = 0.1
-"""Of an impersonal message's word weights, what the best passage must share.
+"""Share of an impersonal message's word weights that the best passage must have.
 
-Of 236 questions of the own evaluation set whose answer had been found 20 lost it at 0.2, 11 at 0.15
-and 3 at 0.1, for a paraphrase shares little with what it is about; of its 34 messages that call for
-none 25, 23 and 22 were kept quiet.
+Of 236 questions of the own evaluation set whose answer had been found, 20 lost it at 0.2, 11 at
+0.15 and 3 at 0.1, because a paraphrase shares little with what it is about. Of its 34 messages that
+do not call for memory, 25, 23 and 22 recalled nothing.
 """
 
 MAX_SMALL_TALK_CHARACTERS = 300
-"""Nobody talks small for longer; a paste is not read in every language to find that out."""
+"""Longer texts are not small talk; a paste is not analysed in every language to find that out."""
 
 _UNSPACED_LANGUAGES = frozenset({"ja", "zh"})
-# What points at the people who talk, or back at what they said.
+# Words for the people who talk, and for what they said before.
 _PERSONAL = {
     "en": r"i|i'\w+|my|mine|myself|we|we'\w+|us|our|ours|she|he|her|him|his|remember|remind"
     r"|did you|have you|you (?:said|told|suggested|recommended|promised|mentioned|wrote|gave)"
@@ -68,9 +68,9 @@ def calls_for_memory(
 ) -> bool:
     """Return whether a message asks for something that was said.
 
-    `weights` are the inverse document frequencies of its terms in the scope, `known_terms` those
-    that occur there, `best` is the highest BM25 score of any passage; all in the analysis of the
-    scope's `languages`.
+    `weights` are the inverse document frequencies of its terms in the scope, `known_terms` are
+    those that occur there, and `best` is the highest BM25 score of any passage. The terms are those
+    of the scope's `languages`.
     """
     if len(text) <= MAX_SMALL_TALK_CHARACTERS and _is_small_talk(text):
         return False
@@ -89,7 +89,7 @@ def calls_for_memory(
 
 
 def _is_small_talk(text: str) -> bool:
-    """Return whether nothing is left of a text in one of the languages: its own is not known."""
+    """Return whether nothing is left of a text in any of the languages: its own is unknown."""
     return any(not leftover(text, language)[0] for language in PHATIC)
 
 

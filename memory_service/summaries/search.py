@@ -23,6 +23,7 @@ from memory_service.core.models import (
 )
 from memory_service.core.protocols import Embedder
 from memory_service.recall import ranking
+from memory_service.recall.word_search import bm25, inverse_document_frequency
 from memory_service.text.terms import term_spans, terms
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
@@ -72,16 +73,18 @@ class SummaryFinder:
                 conversation_id=conversations[summary.conversation_key].id,
                 user_id=conversations[summary.conversation_key].user,
                 score=ranked.score,
-                channels={name: ranked.channels[name] for name in _FEATURES_SHOWN},
+                features={name: ranked.features[name] for name in _FEATURES_SHOWN},
                 rank=rank,
             )
             for rank, (summary, ranked) in enumerate(best, start=1)
         ]
 
-    def _rank(self, scope: Scope, query: str, summaries: Sequence[Summary]) -> list[ranking.Ranked]:
+    def _rank(
+        self, scope: Scope, query: str, summaries: Sequence[Summary]
+    ) -> list[ranking.RankedCandidate]:
         postings = _postings(summaries, scope.members)
         weights = {
-            posting.term: ranking.inverse_document_frequency(len(posting.tf), len(summaries))
+            posting.term: inverse_document_frequency(len(posting.tf), len(summaries))
             for posting in postings
         }
         spans = [span for language in scope.languages for span in term_spans(query, language)]
@@ -93,11 +96,11 @@ class SummaryFinder:
             [
                 ranking.Candidate(
                     turn_key=summary.key,
-                    path=(summary.key, 0),
+                    segment=(summary.key, 0),
                     position=0,
                     created_at=summary.ended_at,
                     vector=_cosine(summary.vector, vector),
-                    words=words.get(summary.key, 0.0),
+                    own_words=words.get(summary.key, 0.0),
                 )
                 for summary in summaries
             ]
@@ -145,7 +148,7 @@ def _word_scores(
     total = sum(int(posting.tf.sum()) for posting in postings)
     statistics = ScopeStatistics(summary_count, total / max(1, summary_count))
     held = (posting for posting in postings if posting.term in query_terms)
-    return ranking.bm25(held, weights, statistics)
+    return bm25(held, weights, statistics)
 
 
 def _cosine(stored: Vector | None, query: Vector | None) -> float | None:

@@ -15,7 +15,7 @@ import structlog
 
 from memory_service.chroma.process import ChromaProcess
 from memory_service.core.settings import Settings
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 from tests.support.damage import TO_A_COLLECTION, TO_THE_FOLDER, collection_of, folder_of
 from tests.support.environment import LONG
@@ -72,7 +72,7 @@ def assert_found(service: Service, conversation: str, text: str) -> None:
     )
     assert recall.degraded is None
     assert recall.hits[0].turn.text == text
-    assert recall.hits[0].channels["vector"] > 0
+    assert recall.hits[0].features["vector"] > 0
 
 
 def test_damaged_collections_are_rebuilt_at_the_next_start(copied: Settings) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from memory_service.core.clock import parse_time
 from memory_service.embedded import Memory
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from tests.support.own_set import stored
 
 QUESTIONS = [

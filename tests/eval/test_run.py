@@ -18,7 +18,7 @@ import pytrec_eval
 from eval.datasets import own
 from eval.reports import plots, scores
 from eval.runs.run_folder import RunFolder, read_lines, write_lines
-from memory_service.recall.ranking import Part
+from memory_service.recall.ranking import Component
 from tests.support.environment import ROOT
 from tests.support.evaluation_set import ASKED, HOSTILE, checked, evaluate, write
 from tests.support.standin_embeddings import standin_embeddings
@@ -57,7 +57,7 @@ def changed(run: RunFolder, folder: Path, change: Callable[[dict[str, Any]], Non
 
 def test_every_system_stands_in_the_run(run: RunFolder) -> None:
     baselines = ["last-20", "full-history", "bm25", "dense-local"]
-    without = [f"product-without-{part.value}" for part in Part]
+    without = [f"product-without-{part.value}" for part in Component]
     assert run.systems == [*baselines, "product", *without]
     assert set(run.metrics["systems"]) == set(run.systems)
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from memory_service.core.settings import Settings
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 from tests.faults.test_durability import START_SECONDS, Server, serving
 from tests.support.environment import LONG

@@ -1,4 +1,4 @@
-"""What is kept in memory of conversations: bounded, and never in the way of who reads it."""
+"""ConversationCache: bounded in bytes, and growing arrays never change what readers hold."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_service.recall.conversation_cache import ConversationCache, extended, size_in_memory
-from memory_service.recall.path_cache import LivePath
+from memory_service.recall.caches.branch_cache import ActiveBranch
+from memory_service.recall.caches.conversation_cache import (
+    ConversationCache,
+    extended,
+    size_in_memory,
+)
 
 
 @dataclass(frozen=True)
@@ -21,27 +25,35 @@ class Entry:
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 12)), max_size=40))
-def test_entries_together_never_exceed_the_limit(kept: list[tuple[int, int]]) -> None:
+def test_total_size_stays_within_limit(puts: list[tuple[int, int]]) -> None:
     cache, newest = ConversationCache[Entry](20), dict[int, Entry]()
-    for key, size in kept:
-        newest[key] = cache.keep(key, Entry(size))
-        held = {key: found for key in newest if (found := cache.find(key)) is not None}
+    for key, size in puts:
+        newest[key] = cache.put(key, Entry(size))
+        held = {key: entry for key in newest if (entry := cache.get(key)) is not None}
         assert sum(entry.size for entry in held.values()) <= 20
         assert held.items() <= newest.items()
         assert key in held
 
 
-def test_the_entry_that_was_used_longest_ago_goes_first() -> None:
+def test_least_recently_used_entry_is_evicted_first() -> None:
     cache = ConversationCache[Entry](2)
     for key in (1, 2):
-        cache.keep(key, Entry(1))
-    cache.find(1)
-    cache.keep(3, Entry(1))
-    assert [key for key in (1, 2, 3) if cache.find(key)] == [1, 3]
+        cache.put(key, Entry(1))
+    cache.get(1)
+    cache.put(3, Entry(1))
+    assert [key for key in (1, 2, 3) if cache.get(key)] == [1, 3]
+
+
+def test_entry_larger_than_cache_is_not_kept() -> None:
+    cache = ConversationCache[Entry](2)
+    cache.put(1, Entry(1))
+    cache.put(2, Entry(1))
+    assert cache.put(1, Entry(3)) == Entry(3)
+    assert [key for key in (1, 2) if cache.get(key)] == [2]
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=12))
-def test_an_array_grows_at_its_end_and_what_was_read_of_it_stays(parts: list[list[int]]) -> None:
+def test_extended_array_keeps_earlier_views(parts: list[list[int]]) -> None:
     grown, seen = np.empty(0, np.int64), []
     for part in parts:
         grown = extended(grown, np.array(part, np.int64))
@@ -51,7 +63,7 @@ def test_an_array_grows_at_its_end_and_what_was_read_of_it_stays(parts: list[lis
     assert all(before.tolist() == flat[: len(before)] for before in seen)
 
 
-def test_growing_by_single_rows_seldom_copies_what_is_there() -> None:
+def test_extending_by_single_rows_rarely_copies() -> None:
     grown = extended(np.empty((0, 4), np.float32), np.zeros((1_000, 4), np.float32))
     memories = set()
     for _ in range(1_000):
@@ -62,10 +74,13 @@ def test_growing_by_single_rows_seldom_copies_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("asked", "expected"),
     [([30], [1, 2, 3]), ([10, 50], [0, 1, 3, 4]), ([99], []), ([11], []), ([], [])],
 )
-def test_the_neighbours_of_turns_are_found_on_the_path(asked: list[int], found: list[int]) -> None:
+def test_branch_around_returns_positions_of_turns_and_neighbours(
+    asked: list[int], expected: list[int]
+) -> None:
     keys = np.array([10, 20, 30, 40, 50])
-    path = LivePath(keys, keys, np.ones(5, np.bool_), np.zeros(5, np.int32), next_seq=6, changes=0)
-    assert path.around(asked, 1).tolist() == found
+    by_user, segments = np.ones(5, np.bool_), np.zeros(5, np.int32)
+    branch = ActiveBranch(keys, keys, by_user, segments, next_seq=6, path_changes=0)
+    assert branch.around(asked, 1).tolist() == expected

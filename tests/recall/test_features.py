@@ -1,3 +1,5 @@
+"""Features: answer types, speakers and words that a text has of a query."""
+
 from typing import Any
 
 import pytest
@@ -10,24 +12,27 @@ from memory_service.recall.answer_types import (
     named,
     speaks_to_assistant,
 )
-from memory_service.recall.features import Reading, Said, read
-from memory_service.recall.token_arrays import Lexicon
+from memory_service.recall.caches.token_arrays import TokenArrayCache
+from memory_service.recall.features import TextFeatures, text_features
+from memory_service.recall.passages import PassageText
 
 
-def said(text: str, speaker: str = "Ann", role: str = "user", **fields: Any) -> Said:
-    return Said(speaker, role, text, fields.get("language", "en"), fields.get("follows", False))
+def said(text: str, speaker: str = "Ann", *, by_user: bool = True, **fields: Any) -> PassageText:
+    language, follows = fields.get("language", "en"), fields.get("follows", False)
+    return PassageText(speaker, by_user, text, language, follows)
 
 
-def readings(question: str, *texts: Said, **weights: float) -> list[Reading]:
-    return read(question, weights, ["en"], texts, Lexicon(lambda _: None))
+def features(query: str, *texts: PassageText, **weights: float) -> list[TextFeatures]:
+    return text_features(query, weights, ["en"], texts, TokenArrayCache(lambda _: None))
 
 
-def kinds(text: str, *no_names: str) -> int:
-    return Lexicon(lambda _: None).read([(text, "en")], no_names=no_names).kinds[0]
+def types_of(text: str, *no_names: str) -> int:
+    arrays = TokenArrayCache(lambda _: None).read([(text, "en")], no_names=no_names)
+    return arrays.answer_types[0]
 
 
 @pytest.mark.parametrize(
-    ("question", "kind"),
+    ("question", "answer_type"),
     [
         ("When did Ann move?", TIME),
         ("How long was the trip?", TIME),
@@ -40,45 +45,45 @@ def kinds(text: str, *no_names: str) -> int:
         ("Tell me about the trip.", 0),
     ],
 )
-def test_a_question_says_what_kind_of_answer_it_wants(question: str, kind: int) -> None:
-    assert asked_for(question) == kind
+def test_answer_type_asked_for(question: str, answer_type: int) -> None:
+    assert asked_for(question) == answer_type
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "answer_type"),
     [
         ("I went there last week.", TIME),
         ("We have 3 of them.", NUMBER),
         ("Lovely. Thanks!", 0),
     ],
 )
-def test_a_text_holds_answers_of_a_kind(text: str, kind: int) -> None:
-    assert kinds(text) == kind
+def test_answer_types_of_text(text: str, answer_type: int) -> None:
+    assert types_of(text) == answer_type
 
 
-def test_capitals_inside_a_sentence_are_names_and_those_at_its_head_are_not() -> None:
+def test_capitalised_word_is_a_name_except_at_start_of_sentence() -> None:
     met = "There we met Bob. Nice. Thanks, Ann!"
-    assert [kinds(met, *known) for known in ((), ("bob",), ("ann", "bob"))] == [NAME, NAME, 0]
+    assert [types_of(met, *known) for known in ((), ("bob",), ("ann", "bob"))] == [NAME, NAME, 0]
 
 
-def test_the_names_of_the_speakers_are_no_answer() -> None:
-    found = readings("Who came?", said("Thanks, Bob!"), said("I met Kim.", "Bob"))
-    assert [one.answers for one in found] == [0, 1]
+def test_speaker_names_are_not_answers() -> None:
+    found = features("Who came?", said("Thanks, Bob!"), said("I met Kim.", "Bob"))
+    assert [text.answers for text in found] == [0, 1]
 
 
-def test_a_speaker_is_named_by_any_word_of_the_name() -> None:
+def test_speaker_is_named_by_any_word_of_name() -> None:
     assert named("What did Lee say?", {"ann lee", "bob"}) == {"ann lee"}
 
 
-def test_of_two_people_the_one_who_is_asked_about_is_preferred() -> None:
-    found = readings("What does Bob grow?", said("Roses."), said("Tulips.", "Bob"))
-    assert [one.speaker for one in found] == [-0.5, 0.5]
+def test_speaker_feature_prefers_person_asked_about() -> None:
+    found = features("What does Bob grow?", said("Roses."), said("Tulips.", "Bob"))
+    assert [text.speaker for text in found] == [-0.5, 0.5]
 
 
 @pytest.mark.parametrize("question", ["Do Ann and Bob grow roses?", "Who grows roses?"])
-def test_a_question_about_both_or_nobody_prefers_nobody(question: str) -> None:
-    found = readings(question, said("Roses."), said("Tulips.", "Bob"))
-    assert [one.speaker for one in found] == [0.0, 0.0]
+def test_speaker_feature_is_zero_for_both_or_nobody(question: str) -> None:
+    found = features(question, said("Roses."), said("Tulips.", "Bob"))
+    assert [text.speaker for text in found] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -90,22 +95,22 @@ def test_a_question_about_both_or_nobody_prefers_nobody(question: str) -> None:
         ("Was hast du mir empfohlen?", -0.5),
     ],
 )
-def test_beside_an_assistant_a_question_is_about_its_asker_unless_it_says_you(
+def test_speaker_feature_prefers_user_unless_assistant_is_asked_about(
     question: str, by_user: float
 ) -> None:
-    found = readings(question, said("Locker 12."), said("Noted.", "assistant", "assistant"))
-    assert [one.speaker for one in found] == [by_user, -by_user]
+    found = features(question, said("Locker 12."), said("Noted.", "assistant", by_user=False))
+    assert [text.speaker for text in found] == [by_user, -by_user]
     assert speaks_to_assistant(question) is (by_user < 0)
 
 
-def test_a_speakers_name_is_no_word_to_look_for() -> None:
-    found = readings(
+def test_speaker_name_is_not_a_query_word() -> None:
+    found = features(
         "What does Bob grow?", said("Bob, look!"), said("I grow", "Bob"), bob=9, grow=1
     )
-    assert [one.words for one in found] == [0.0, 1.0]
+    assert [text.own_words for text in found] == [0.0, 1.0]
 
 
-def test_a_word_that_the_turn_before_said_counts_at_less() -> None:
-    found = readings("roses", said("Which roses?"), said("Red ones.", follows=True), rose=2)
-    assert [one.words for one in found] == [2.0, 0.0]
-    assert found[1].said == pytest.approx(1.2)
+def test_word_of_turn_before_counts_less() -> None:
+    found = features("roses", said("Which roses?"), said("Red ones.", follows=True), rose=2)
+    assert [text.own_words for text in found] == [2.0, 0.0]
+    assert found[1].nearby_words == pytest.approx(1.2)

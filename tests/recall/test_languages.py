@@ -1,4 +1,4 @@
-"""Five languages: what was said in them is found again by a question in the same language."""
+"""Recall in five languages: a question finds turns in the same language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.own_set import QUESTIONS, stored
 PLAIN = [question for question in QUESTIONS if question["wording"] == "plain"]
 
 
-@pytest.fixture(scope="module", params=[0, 150_000], ids=["asks Chroma", "scans"])
+@pytest.fixture(scope="module", params=[0, 150_000], ids=["index", "scan"])
 def memory(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Memory]:
@@ -23,9 +23,7 @@ def memory(
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "zh", "ru"])
-def test_eight_of_ten_questions_find_a_turn_that_answers_them_among_five(
-    memory: Memory, language: str
-) -> None:
+def test_eight_of_ten_questions_find_answer_in_top_five(memory: Memory, language: str) -> None:
     asked = [question for question in PLAIN if question["language"] == language]
     assert len(asked) == 10
     missed = []

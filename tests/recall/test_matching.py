@@ -1,3 +1,5 @@
+"""Soft word match: exact and similar words, phrases, and the words of neighbours."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.core.models import Matrix
-from memory_service.recall.matching import QueryWord, Texts, WordVectors, score, with_neighbours
-from memory_service.recall.token_arrays import Lexicon
+from memory_service.recall.caches.token_arrays import TokenArrayCache
+from memory_service.recall.matching import (
+    QueryWord,
+    WordArrays,
+    WordVectors,
+    score,
+    with_neighbours,
+)
 
 VECTORS = {"food": (1.0, 0.0), "pistachio": (0.8, 0.6), "car": (0.0, 1.0)}
 WORDS = st.sampled_from(["food", "pistachio", "car", "tree"])
@@ -22,41 +30,41 @@ def vectors(words: Sequence[str]) -> Matrix:
     return np.array([VECTORS.get(word, (0.0, 0.0)) for word in words], dtype=np.float32)
 
 
-def texts(*some: Sequence[str], by: WordVectors = vectors) -> Texts:
-    told = [(" ".join(one), None) for one in some]
-    return Lexicon(by).read(told, {word for one in some for word in one}).words
+def arrays(*texts: Sequence[str], by: WordVectors = vectors) -> WordArrays:
+    joined = [(" ".join(words), None) for words in texts]
+    return TokenArrayCache(by).read(joined, {word for words in texts for word in words}).words
 
 
-def test_an_equal_word_counts_one_and_a_similar_one_less() -> None:
-    (row,) = texts(["food"], ["pistachio"], ["car"], []).match(asked("food"), vectors)
+def test_equal_word_counts_one_and_similar_word_less() -> None:
+    (row,) = arrays(["food"], ["pistachio"], ["car"], []).match(asked("food"), vectors)
     assert row.tolist() == pytest.approx([1.0, (0.8 - 0.25) / 0.75, 0.0, 0.0])
 
 
 @given(TEXTS, st.lists(WORDS, min_size=1, max_size=3, unique=True))
-def test_without_vectors_only_equal_words_match(some: list[list[str]], wanted: list[str]) -> None:
-    found = texts(*some, by=lambda _: None).match(asked(*wanted), lambda _: None)
-    assert found.tolist() == [[float(word in one) for one in some] for word in wanted]
+def test_only_equal_words_match_without_vectors(texts: list[list[str]], wanted: list[str]) -> None:
+    matches = arrays(*texts, by=lambda _: None).match(asked(*wanted), lambda _: None)
+    assert matches.tolist() == [[float(word in words) for words in texts] for word in wanted]
 
 
 @given(TEXTS, st.lists(WORDS, min_size=1, max_size=3, unique=True))
-def test_a_text_is_matched_the_same_among_others_and_alone(
-    some: list[list[str]], wanted: list[str]
+def test_match_of_text_does_not_depend_on_other_texts(
+    texts: list[list[str]], wanted: list[str]
 ) -> None:
-    together = texts(*some).match(asked(*wanted), vectors)
-    alone = [texts(one).match(asked(*wanted), vectors)[:, 0] for one in some]
+    together = arrays(*texts).match(asked(*wanted), vectors)
+    alone = [arrays(words).match(asked(*wanted), vectors)[:, 0] for words in texts]
     assert together == pytest.approx(np.stack(alone, axis=1))
 
 
-def test_words_that_follow_each_other_are_a_phrase_in_either_order() -> None:
-    some = texts(["support", "group"], ["group", "x", "support"], ["support", *"xyzw", "group"])
-    assert some.phrases(asked("support", "group", weight=2.0)).tolist() == [2.0, 2.0, 0.0]
+def test_words_next_to_each_other_are_a_phrase_in_either_order() -> None:
+    words = arrays(["support", "group"], ["group", "x", "support"], ["support", *"xyzw", "group"])
+    assert words.phrases(asked("support", "group", weight=2.0)).tolist() == [2.0, 2.0, 0.0]
 
 
-def test_a_phrase_does_not_reach_into_the_next_text() -> None:
-    assert texts(["support"], ["group"]).phrases(asked("support", "group")).tolist() == [0.0, 0.0]
+def test_phrase_does_not_cross_texts() -> None:
+    assert arrays(["support"], ["group"]).phrases(asked("support", "group")).tolist() == [0.0, 0.0]
 
 
-def test_what_neighbours_say_counts_less_and_only_in_the_same_stretch() -> None:
+def test_neighbours_count_less_and_only_in_same_segment() -> None:
     similarities = np.array([[0.0, 1.0, 0.0, 0.0]], dtype=np.float32)
     follows = np.array([False, True, True, False])
     near = with_neighbours(similarities, follows)
@@ -64,7 +72,7 @@ def test_what_neighbours_say_counts_less_and_only_in_the_same_stretch() -> None:
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=9), st.data())
-def test_neighbours_never_take_anything_away(values: list[float], data: st.DataObject) -> None:
+def test_neighbours_never_lower_similarities(values: list[float], data: st.DataObject) -> None:
     similarities = np.array([values], dtype=np.float32)
     size = len(values)
     follows = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)))
@@ -73,6 +81,6 @@ def test_neighbours_never_take_anything_away(values: list[float], data: st.DataO
     assert near.max() == similarities.max()
 
 
-def test_rare_words_count_more() -> None:
+def test_score_weights_rare_words_higher() -> None:
     query = [*asked("food", weight=3.0), *asked("car", weight=1.0)]
-    assert score(query, texts(["food"], ["car"]).match(query, vectors)).tolist() == [3.0, 1.0]
+    assert score(query, arrays(["food"], ["car"]).match(query, vectors)).tolist() == [3.0, 1.0]

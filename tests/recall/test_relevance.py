@@ -1,4 +1,4 @@
-"""Which messages call for memory."""
+"""Relevance: which messages call for memory."""
 
 # ruff: noqa: RUF001 - signs of other languages are meant to look like that
 
@@ -31,7 +31,7 @@ KNOWN = {"locker", "gym", "jule"}
         ("", "en"),
     ],
 )
-def test_small_talk_calls_for_none(text: str, language: str | None) -> None:
+def test_small_talk_does_not_call_for_memory(text: str, language: str | None) -> None:
     assert not calls_for_memory(text, [language], WEIGHTS, KNOWN, best=5.0)
 
 
@@ -46,12 +46,12 @@ def test_small_talk_calls_for_none(text: str, language: str | None) -> None:
         "Thanks, she likes tulips",
     ],
 )
-def test_what_is_about_somebody_calls_for_memory(text: str) -> None:
+def test_personal_message_calls_for_memory(text: str) -> None:
     assert calls_for_memory(text, ["en"], WEIGHTS, KNOWN, best=0.0)
 
 
 @pytest.mark.parametrize(("best", "expected"), [(0.0, False), (1.0, False), (6.0, True)])
-def test_an_impersonal_request_needs_a_turn_that_shares_its_weight(
+def test_impersonal_request_needs_passage_that_shares_its_weight(
     best: float, *, expected: bool
 ) -> None:
     text = "Write a haiku about autumn"
@@ -62,7 +62,7 @@ def test_an_impersonal_request_needs_a_turn_that_shares_its_weight(
     ("text", "language"),
     [("Спасибо, а какой у меня шкафчик?", "ru"), ("谢谢，我的柜子是几号？", "zh")],
 )
-def test_thanks_before_a_question_do_not_hide_it(text: str, language: str) -> None:
+def test_question_after_thanks_calls_for_memory(text: str, language: str) -> None:
     assert calls_for_memory(text, [language], WEIGHTS, KNOWN, best=0.0)
 
 
@@ -70,16 +70,16 @@ def test_thanks_before_a_question_do_not_hide_it(text: str, language: str) -> No
     ("text", "expected"),
     [("Thanks, tulips.", False), ("Thanks, tulips?", True), ("Thanks, 12.", True)],
 )
-def test_thanks_with_something_unheard_of_call_for_none_unless_they_ask_or_count(
+def test_thanks_with_unknown_words_call_for_memory_if_they_ask_or_count(
     text: str, *, expected: bool
 ) -> None:
     weights = {"tulip": 1.0, "12": 1.0}
     assert calls_for_memory(text, ["en"], weights, KNOWN, best=1.0) is expected
 
 
-def test_a_long_paste_may_begin_with_thanks() -> None:
+def test_long_text_is_not_checked_for_small_talk() -> None:
     assert calls_for_memory("thanks " * 200 + "locker", ["en"], WEIGHTS, KNOWN, best=3.0)
 
 
-def test_a_language_without_a_list_is_asked_for_its_words_only() -> None:
+def test_message_in_language_without_word_lists_calls_for_memory() -> None:
     assert calls_for_memory("Який код від шафки?", ["uk"], {}, set(), best=0.0)

@@ -1,4 +1,4 @@
-"""Which of the ranked turns are recalled."""
+"""Selection: which of the ranked turns are recalled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.core.models import Outcome
-from memory_service.recall.ranking import Ranked
-from memory_service.recall.recaller import Query
-from memory_service.recall.selection import LARGEST_SHARE, Selection, outstanding
+from memory_service.recall.query import Query
+from memory_service.recall.ranking import RankedCandidate
+from memory_service.recall.selection import (
+    LARGEST_SHARE,
+    RankedTurn,
+    SelectedTurns,
+    SelectionRules,
+    select,
+    standout_score,
+)
 from memory_service.service import Service
 from tests.support.factories import make_turn, message
 from tests.support.storing import create
@@ -26,95 +33,102 @@ LOWEST = -math.inf
 SMALL_TALK = ["Soup again.", "It rains.", "The bus was late.", "I slept well.", "So tired."]
 
 
-def select(
-    conversations: Sequence[int], top_k: int, *, shared: bool = True, bound: float = LOWEST
-) -> Selection:
-    """Offer turns 1, 2, ... that score -1, -2, ... and all say something else."""
-    selection = Selection(top_k, shared=shared, bound=bound, collapse=True)
-    for key, conversation in enumerate(conversations, start=1):
-        turn = make_turn(message(f"number {key}"), key=key, conversation_key=conversation)
-        selection.offer(Ranked(key, -float(key), {}), turn, None)
-    selection.fill_up()
-    return selection
+def ranked_turn(key: int, text: str, conversation_key: int) -> RankedTurn:
+    turn = make_turn(message(text), key=key, conversation_key=conversation_key)
+    return RankedTurn(RankedCandidate(key, -float(key), {}), turn, None)
 
 
-def chosen(selection: Selection) -> list[int]:
-    return [turn.key for _, turn in selection.chosen]
+def select_from(
+    conversations: Sequence[int], top_k: int, *, several: bool = True, standout: float = LOWEST
+) -> SelectedTurns:
+    """Select from turns 1, 2, ... that score -1, -2, ... and all have different texts."""
+    turns = [
+        ranked_turn(key, f"number {key}", conversation)
+        for key, conversation in enumerate(conversations, start=1)
+    ]
+    rules = SelectionRules(top_k, several, standout, collapse_duplicates=True)
+    return select([turns], rules)
 
 
-def outcomes(selection: Selection) -> list[Outcome]:
-    return [one.outcome for one in selection.considered]
+def recalled(selected: SelectedTurns) -> list[int]:
+    return [ranked.turn.key for ranked in selected.recalled]
+
+
+def outcomes(selected: SelectedTurns) -> list[Outcome]:
+    return [considered.outcome for considered in selected.considered]
 
 
 @given(OFFERS, st.integers(1, 12))
-def test_no_conversation_exceeds_its_share_while_others_have_candidates(
+def test_no_conversation_exceeds_share_while_others_have_candidates(
     conversations: list[int], top_k: int
 ) -> None:
-    found = select(conversations, top_k)
-    taken = Counter(turn.conversation_key for _, turn in found.chosen)
+    selected = select_from(conversations, top_k)
+    taken = Counter(ranked.turn.conversation_key for ranked in selected.recalled)
     most = math.ceil(top_k * LARGEST_SHARE)
     over = {conversation for conversation, count in taken.items() if count > most}
     left = {
         conversation
-        for conversation, outcome in zip(conversations, outcomes(found), strict=True)
+        for conversation, outcome in zip(conversations, outcomes(selected), strict=True)
         if outcome != "recalled"
     }
     assert not over or left <= over
 
 
 @given(OFFERS, st.integers(1, 12))
-def test_every_place_is_filled_and_the_order_is_that_of_the_ranking(
-    conversations: list[int], top_k: int
-) -> None:
-    found = chosen(select(conversations, top_k))
-    assert len(found) == min(top_k, len(conversations))
-    assert found == sorted(found)
+def test_all_hits_are_filled_in_order_of_ranking(conversations: list[int], top_k: int) -> None:
+    keys = recalled(select_from(conversations, top_k))
+    assert len(keys) == min(top_k, len(conversations))
+    assert keys == sorted(keys)
 
 
 @given(OFFERS, st.integers(1, 12))
-def test_within_each_conversation_the_best_are_recalled(
-    conversations: list[int], top_k: int
-) -> None:
-    found = outcomes(select(conversations, top_k))
-    for one in set(conversations):
-        of_one = [
-            outcome == "recalled"
-            for conversation, outcome in zip(conversations, found, strict=True)
-            if conversation == one
-        ]
-        assert of_one == sorted(of_one, reverse=True)
+def test_best_turns_of_each_conversation_are_recalled(conversations: list[int], top_k: int) -> None:
+    pairs = list(zip(conversations, outcomes(select_from(conversations, top_k)), strict=True))
+    for conversation in set(conversations):
+        is_recalled = [outcome == "recalled" for other, outcome in pairs if other == conversation]
+        assert is_recalled == sorted(is_recalled, reverse=True)
 
 
 @given(OFFERS, st.integers(1, 12))
-def test_a_scope_of_one_conversation_gets_its_best(conversations: list[int], top_k: int) -> None:
-    found = select([1] * len(conversations), top_k, shared=False)
-    assert chosen(found) == list(range(1, len(conversations) + 1))[:top_k]
-    assert set(outcomes(found)) <= {"recalled", "below_top_k"}
+def test_single_conversation_has_no_share_limit(conversations: list[int], top_k: int) -> None:
+    selected = select_from([1] * len(conversations), top_k, several=False)
+    assert recalled(selected) == list(range(1, len(conversations) + 1))[:top_k]
+    assert set(outcomes(selected)) <= {"recalled", "below_top_k"}
 
 
-def test_what_is_passed_over_says_so() -> None:
-    found = select([1, 1, 1, 1, 1, 2, 1], top_k=5)
-    assert outcomes(found) == [*["recalled"] * 4, "over_share", "recalled", "below_top_k"]
+def test_turn_passed_over_has_outcome_over_share() -> None:
+    selected = select_from([1, 1, 1, 1, 1, 2, 1], top_k=5)
+    assert outcomes(selected) == [*["recalled"] * 4, "over_share", "recalled", "below_top_k"]
 
 
-@pytest.mark.parametrize(("bound", "expected"), [(-6.0, [1, 2, 3, 4, 6]), (-5.5, [1, 2, 3, 4, 5])])
-def test_no_good_turn_makes_room_for_one_that_does_not_stand_out(
-    bound: float, expected: list[int]
+@pytest.mark.parametrize(
+    ("standout", "expected"), [(-6.0, [1, 2, 3, 4, 6]), (-5.5, [1, 2, 3, 4, 5])]
+)
+def test_share_limit_ends_where_candidates_do_not_stand_out(
+    standout: float, expected: list[int]
 ) -> None:
-    assert chosen(select([1, 1, 1, 1, 1, 2], top_k=5, bound=bound)) == expected
+    assert recalled(select_from([1, 1, 1, 1, 1, 2], top_k=5, standout=standout)) == expected
 
 
-def test_what_was_passed_over_in_the_same_words_is_recalled_from_another_conversation() -> None:
-    selection = Selection(5, shared=True, bound=LOWEST, collapse=True)
-    said = [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("e", 2)]
-    for key, (text, conversation) in enumerate(said, start=1):
-        turn = make_turn(message(text), key=key, conversation_key=conversation)
-        selection.offer(Ranked(key, -float(key), {}), turn, None)
-    selection.fill_up()
-    assert chosen(selection) == [1, 2, 3, 4, 6]
+def test_text_passed_over_is_recalled_from_another_conversation() -> None:
+    texts = [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("e", 2)]
+    turns = [ranked_turn(key, *text) for key, text in enumerate(texts, start=1)]
+    rules = SelectionRules(
+        5, several_conversations=True, standout_score=LOWEST, collapse_duplicates=True
+    )
+    assert recalled(select([turns], rules)) == [1, 2, 3, 4, 6]
 
 
-def test_over_a_user_a_long_conversation_leaves_room_for_another(service: Service) -> None:
+def test_no_further_batch_is_read_when_enough_turns_are_recalled() -> None:
+    batches = iter([[ranked_turn(1, "a", 1)], [ranked_turn(2, "b", 1)], [ranked_turn(3, "c", 1)]])
+    rules = SelectionRules(
+        2, several_conversations=False, standout_score=LOWEST, collapse_duplicates=True
+    )
+    assert recalled(select(batches, rules)) == [1, 2]
+    assert len(list(batches)) == 1
+
+
+def test_long_conversation_of_user_leaves_hits_for_another(service: Service) -> None:
     days = (f"On day {day} a walrus came." for day in range(1, 7))
     long = itertools.chain.from_iterable((day, *SMALL_TALK) for day in days)
     create(service, "long", *long, user="ann")
@@ -123,13 +137,13 @@ def test_over_a_user_a_long_conversation_leaves_room_for_another(service: Servic
     query = Query("When did a walrus come?", top_k=5)
     of_user = recaller.of_user(project, "ann", query)
     assert {hit.conversation_id for hit in of_user.hits} == {"long", "short"}
-    assert "over_share" in {one.outcome for one in of_user.considered}
+    assert "over_share" in {considered.outcome for considered in of_user.considered}
     alone = recaller.in_conversation(project, "long", query)
-    assert "over_share" not in {one.outcome for one in alone.considered}
+    assert "over_share" not in {considered.outcome for considered in alone.considered}
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30))
-def test_a_deviation_above_the_mean_stands_out(scores: list[float]) -> None:
-    bound = outstanding([Ranked(key, score, {}) for key, score in enumerate(scores)])
+def test_standout_score_is_one_deviation_above_mean(scores: list[float]) -> None:
+    bound = standout_score([RankedCandidate(key, score, {}) for key, score in enumerate(scores)])
     assert bound == pytest.approx(np.mean(scores) + np.std(scores))
     assert min(scores) <= bound + 1e-9

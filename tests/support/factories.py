@@ -134,7 +134,7 @@ def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:
         "conversation_id": "conv_1",
         "user_id": None,
         "score": 1.0,
-        "channels": {},
+        "features": {},
         "rank": 1,
     }
     of_hit = {name: fields.pop(name) for name in own if name in fields}
@@ -168,14 +168,14 @@ def make_summary(text: str = "Anna likes tea.", *, key: int = 1, **fields: Any) 
 
 
 def make_candidate(key: int = 1, **fields: Any) -> Candidate:
-    """Return a candidate at its own place of one stretch, with nothing in its favour."""
+    """Return a candidate at its own position of one segment, with nothing in its favour."""
     values: dict[str, Any] = {
         "turn_key": key,
-        "path": (1, 1),
+        "segment": (1, 1),
         "position": key,
         "created_at": START + key,
         "vector": 0.0,
-        "words": 0.0,
+        "own_words": 0.0,
     }
     return Candidate(**{**values, **fields})
 

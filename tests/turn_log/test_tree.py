@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from memory_service.conversations.requests import Below, ConversationChange
 from memory_service.core.models import ScopeMember
 from memory_service.core.settings import Settings
-from memory_service.recall.path_cache import LivePath, PathCache
-from memory_service.recall.vector_cache import ConversationVectors, VectorCache
+from memory_service.recall.caches.branch_cache import ActiveBranch, BranchCache
+from memory_service.recall.caches.vector_cache import ConversationVectors, VectorCache
 from tests.support.environment import LONG
 from tests.support.factories import function_call, function_output, message
 from tests.support.storing import append, attempt, create, findings, idle_service, project_key
@@ -33,7 +33,9 @@ COUNT = st.integers(1, 3)
 PAUSE = 3_600_000_000
 
 
-def same(one: LivePath | ConversationVectors, other: LivePath | ConversationVectors) -> None:
+def same(
+    one: ActiveBranch | ConversationVectors, other: ActiveBranch | ConversationVectors
+) -> None:
     for field in fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
@@ -63,7 +65,7 @@ class Tree(RuleBasedStateMachine):
         self.next_seq = 1
         self.names = 0
         self.owners: dict[int, str] = {}
-        self.paths, self.vectors = PathCache(PAUSE), VectorCache(64, 2**20)
+        self.paths, self.vectors = BranchCache(PAUSE), VectorCache(64, 2**20)
 
     def teardown(self) -> None:
         """Close the log and remove its folder."""
@@ -191,7 +193,7 @@ class Tree(RuleBasedStateMachine):
             if conversation is None:
                 return
             asked = snapshot, conversation.key, ScopeMember.of(conversation)
-            paths = self.paths.get(*asked), PathCache(PAUSE).get(*asked)
+            paths = self.paths.get(*asked), BranchCache(PAUSE).get(*asked)
             vectors = self.vectors.get(*asked), VectorCache(64, 2**20).get(*asked)
         same(*paths)
         same(*vectors)

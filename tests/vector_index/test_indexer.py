@@ -13,8 +13,8 @@ import structlog
 from memory_service.core.errors import EmbedderDown, VectorIndexDown
 from memory_service.core.models import Collection, Matrix, Vector
 from memory_service.core.settings import Settings
-from memory_service.recall import recaller
-from memory_service.recall.recaller import Query
+from memory_service.recall import vector_search
+from memory_service.recall.query import Query
 from memory_service.service import Service
 from memory_service.testing import HashingEmbedder, MemoryIndex
 from memory_service.vector_index.indexer import Indexer
@@ -389,13 +389,13 @@ def test_recall_finds_what_the_index_has_not_taken_in_yet(idle: Service) -> None
     create(idle, "c", "the locker is 8314", "we had soup")
     found = idle.recaller.in_conversation(project_key(idle), "c", Query("a locker", top_k=1))
     assert found.degraded is None
-    assert found.hits[0].channels["vector"] > 0
+    assert found.hits[0].features["vector"] > 0
 
 
 def test_recall_says_so_when_more_is_waiting_than_it_compares(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recaller, "MAX_UNINDEXED", 3)
+    monkeypatch.setattr(vector_search, "MAX_UNINDEXED", 3)
     with idle_service(small.model_copy(update={"exact_scan_max": 0})) as service:
         create(service, "c", *said(5))
         found = service.recaller.in_conversation(

@@ -8,7 +8,7 @@ import signal
 
 from memory_service.chroma.process import ChromaProcess
 from memory_service.core.settings import Settings
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 from tests.support.storing import create, eventually, project_key
 

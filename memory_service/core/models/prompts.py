@@ -18,12 +18,12 @@ class RecalledSpan:
     start: int
     end: int
     score: float
-    channels: Mapping[str, float]
+    features: Mapping[str, float]
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """Return the span of a hit."""
-        return cls(hit.turn.key, hit.start, hit.end, hit.score, dict(hit.channels))
+        return cls(hit.turn.key, hit.start, hit.end, hit.score, dict(hit.features))
 
 
 DropReason = Literal["budget", "duplicate", "orphan_tool_result", "unanswered_tool_call"]

@@ -1,4 +1,4 @@
-"""Results of a recall: hits, and every turn that was ranked."""
+"""Results of a recall: hits, and every turn that was considered."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from memory_service.core.models.turns import Turn
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A turn that a recall returns, with its scores by feature; `rank` counts from 1.
+    """A turn that was recalled, with its score; `rank` counts from 1.
 
-    `start` and `end` are the span of the turn's text that matched best, in characters: the whole of
-    a short turn, one passage of a long one.
+    `start` and `end` are the span of the turn's text that matches best, in characters: all of a
+    short turn, one passage of a long one. `features` says what each feature adds to the score, by
+    the feature's name.
     """
 
     turn: Turn
@@ -23,31 +24,34 @@ class Hit:
     conversation_id: str
     user_id: str | None
     score: float
-    channels: Mapping[str, float]
+    features: Mapping[str, float]
     rank: int
 
 
 Outcome = Literal[
     "recalled", "in_recent_window", "filtered", "duplicate", "over_share", "below_top_k"
 ]
-"""Why a ranked turn is a hit or not; `over_share`: its conversation already has its share."""
+"""What became of a turn that was considered.
+
+`over_share`: its conversation already has its share of the hits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A turn that was ranked, and the outcome."""
+    """A turn that was ranked and read, with its score, and what became of it."""
 
     turn_key: int
     score: float
-    channels: Mapping[str, float]
+    features: Mapping[str, float]
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The result of a recall; `degraded` names the part that was down, if any.
+    """The result of a recall. `degraded` names what was down, if anything was.
 
-    `considered` are the ranked turns, best first; `stages_ms` are the times of the stages.
+    `considered` is sorted, best first. `stages_ms` has the milliseconds by stage.
     """
 
     hits: Sequence[Hit]

@@ -11,10 +11,10 @@ from memory_service.core.models.conversations import Conversation
 
 @dataclass(frozen=True, slots=True)
 class ScopeMember:
-    """A conversation of a scope, with the numbers of its passages and of their terms.
+    """A conversation of a scope: its language, and the numbers of its passages and their terms.
 
-    Cached data of it stays valid while `erasures` (for passages) or `path_changes` (for the active
-    branch) is the same; the conversation has then only grown, up to `next_seq`.
+    What was read of it before is still valid if `erasures` (for passages) or `path_changes` (for
+    the active branch) is the same. It has then only grown, up to `next_seq`.
     """
 
     language: str | None
@@ -39,7 +39,7 @@ class ScopeMember:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The conversations of one project that a recall searches, by key."""
+    """What a recall searches: conversations of one project, by key."""
 
     project_key: int
     members: Mapping[int, ScopeMember]
@@ -64,7 +64,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStatistics:
-    """The statistics of a scope for BM25: its passages, and their mean length in terms."""
+    """The statistics that BM25 needs: the number of passages, and their mean length in terms."""
 
     passages: int
     mean_length: float

@@ -63,7 +63,7 @@ class SummaryHit:
     conversation_id: str
     user_id: str | None
     score: float
-    channels: Mapping[str, float]
+    features: Mapping[str, float]
     rank: int
 
 

@@ -7,7 +7,8 @@ read here.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,7 +32,7 @@ class PromptStateQueries(Statements):
             window_seq=row.window_seq,
             input_parent_key=row.input_parent_key,
             input_hash=row.input_hash,
-            recalled=tuple(RecalledSpan(**span) for span in json.loads(row.recalled)),
+            recalled=tuple(map(_span_from_json, json.loads(row.recalled))),
             left_out=tuple((key, reason) for key, reason in json.loads(row.left_out)),
             model=row.model,
             summaries=tuple(json.loads(row.summaries)),
@@ -47,7 +48,7 @@ class PromptStateRepository(PromptStateQueries):
             "window_seq": state.window_seq,
             "input_parent_key": state.input_parent_key,
             "input_hash": state.input_hash,
-            "recalled": dumps([asdict(span) for span in state.recalled]),
+            "recalled": dumps(list(map(_span_to_json, state.recalled))),
             "left_out": dumps(state.left_out),
             "model": state.model,
             "summaries": dumps(state.summaries),
@@ -69,3 +70,23 @@ class PromptStateRepository(PromptStateQueries):
             )
             is not None
         )
+
+
+def _span_from_json(fields: Mapping[str, Any]) -> RecalledSpan:
+    return RecalledSpan(
+        turn_key=fields["turn_key"],
+        start=fields["start"],
+        end=fields["end"],
+        score=fields["score"],
+        features=fields["channels"],
+    )
+
+
+def _span_to_json(span: RecalledSpan) -> dict[str, Any]:
+    return {
+        "turn_key": span.turn_key,
+        "start": span.start,
+        "end": span.end,
+        "score": span.score,
+        "channels": span.features,
+    }

@@ -51,7 +51,7 @@ _BY_IDS = sa.select(*_TURN).where(
 )
 
 
-_SAID = sa.select(
+_PASSAGE_TEXT = sa.select(
     turns.c.key,
     turns.c.role,
     turns.c.name,
@@ -63,7 +63,7 @@ _SAID = sa.select(
     ),
     turns.c.project_key,
 ).join(passages, passages.c.turn_key == turns.c.key)
-"""In the order of a SaidRow's fields, and whose it is."""
+"""In the order of a PassageTextRow's fields, and whose it is."""
 
 
 def _record(row: Sequence[Any]) -> Turn:
@@ -75,7 +75,7 @@ def _record(row: Sequence[Any]) -> Turn:
     return Turn(*fields)
 
 
-class PathRow(NamedTuple):
+class BranchRow(NamedTuple):
     """A turn's place on the active branch."""
 
     key: int
@@ -86,7 +86,7 @@ class PathRow(NamedTuple):
     seq: int
 
 
-class SaidRow(NamedTuple):
+class PassageTextRow(NamedTuple):
     """A passage's turn, who says it, and its words."""
 
     turn_key: int
@@ -149,11 +149,11 @@ class TurnQueries(Statements):
             if row[-1] == project_key
         }
 
-    def passage_texts(self, project_key: int, passage_keys: Iterable[int]) -> list[SaidRow]:
+    def passage_texts(self, project_key: int, passage_keys: Iterable[int]) -> list[PassageTextRow]:
         """Return the words of passages of the project, without the rest of their turns."""
         return [
-            SaidRow(*row[:-1])
-            for row in self._fetch_of_keys(_SAID, passages.c.key, passage_keys)
+            PassageTextRow(*row[:-1])
+            for row in self._fetch_of_keys(_PASSAGE_TEXT, passages.c.key, passage_keys)
             if row[-1] == project_key
         ]
 
@@ -311,11 +311,11 @@ class TurnQueries(Statements):
         )
         return [_record(row) for row in rows]
 
-    def active_branch(self, conversation_key: int, first_seq: int, limit: int) -> list[PathRow]:
+    def active_branch(self, conversation_key: int, first_seq: int, limit: int) -> list[BranchRow]:
         """Return the next active turns from a `seq` on, oldest first, without their texts."""
-        # Plain rows in the order of a PathRow's fields: making 100,000 objects would take longer.
+        # Plain rows in the order of a BranchRow's fields: making 100,000 objects would take longer.
         return cast(
-            "list[PathRow]",
+            "list[BranchRow]",
             self._fetch_plain(
                 sa.select(
                     turns.c.key,

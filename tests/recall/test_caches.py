@@ -1,4 +1,4 @@
-"""What recall keeps in memory changes no result, outlives no deletion, and crosses no project."""
+"""Caches of recall: they change no result, hold no deleted turn, and mix no projects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 from memory_service.core.models import Hit
 from memory_service.core.settings import Settings
-from memory_service.recall.recaller import Query
+from memory_service.recall.query import Query
 from memory_service.service import Service
 from tests.support.storing import append, create, idle_service, project_key
 
-SAID = (
+TURNS = (
     "I bought a red kayak on Friday.",
     {"role": "assistant", "content": "Where will you keep the kayak?"},
     "In the boathouse of my aunt Sunniva.",
@@ -24,17 +24,17 @@ def hits(service: Service, *, fresh: bool = False, project: str = "one") -> list
     return list(recaller.in_conversation(key, f"c-{project}", Query("red kayak", 5)).hits)
 
 
-def test_what_was_recalled_before_changes_nothing(settings: Settings) -> None:
+def test_warm_caches_return_same_hits_as_new_recaller(settings: Settings) -> None:
     with idle_service(settings) as service:
-        create(service, "c-one", *SAID, project="one")
+        create(service, "c-one", *TURNS, project="one")
         assert hits(service) == hits(service) == hits(service, fresh=True) != []
         append(service, "c-one", "My kayak is red, and so is the paddle.", project="one")
         assert hits(service) == hits(service, fresh=True)
 
 
-def test_a_deleted_turn_is_not_recalled_from_memory(settings: Settings) -> None:
+def test_deleted_turn_is_not_recalled_from_cache(settings: Settings) -> None:
     with idle_service(settings) as service:
-        create(service, "c-one", *SAID, project="one")
+        create(service, "c-one", *TURNS, project="one")
         best = hits(service)[0].turn
         service.deletions.item(project_key(service, "one"), "c-one", best.id)
         after = hits(service)
@@ -42,22 +42,22 @@ def test_a_deleted_turn_is_not_recalled_from_memory(settings: Settings) -> None:
         assert best.id not in [hit.turn.id for hit in after]
 
 
-def test_the_same_words_in_another_project_are_that_projects(settings: Settings) -> None:
+def test_equal_text_in_two_projects_recalls_own_turns(settings: Settings) -> None:
     with idle_service(settings) as service:
         for project in ("one", "two"):
-            create(service, f"c-{project}", *SAID, project=project)
+            create(service, f"c-{project}", *TURNS, project=project)
         first, second = hits(service), hits(service, project="two")
         assert {hit.turn.key for hit in first}.isdisjoint(hit.turn.key for hit in second)
         assert [hit.score for hit in first] == [hit.score for hit in second]
 
 
 @pytest.mark.parametrize("count", [0, 1, 29, 30, 31, 901])
-def test_turns_are_found_by_any_number_of_keys(settings: Settings, count: int) -> None:
+def test_turns_by_keys_with_any_number_of_keys(settings: Settings, count: int) -> None:
     with idle_service(settings) as service:
         stored = create(service, "c-one", *map(str, range(count + 1)), project="one")[:count]
         with service.log.read() as snapshot:
-            found = snapshot.turns.by_keys(
+            turns = snapshot.turns.by_keys(
                 project_key(service, "one"), [turn.key for turn in stored]
             )
-            assert found == {turn.key: turn for turn in stored}
-            assert snapshot.turns.by_keys(0, found) == {}
+            assert turns == {turn.key: turn for turn in stored}
+            assert snapshot.turns.by_keys(0, turns) == {}
