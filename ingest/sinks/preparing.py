@@ -1,0 +1,115 @@
+"""Prepares batches of transcripts before they are stored: token counts, passages and vectors.
+
+Embedding, analysing and counting tokens is half of the work of ingesting. Of a large export it is
+done by a child process, which also takes the memory for it: the models take 120 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from memory_service.conversations.preparation import Plan, Planner
+from memory_service.core.models import NewTurn
+from memory_service.core.settings import Settings
+from memory_service.embedders.local import LocalEmbedder
+from memory_service.subprocesses.child_process import ChildEnded, ChildProcess
+from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.encodings import counter_of
+
+MIN_CHILD_BYTES = 8_000_000
+"""Size of an export from which a child is worth its start of a second, in which a process alone
+stores a megabyte."""
+
+MAX_PLANNED_TURNS = 1_000
+"""Of one transcript; a plan takes 5 kB a turn. Later turns are planned as they are stored."""
+
+_CHILD = "ingest.sinks.preparing_child"
+
+
+class PreparationTask(NamedTuple):
+    """The turns of a transcript; without `wants_plan` only their tokens are counted."""
+
+    turns: Sequence[NewTurn]
+    wants_plan: bool
+
+
+class PreparedBatch(NamedTuple):
+    """The tokens of a batch and the name of the counter; a plan for each task that wants one."""
+
+    tokens: int
+    counter: str
+    plans: Sequence[Plan | None]
+
+
+class BatchPreparer:
+    """Prepares batches in the calling thread."""
+
+    def __init__(self, planner: Planner, counter: TokenCounter) -> None:
+        self._planner = planner
+        self._counter = counter
+
+    @classmethod
+    def of(cls, settings: Settings) -> BatchPreparer:
+        """Return the preparer that matches a service with these settings."""
+        # Any other embedder is called by the indexer, after the turns are stored.
+        embedder = LocalEmbedder() if settings.embedder == "local" else None
+        planner = Planner(
+            embedder,
+            passage_words=settings.passage_words,
+            passage_overlap_words=settings.passage_overlap_words,
+        )
+        return cls(planner, counter_of(settings, None))
+
+    def prepare(self, tasks: Sequence[PreparationTask]) -> PreparedBatch:
+        """Return the tokens and plans of a batch."""
+        return PreparedBatch(
+            sum(self._counter.count(turn.text) for task in tasks for turn in task.turns),
+            self._counter.name,
+            [
+                self._planner.plan(task.turns[:MAX_PLANNED_TURNS]) if task.wants_plan else None
+                for task in tasks
+            ],
+        )
+
+
+class PreparationQueue:
+    """Prepares batches in the order of submission: in a child process, or in the calling thread."""
+
+    def __init__(self, settings: Settings, *, in_child: bool) -> None:
+        self._settings = settings
+        self._preparer: BatchPreparer | None = None
+        self._child = ChildProcess(_CHILD, settings) if in_child else None
+
+    def submit(self, tasks: Sequence[PreparationTask]) -> Future[PreparedBatch]:
+        """Return the future of a prepared batch; without a child it is done already."""
+        if self._child is not None:
+            return self._child.submit("prepare", (tasks,))
+        done: Future[PreparedBatch] = Future()
+        done.set_result(self._prepare_here(tasks))
+        return done
+
+    def result(
+        self, tasks: Sequence[PreparationTask], future: Future[PreparedBatch]
+    ) -> PreparedBatch:
+        """Return the prepared batch; if the child has ended (out of memory), prepare it here."""
+        try:
+            return future.result()
+        except ChildEnded:
+            return self._prepare_here(tasks)
+
+    @property
+    def child_pid(self) -> int | None:
+        """The id of the child process, if there is one."""
+        return None if self._child is None else self._child.pid
+
+    def close(self) -> None:
+        """End the child; its unfinished work is not needed."""
+        if self._child is not None:
+            self._child.kill()
+
+    def _prepare_here(self, tasks: Sequence[PreparationTask]) -> PreparedBatch:
+        if self._preparer is None:
+            self._preparer = BatchPreparer.of(self._settings)
+        return self._preparer.prepare(tasks)
