@@ -34,6 +34,7 @@ from memory_service.core.gc_tuning import spare_what_is_there
 from memory_service.core.models import MICROSECONDS
 from memory_service.core.settings import Settings, load_settings
 from memory_service.items.conversation_items import check_user_id
+from memory_service.items.strict_json import check_text
 from memory_service.service import LOCAL_PROJECT
 
 FAILED = 2
@@ -246,7 +247,7 @@ def _sink(
         if api_key is not None:
             raise StartupError("--api-key is for --url; a local folder needs no key.")
         local = DryRunSink if dry_run else LocalSink
-        return local(settings, project or LOCAL_PROJECT)
+        return local(settings, check_text(project or LOCAL_PROJECT, "--project"))
     if data_dir is not None:
         raise StartupError("Give --data-dir or --url, not both.")
     if project is not None:

@@ -19,7 +19,7 @@ class Location(NamedTuple):
     record: int
 
 
-class Problem(NamedTuple):
+class RecordProblem(NamedTuple):
     """Where something could not be used, and why."""
 
     location: Location

@@ -12,7 +12,7 @@ from ingest.formats.claude_code import sessions as claude_code
 from ingest.formats.format import Format
 from ingest.formats.slack import exports as slack
 from ingest.formats.whatsapp import chats as whatsapp
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 
 FORMATS: dict[str, Format] = {
     module.NAME: module
@@ -24,6 +24,6 @@ FORMATS: dict[str, Format] = {
 """By the name that --format takes; recognised in this order."""
 
 
-def recognise(source: Source) -> Format | None:
+def recognise(source: ExportSource) -> Format | None:
     """Return the first format that recognises a source by how its members begin."""
     return next((known for known in FORMATS.values() if known.sniff(source)), None)

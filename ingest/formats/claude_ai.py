@@ -16,7 +16,7 @@ from typing import Any
 from ingest.items.fields import metadata_of, microseconds, rfc3339, storable
 from ingest.records.arrays import json_records
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Transcript, Warn, derived_id
 from ingest.trees.nodes import NodeContent, TreeNode
 from ingest.trees.tree_items import tree_items
@@ -37,7 +37,7 @@ _ID = re.compile(ID_PATTERN)
 _MAX_TITLE_CHARS = 1_000
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a file of conversations has chat messages."""
     return any(
         head.lstrip()[:1] in ("[", "{") and '"chat_messages"' in head
@@ -45,7 +45,7 @@ def sniff(source: Source) -> bool:
     )
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversations of an export."""
     for member in source.reading(*_FILES):
         for record in json_records(member, warn, under=_WRAPPERS):

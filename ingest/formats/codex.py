@@ -16,7 +16,7 @@ from ingest.items.fields import metadata_of, utc_time
 from ingest.records.beginnings import cut_line, first_objects
 from ingest.records.lines import json_lines
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 from memory_service.items.strict_json import dumps
@@ -66,12 +66,12 @@ class _Session:
     """The parent of each of the user's messages, so that they can be rolled back."""
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a file has lines as Codex CLI writes them, or begins like its older ones."""
     return any(map(_is_session, source.heads("*.jsonl")))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each session."""
     for member in source.reading("*.jsonl"):
         if not _is_session(member.head):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ingest.items.fields import one_line_title, speaker_name, storable
 from ingest.records.lines import text_lines
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 
@@ -77,12 +77,12 @@ class _Style(NamedTuple):
         return match if match is not None and match["name"].casefold() in self.speakers else None
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a text is plainly a dialogue."""
     return any(_find_style(head.split("\n")) is not None for head in source.heads("*.txt", "*.md"))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each file."""
     for member in source.reading("*.txt", "*.md"):
         lines = list(text_lines(member, warn))

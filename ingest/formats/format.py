@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Transcript, Warn
 
 
@@ -18,8 +18,10 @@ class Format(Protocol):
     NAME: str
     EXPECTS: str
 
-    def sniff(self, source: Source) -> bool:
+    def sniff(self, source: ExportSource) -> bool:
         """Return whether a source is of this format, by the beginnings of its members."""
 
-    def parse(self, source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+    def parse(
+        self, source: ExportSource, options: FormatOptions, warn: Warn
+    ) -> Iterator[Transcript]:
         """Yield the conversations of a source, one at a time."""

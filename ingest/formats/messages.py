@@ -26,7 +26,7 @@ from typing import Any
 from ingest.items.fields import metadata_of, utc_time
 from ingest.records.beginnings import array_or_lines, first_value
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 from memory_service.items.strict_json import canonical, raw_elements
@@ -55,12 +55,12 @@ class _MessageList:
     others: int = 0
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether the first record is of one of the kinds above."""
     return any(map(_begins_with_messages, source.heads("*.json", "*.jsonl")))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield a conversation for each record that can be used."""
     same_beginnings: Counter[str] = Counter()
     for member in source.reading("*.json", "*.jsonl"):

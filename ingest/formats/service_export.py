@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ingest.records.lines import json_lines
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, TranscriptItem, Warn
 from memory_service.conversations.export import FORMAT
 
@@ -45,13 +45,13 @@ class _Line(BaseModel):
     items: list[_Item]
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a first line says that it is of this format."""
     mark = f'"format":"{FORMAT}"'
     return any(mark in head.partition("\n")[0].replace(" ", "") for head in source.heads("*.jsonl"))
 
 
-def parse(source: Source, _options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, _options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversations of an export."""
     for member in source.reading("*.jsonl"):
         for location, value, _ in json_lines(member, warn, max_bytes=_MAX_LINE_BYTES):

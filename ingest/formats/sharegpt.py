@@ -13,7 +13,7 @@ from typing import Any
 
 from ingest.items.fields import one_line_title, speaker_name
 from ingest.records.beginnings import array_or_lines, first_value
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 from memory_service.core.errors import InvalidRequest
@@ -43,12 +43,12 @@ _CUT = re.compile(r'"conversations"\s*:\s*\[\s*\{\s*"(?:from|value)"\s*:')
 """Matches a first record that is longer than a head."""
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether the first record has a list of turns with "from" and "value"."""
     return any(map(_begins_with_conversations, source.heads("*.json", "*.jsonl")))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each record."""
     same_beginnings: Counter[str] = Counter()
     for member in source.reading("*.json", "*.jsonl"):

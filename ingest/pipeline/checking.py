@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ingest.records.cutter import OMITTED
-from ingest.transcripts import Location, Problem, Transcript, TranscriptItem
+from ingest.transcripts import Location, RecordProblem, Transcript, TranscriptItem
 from ingest.trees.runs import CheckedItem
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.conversation_items import ItemLimits, parse_item
@@ -22,13 +22,13 @@ class CheckedTranscript:
 
     transcript: Transcript
     items: Sequence[CheckedItem]
-    invalid: Sequence[Problem]
+    invalid: Sequence[RecordProblem]
 
 
 def check_transcript(transcript: Transcript, limits: ItemLimits) -> CheckedTranscript:
     """Return a checked transcript; children of an invalid item are attached to its parent."""
     items: list[CheckedItem] = []
-    invalid: list[Problem] = []
+    invalid: list[RecordProblem] = []
     # By the id of an invalid item: the nearest item above that is valid.
     replaced: dict[str, str | None] = {}
     for item in transcript.items:
@@ -37,7 +37,7 @@ def check_transcript(transcript: Transcript, limits: ItemLimits) -> CheckedTrans
         try:
             items.append(_check_item(item, parent, location, limits))
         except InvalidRequest as error:
-            invalid.append(Problem(location, error.message))
+            invalid.append(RecordProblem(location, error.message))
             replaced[item.id] = parent
     head = transcript.head
     while head in replaced:

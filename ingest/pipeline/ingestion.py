@@ -27,9 +27,10 @@ from ingest.sinks.preparing import (
 from ingest.sinks.sink import Sink
 from ingest.sinks.storing import REFUSED, StoreOutcome, store_transcript
 from ingest.sources.opening import open_source
-from ingest.sources.source import Source
-from ingest.transcripts import FormatOptions, Location, Problem, Transcript
+from ingest.sources.source import ExportSource
+from ingest.transcripts import FormatOptions, Location, RecordProblem, Transcript
 from memory_service.conversations.preparation import Plan
+from memory_service.core.errors import InvalidRequest
 from memory_service.core.settings import Settings
 from memory_service.items.conversation_items import ItemLimits, check_id
 
@@ -102,7 +103,7 @@ class Ingestion:
             goes_on()
 
     def _transcripts(
-        self, sources: Sequence[Source], formats: Sequence[Format]
+        self, sources: Sequence[ExportSource], formats: Sequence[Format]
     ) -> Iterator[Transcript]:
         """Yield the transcripts that are wanted, counting all."""
         selected = 0
@@ -121,7 +122,7 @@ class Ingestion:
                     self.report.skip(reason, len(transcript.items))
 
     def _read_source(
-        self, source: Source, chosen: Format, label: str | None
+        self, source: ExportSource, chosen: Format, label: str | None
     ) -> Iterator[Transcript]:
         def warn(location: Location, message: str) -> None:
             self.report.warn(_labelled_location(location, label), message)
@@ -146,11 +147,18 @@ class Ingestion:
             return None
         tasks = [
             PreparationTask(
-                [item.turn for item in checked.items], self._sink.wants_plan(checked.transcript)
+                [item.turn for item in checked.items], self._wants_plan(checked.transcript)
             )
             for checked in batch
         ]
         return _Batch(batch, tasks, queue.submit(tasks))
+
+    def _wants_plan(self, transcript: Transcript) -> bool:
+        try:
+            check_id(transcript.id, "id")
+        except InvalidRequest:
+            return False  # It is refused when it is stored.
+        return self._sink.wants_plan(transcript)
 
     def _check(self, transcript: Transcript) -> CheckedTranscript:
         owned = transcript if self._user is None else replace(transcript, user=self._user)
@@ -168,16 +176,18 @@ class Ingestion:
             ]
         # The report counts only now: what was stored in the context is durable at its end.
         for result in results:
-            if isinstance(result, Problem):
+            if isinstance(result, RecordProblem):
                 self.report.warn(result.location, result.message)
         for checked, result in zip(batch.transcripts, results, strict=True):
-            if isinstance(result, Problem):
+            if isinstance(result, RecordProblem):
                 self.report.skip("refused", len(checked.items))
             else:
                 self.report.count_stored(checked.items, result)
         self.report.add_tokens(prepared.tokens, prepared.counter)
 
-    def _store_one(self, checked: CheckedTranscript, plan: Plan | None) -> StoreOutcome | Problem:
+    def _store_one(
+        self, checked: CheckedTranscript, plan: Plan | None
+    ) -> StoreOutcome | RecordProblem:
         transcript, items = checked.transcript, checked.items
         try:
             check_id(transcript.id, "id")
@@ -185,7 +195,7 @@ class Ingestion:
                 store_transcript(transcript, items, self._sink, plan) if items else StoreOutcome()
             )
         except REFUSED as error:
-            return Problem(transcript.location, error.message)
+            return RecordProblem(transcript.location, error.message)
 
 
 def _labelled(transcript: Transcript, label: str | None) -> Transcript:

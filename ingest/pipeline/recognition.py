@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ingest.formats import FORMATS, recognise
 from ingest.formats.format import Format
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from memory_service.core.errors import StartupError
 
 
-def find_format(source: Source, name: str | None) -> Format:
+def find_format(source: ExportSource, name: str | None) -> Format:
     """Return the format of this name, else the one recognised; raises StartupError without one."""
     if name is not None:
         if name not in FORMATS:
@@ -24,7 +24,7 @@ def find_format(source: Source, name: str | None) -> Format:
     return recognised
 
 
-def _description(source: Source) -> str:
+def _description(source: ExportSource) -> str:
     """Return what is in a source of no known format."""
     skipped = "".join(f" {name} {reason}." for name, reason in source.skipped[:5])
     if not source.members:

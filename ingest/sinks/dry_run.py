@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
 from typing import Self
 
 from ingest.sinks.sink import ConversationSink, check_user
 from ingest.transcripts import Transcript
 from ingest.trees.runs import ItemRun
 from memory_service.conversations.preparation import Plan
+from memory_service.core.errors import StartupError
 from memory_service.core.models import Turn
 from memory_service.core.settings import Settings
 from memory_service.service import open_log
@@ -31,7 +33,7 @@ class DryRunSink:
 
     def __enter__(self) -> Self:
         """Open the log if there is one; a dry run creates no folder."""
-        if (self._settings.data_dir / FILE_NAME).exists():
+        if _exists(self._settings.data_dir / FILE_NAME):
             self._log = open_log(self._settings.data_dir)
             self._stack.callback(self._log.close)
             with self._log.read() as snapshot:
@@ -87,6 +89,13 @@ class DryRunSink:
         count = len(new - self._added)
         self._added |= new
         return count
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StartupError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class _CountedConversation:

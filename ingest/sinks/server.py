@@ -125,6 +125,7 @@ class ServerSink:
             raise Conflict(_message(response))
         if not response.is_success:
             raise RefusedTranscript(_message(response))
+        _json_object(response)
         return response
 
 

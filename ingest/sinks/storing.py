@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ingest.sinks.sink import ConversationSink, RefusedTranscript, Sink
-from ingest.transcripts import Problem, Transcript, derived_id
+from ingest.transcripts import RecordProblem, Transcript, derived_id
 from ingest.trees.runs import CheckedItem, item_runs
 from memory_service.conversations.preparation import Plan
 from memory_service.core.errors import Conflict, InvalidRequest, NotFound, ServiceError
@@ -27,7 +27,7 @@ class StoreOutcome:
     is_new: bool = False
     new: int = 0
     already_there: int = 0
-    refused: Sequence[Problem] = ()
+    refused: Sequence[RecordProblem] = ()
 
 
 def store_transcript(
@@ -49,7 +49,7 @@ class _TranscriptWriter:
         self._conversation = conversation
         self._is_new = conversation.is_new
         self._already_there = 0
-        self._refused: list[Problem] = []
+        self._refused: list[RecordProblem] = []
         # By an item's own id: the id it is stored under, or its parent's if it was refused.
         self._stored_ids: dict[str, str | None] = {}
         self._edited: set[str] = set()
@@ -97,7 +97,7 @@ class _TranscriptWriter:
             self._edited.add(item.id)
             self.append([item])
             return
-        self._refused.append(Problem(item.location, error.message))
+        self._refused.append(RecordProblem(item.location, error.message))
         # The children of a refused item are attached to its parent.
         self._stored_ids[item.id] = placed.parent
         if item.parent in self._edited:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from ingest.sources.source import Member, SkippedMember, Source
+from ingest.sources.source import ExportSource, Member, SkippedMember
 
 MAX_RATIO = 200
 """Text compresses up to about 30 times; 1,032 is the most that deflate can do."""
@@ -18,7 +18,7 @@ SMALL_BYTES = 100_000_000
 _ENCRYPTED = 0x1
 
 
-def zip_members(source: Source, archive: zipfile.ZipFile) -> Iterator[Member]:
+def zip_members(source: ExportSource, archive: zipfile.ZipFile) -> Iterator[Member]:
     """Yield the members of an archive by name; those refused are noted in `source.skipped`."""
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         if not info.filename:
@@ -42,7 +42,9 @@ def is_junk(name: str) -> bool:
 
 
 class _ZipMember(Member):
-    def __init__(self, source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    def __init__(
+        self, source: ExportSource, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+    ) -> None:
         super().__init__(source, info.filename, info.file_size)
         self._archive = archive
         self._info = info

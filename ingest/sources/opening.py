@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingest.sources.archives import is_junk, zip_members
-from ingest.sources.source import READ_ERRORS, Member, SkippedMember, Source
+from ingest.sources.source import READ_ERRORS, ExportSource, Member, SkippedMember
 from memory_service.core.errors import StartupError
 
 MAX_MEMBERS = 200_000
@@ -18,9 +18,9 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_source(path: Path) -> Iterator[ExportSource]:
     """Open what is at a path; raises StartupError if it does not exist or cannot be read."""
-    source = Source(path.name or str(path))
+    source = ExportSource(path.name or str(path))
     with ExitStack() as stack:
         try:
             if path.is_dir():
@@ -38,7 +38,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 class _FileMember(Member):
-    def __init__(self, source: Source, name: str, path: Path) -> None:
+    def __init__(self, source: ExportSource, name: str, path: Path) -> None:
         super().__init__(source, name, path.stat().st_size)
         self._path = path
 
@@ -63,7 +63,7 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def _folder_members(source: Source, folder: Path) -> Iterator[Member]:
+def _folder_members(source: ExportSource, folder: Path) -> Iterator[Member]:
     for number, path in enumerate(sorted(folder.rglob("*"))):
         if number > MAX_MEMBERS:
             raise _too_many(folder)

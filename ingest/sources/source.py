@@ -54,7 +54,7 @@ class SkippedMember(NamedTuple):
 class Member(ABC):
     """One file of a source. `name` is its path inside the source; `size` is in bytes."""
 
-    def __init__(self, source: Source, name: str, size: int) -> None:
+    def __init__(self, source: ExportSource, name: str, size: int) -> None:
         self._source = source
         self.name = name
         self.size = size
@@ -85,7 +85,7 @@ class Member(ABC):
     def _open(self) -> BinaryIO: ...
 
 
-class Source:
+class ExportSource:
     """Members by name, and how many of their bytes were read.
 
     `label` is the name of what the user gave; `skipped` are the members that no format sees.
@@ -126,7 +126,7 @@ class Source:
 class _CountedStream(io.RawIOBase):
     """A stream that counts bytes for the progress bar and names its member in errors."""
 
-    def __init__(self, file: BinaryIO, name: str, source: Source) -> None:
+    def __init__(self, file: BinaryIO, name: str, source: ExportSource) -> None:
         super().__init__()
         self._file = file
         self._name = name

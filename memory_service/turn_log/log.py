@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from memory_service.core.errors import Unavailable
+from memory_service.core.errors import StartupError, Unavailable
 from memory_service.turn_log import sqlite
 from memory_service.turn_log.fair_lock import FairLock
 from memory_service.turn_log.migrate import migrate
@@ -33,11 +33,15 @@ class TurnLog:
 
     @classmethod
     def open(cls, folder: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> TurnLog:
-        """Open (and make or migrate) the log in a data folder."""
-        engine = sqlite.open_engine(folder / FILE_NAME, cache_mib=cache_mib, mmap_mib=mmap_mib)
+        """Open (and make or migrate) the log in a data folder; raises StartupError if it cannot."""
+        path = folder / FILE_NAME
+        engine = sqlite.open_engine(path, cache_mib=cache_mib, mmap_mib=mmap_mib)
         with ExitStack() as stack:
             stack.callback(engine.dispose)
-            migrate(engine)
+            try:
+                migrate(engine)
+            except DatabaseError as error:
+                raise StartupError(f"{path} cannot be opened: {error.orig}.") from error
             stack.pop_all()
         return cls(engine)
 

@@ -17,7 +17,7 @@ from ingest.formats.chatgpt.content import content_of, reason_to_skip
 from ingest.items.fields import metadata_of, microseconds, rfc3339, storable
 from ingest.records.arrays import json_records
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Transcript, Warn, derived_id
 from ingest.trees.nodes import TreeNode
 from ingest.trees.tree_items import tree_items
@@ -31,14 +31,14 @@ _ID = re.compile(ID_PATTERN)
 _MAX_TITLE_CHARS = 1_000
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a file of conversations has mappings of nodes."""
     return any(
         head.lstrip()[:1] in ("[", "{") and '"mapping"' in head for head in source.heads(*_FILES)
     )
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversations of an export."""
     same_beginnings: Counter[str] = Counter()
     for member in source.reading(*_FILES):

@@ -15,7 +15,7 @@ from ingest.formats.claude_code.transcript import conversation_id, transcript_of
 from ingest.records.beginnings import cut_line, first_objects
 from ingest.records.lines import json_lines
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn
 
 NAME = "claude_code"
@@ -27,12 +27,12 @@ _CUT = re.compile(
 """Matches a first line that is longer than a head."""
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a file has lines with a session id and a parent."""
     return any(map(_is_session, source.heads("*.jsonl")))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each session, and of its sidechains if they are wanted."""
     for member in source.reading("*.jsonl"):
         if not _is_session(member.head):

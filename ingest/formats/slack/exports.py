@@ -34,7 +34,7 @@ from ingest.items.fields import metadata_of, one_line_title, rfc3339
 from ingest.records.arrays import json_records
 from ingest.records.beginnings import first_value
 from ingest.records.parsing import JsonRecord
-from ingest.sources.source import Source
+from ingest.sources.source import ExportSource
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 
@@ -59,14 +59,14 @@ class ChannelMessages:
     skipped: Mapping[str, int]
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether there are days beside lists of channels or users, or a file is such a day."""
     return has_days_and_lists(source.members) or any(
         map(_is_message, map(first_value, source.heads("*.json")))
     )
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each channel, and after it those of its threads."""
     members = source.reading("*.json")
     names = user_names(members, warn)

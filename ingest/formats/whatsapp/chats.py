@@ -21,7 +21,7 @@ from ingest.formats.whatsapp.lines import DateOrder, LineHead, detect_date_order
 from ingest.formats.whatsapp.marks import read_text
 from ingest.items.fields import one_line_title, speaker_name
 from ingest.records.lines import text_lines
-from ingest.sources.source import Member, Source
+from ingest.sources.source import ExportSource, Member
 from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
 from ingest.trees.builder import TranscriptBuilder
 
@@ -42,12 +42,12 @@ class _Message:
     lines: list[str] = field(default_factory=list)
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a text begins with a line of a chat, and has a speaker in the first lines."""
     return any(map(_begins_with_chat, source.heads("*.txt")))
 
 
-def parse(source: Source, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each chat."""
     for member in source.reading("*.txt"):
         # A ZIP may hold text files that were sent in the chat.
@@ -85,7 +85,7 @@ def _messages(member: Member, warn: Warn) -> tuple[list[_Message], int]:
 
 
 def _transcript(
-    source: Source,
+    source: ExportSource,
     messages: Sequence[_Message],
     lines_before: int,
     options: FormatOptions,
@@ -169,6 +169,6 @@ def _add(builder: TranscriptBuilder, message: _Message, time: datetime | None) -
     )
 
 
-def _title(source: Source, file: str) -> str:
+def _title(source: ExportSource, file: str) -> str:
     stem = PurePosixPath(file).stem
     return PurePosixPath(source.label).stem if stem == _DEFAULT_STEM else stem

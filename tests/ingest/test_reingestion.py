@@ -1,4 +1,4 @@
-"""What happens to ChatGPT exports that come again, grow, were edited, or are not wanted whole."""
+"""ChatGPT exports that are ingested again: unchanged, grown, edited, or in part."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ import pytest
 from typer.testing import CliRunner
 
 from ingest.cli import app
-from ingest.pipeline import Ingestion, Selection
-from ingest.sinks import LocalSink
-from ingest.transcripts import Options
+from ingest.pipeline.ingestion import Ingestion
+from ingest.pipeline.selection import TranscriptSelection
+from ingest.sinks.local import LocalSink
+from ingest.transcripts import FormatOptions
 from memory_service.commands.main import app as service_app
 from memory_service.core.settings import Settings
 
 Json = dict[str, Any]
 
 
-class Run(Protocol):
-    """Ingests a file for a user, and returns the report with the exit code in it."""
+class Ingest(Protocol):
+    """Ingests a file for a user."""
 
     def __call__(
-        self, path: Path, *, user: str = "me", branches: Literal["live", "all"] = "live"
+        self, path: Path, *, user: str = "me", branches: Literal["active", "all"] = "active"
     ) -> Json:
-        """Return the report."""
+        """Return the report, with the exit code in it."""
 
 
 @pytest.fixture
-def ingest(settings: Settings) -> Iterator[Run]:
-    """Return the command's work without the command: the data folder stays open."""
+def ingest(settings: Settings) -> Iterator[Ingest]:
+    """Return a function that ingests as the command does, into a folder that stays open."""
     with LocalSink(settings, "local") as sink:
 
-        def run(path: Path, *, user: str = "me", branches: Literal["live", "all"] = "live") -> Json:
+        def run(
+            path: Path, *, user: str = "me", branches: Literal["active", "all"] = "active"
+        ) -> Json:
             ingestion = Ingestion(
                 sink,
-                options=Options(branches=branches),
-                selection=Selection(),
+                options=FormatOptions(branches=branches),
+                selection=TranscriptSelection(),
                 user=user,
                 settings=settings,
             )
@@ -54,8 +57,8 @@ def dry_run(path: Path, folder: Path, *options: str) -> Json:
     arguments = [str(path), "--data-dir", str(folder), "--dry-run", "--json", *options]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    found: Json = json.loads(result.stdout.splitlines()[-1])
-    return found
+    report: Json = json.loads(result.stdout.splitlines()[-1])
+    return report
 
 
 def exported(folder: Path) -> list[Json]:
@@ -64,20 +67,20 @@ def exported(folder: Path) -> list[Json]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def live_texts(conversation: Json) -> list[str]:
-    """Return what is said on the live branch of an exported conversation."""
+def active_texts(conversation: Json) -> list[str]:
+    """Return the texts of the active branch of an exported conversation."""
     items = {item["id"]: item for item in conversation["items"]}
-    at, found = conversation["head"], []
-    while at is not None:
-        found.append(json.loads(items[at]["raw"])["content"])
-        at = items[at]["parent"]
-    return found[::-1]
+    item_id, texts = conversation["head"], []
+    while item_id is not None:
+        texts.append(json.loads(items[item_id]["raw"])["content"])
+        item_id = items[item_id]["parent"]
+    return texts[::-1]
 
 
-def chat(*said: str, title: str = "Fence", begin: float = 1_714_550_400.0) -> Json:
-    """Return a conversation in which user and assistant speak by turns."""
+def chat(*texts: str, title: str = "Fence", begin: float = 1_714_550_400.0) -> Json:
+    """Return a conversation in which user and assistant take turns."""
     mapping: Json = {}
-    for number, text in enumerate(said):
+    for number, text in enumerate(texts):
         role = "assistant" if number % 2 else "user"
         mapping[f"m{number}"] = {
             "id": f"m{number}",
@@ -91,7 +94,7 @@ def chat(*said: str, title: str = "Fence", begin: float = 1_714_550_400.0) -> Js
                 "metadata": {},
             },
         }
-    current = f"m{len(said) - 1}"
+    current = f"m{len(texts) - 1}"
     fields = {"conversation_id": title.lower(), "create_time": begin, "current_node": current}
     return {"title": title, "mapping": mapping, **fields}
 
@@ -101,7 +104,7 @@ def write(path: Path, *conversations: Any) -> Path:
     return path
 
 
-def test_a_conversation_that_comes_again_grows_or_was_edited(ingest: Run, tmp_path: Path) -> None:
+def test_unchanged_grown_and_edited_conversation(ingest: Ingest, tmp_path: Path) -> None:
     path = tmp_path / "conversations.json"
     first = ingest(write(path, chat("One?", "Two.")))
     assert first["turns"] == {"read": 2, "stored": 2, "already_there": 0, "skipped": {}}
@@ -115,16 +118,16 @@ def test_a_conversation_that_comes_again_grows_or_was_edited(ingest: Run, tmp_pa
         "already_there": 2,
         "skipped": {},
     }
-    for stored in (3, 0):  # What follows an edit follows it on a branch of its own; but once.
+    for stored in (3, 0):  # The edited message and its reply are a branch, stored once.
         edited = ingest(write(path, chat("One?", "Deux.", "Three?", "Four.")))
         assert edited["turns"]["stored"] == stored
     (conversation,) = exported(tmp_path / "data")
-    assert live_texts(conversation) == ["One?", "Deux.", "Three?", "Four."]
+    assert active_texts(conversation) == ["One?", "Deux.", "Three?", "Four."]
     assert len(conversation["items"]) == 7
 
 
-def test_a_message_that_is_too_long_is_left_out_and_the_rest_hangs_together(
-    ingest: Run, tmp_path: Path
+def test_too_long_message_is_skipped_and_children_reattached(
+    ingest: Ingest, tmp_path: Path
 ) -> None:
     long = chat("One?", "x" * 50_000_000, "Three?", "Four.", "y" * 1_000_001)
     path = write(tmp_path / "conversations.json", long, chat("Five?", "Six.", title="Other"))
@@ -134,13 +137,11 @@ def test_a_message_that_is_too_long_is_left_out_and_the_rest_hangs_together(
     assert report["turns"]["skipped"] == {"invalid": 2}
     assert "50,000,000 bytes" in report["warnings"][0]["message"]
     assert "1,000,001 characters" in report["warnings"][1]["message"]
-    assert live_texts(exported(tmp_path / "data")[0]) == ["One?", "Three?", "Four."]
+    assert active_texts(exported(tmp_path / "data")[0]) == ["One?", "Three?", "Four."]
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder", "shards"])
-def test_an_export_is_the_same_as_a_zip_a_folder_and_shards(
-    kind: str, ingest: Run, tmp_path: Path
-) -> None:
+def test_zip_folder_and_shards(kind: str, ingest: Ingest, tmp_path: Path) -> None:
     talks = [chat("One?", "Two."), chat("Three?", "Four.", title="Other")]
     folder = tmp_path / "export"
     folder.mkdir()
@@ -164,7 +165,7 @@ def test_an_export_is_the_same_as_a_zip_a_folder_and_shards(
     assert not (tmp_path.parent / "conversations.json").exists()
 
 
-def test_only_what_is_asked_for_is_stored_and_a_dry_run_stores_nothing(tmp_path: Path) -> None:
+def test_selection_and_dry_run(tmp_path: Path) -> None:
     days = [1_714_550_400.0 + 86_400 * number for number in range(4)]  # from 2024-05-01 on
     talks = [chat("Hi", title=f"Day {n}", begin=day) for n, day in enumerate(days, start=1)]
     path, folder = write(tmp_path / "conversations.json", *talks), tmp_path / "data"
@@ -179,17 +180,17 @@ def test_only_what_is_asked_for_is_stored_and_a_dry_run_stores_nothing(tmp_path:
     assert not folder.exists()
 
 
-def test_a_dry_run_counts_what_comes_twice_as_storing_it_would(ingest: Run, tmp_path: Path) -> None:
+def test_dry_run_counts_repeated_conversations(ingest: Ingest, tmp_path: Path) -> None:
     talk = chat("One?", "Two.")
     grown = chat("One?", "Two.", "Three?")
     path = write(tmp_path / "conversations.json", talk, talk, grown, chat("Other?", title="Other"))
-    told, done = dry_run(path, tmp_path / "nothing"), ingest(path)
+    predicted, stored = dry_run(path, tmp_path / "nothing"), ingest(path)
     for part in ("conversations", "turns"):
-        assert told[part] == done[part]
-    assert told["conversations"] == {"read": 4, "stored": 2, "grown": 1, "unchanged": 1}
+        assert predicted[part] == stored[part]
+    assert predicted["conversations"] == {"read": 4, "stored": 2, "grown": 1, "unchanged": 1}
 
 
-def test_a_conversation_of_another_user_is_refused_and_counted(ingest: Run, tmp_path: Path) -> None:
+def test_conversation_of_other_user_is_refused(ingest: Ingest, tmp_path: Path) -> None:
     path = write(tmp_path / "conversations.json", chat("One?", "Two."))
     ingest(path)
     report = ingest(path, user="someone-else")
@@ -198,7 +199,7 @@ def test_a_conversation_of_another_user_is_refused_and_counted(ingest: Run, tmp_
     assert "'me'" in report["warnings"][0]["message"]
 
 
-def test_the_report_has_what_it_promises(ingest: Run, tmp_path: Path) -> None:
+def test_report_fields(ingest: Ingest, tmp_path: Path) -> None:
     path = write(tmp_path / "conversations.json", chat("One?", "Two."), {"title": "Broken"}, None)
     report = ingest(path)
     assert report.pop("exit_code") == 1
@@ -210,7 +211,7 @@ def test_the_report_has_what_it_promises(ingest: Run, tmp_path: Path) -> None:
             {
                 "file": "conversations.json",
                 "record": record,
-                "message": "is no conversation: it has no 'mapping' of messages",
+                "message": "is not a conversation: it has no 'mapping' of messages",
             }
             for record in (2, 3)
         ],
@@ -221,17 +222,15 @@ def test_the_report_has_what_it_promises(ingest: Run, tmp_path: Path) -> None:
     assert report["tokens"] > 0
 
 
-def test_both_branches_are_kept_if_asked_and_the_live_one_stays_live(
-    ingest: Run, tmp_path: Path
-) -> None:
+def test_all_branches_keep_active_branch(ingest: Ingest, tmp_path: Path) -> None:
     talk = chat("One?", "Two.", "Three?")
     aside = deepcopy(talk["mapping"]["m1"])
     aside["id"] = aside["message"]["id"] = "aside"
     aside["message"]["content"]["parts"] = ["Another two."]
     talk["mapping"]["aside"] = aside
     path = write(tmp_path / "conversations.json", talk)
-    assert ingest(path)["turns"]["skipped"] == {"not on the live branch": 1}
+    assert ingest(path)["turns"]["skipped"] == {"not on the active branch": 1}
     assert ingest(path, branches="all")["turns"]["stored"] == 1
     (conversation,) = exported(tmp_path / "data")
-    assert live_texts(conversation) == ["One?", "Two.", "Three?"]
+    assert active_texts(conversation) == ["One?", "Two.", "Three?"]
     assert len(conversation["items"]) == 4
