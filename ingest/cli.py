@@ -1,4 +1,4 @@
-"""The command `memory-ingest`: old transcripts into a data folder or a server."""
+"""The command `memory-ingest`: old conversations into a data folder or a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Literal, NamedTuple
@@ -17,12 +18,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from ingest.formats import FORMATS
-from ingest.pipeline import Ingestion, Selection
-from ingest.progress import progress
-from ingest.report import Report
-from ingest.server_sink import ServerSink
-from ingest.sinks import DrySink, LocalSink, Sink
-from ingest.transcripts import Options
+from ingest.pipeline.ingestion import Ingestion
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.selection import TranscriptSelection
+from ingest.progress import show_progress
+from ingest.sinks.dry_run import DryRunSink
+from ingest.sinks.local import LocalSink
+from ingest.sinks.server import ServerSink
+from ingest.sinks.sink import Sink
+from ingest.transcripts import FormatOptions
 from memory_service.commands.terminal import harmless, stderr, stdout
 from memory_service.core import logs
 from memory_service.core.errors import ServiceError, StartupError
@@ -30,10 +34,13 @@ from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.core.models import MICROSECONDS
 from memory_service.core.settings import Settings, load_settings
 from memory_service.items.fields import check_user_id
+from memory_service.items.strict_json import check_text
 from memory_service.service import LOCAL_PROJECT
 
+FAILED = 2
+"""The exit code when nothing could be used, or the ingestion broke off."""
 INTERRUPTED = 130
-"""The exit code of a program that Ctrl-C ended, as shells count."""
+"""The exit code of a program that Ctrl-C ended, by the convention of shells."""
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -45,11 +52,12 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a known problem is one message on stderr and exit code 2."""
     freeze_loaded_objects()
+    _escape_unprintable_characters()
     try:
         app()
     except ServiceError as error:
-        stderr().print(harmless(f"memory-ingest: {error.message}", style="red"), soft_wrap=True)
-        sys.exit(2)
+        _print_error(error.message)
+        sys.exit(FAILED)
 
 
 @app.command(
@@ -63,84 +71,90 @@ def run(
     ],
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help=f"{', '.join(FORMATS)}; else recognised by content."),
+        typer.Option("--format", help=f"{', '.join(FORMATS)}; default: recognised by content."),
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder to store in; default as for memory-service.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="Server to store in, instead.")] = None,
-    api_key: Annotated[str | None, typer.Option(help="Its API key, if it needs one.")] = None,
+    api_key: Annotated[str | None, typer.Option(help="API key of the server.")] = None,
     project: Annotated[
-        str | None, typer.Option(help="Project in a local folder (a server's is the key's).")
+        str | None,
+        typer.Option(help="Project in a local folder; on a server the API key decides."),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Whose conversations these are.")] = None,
+    user: Annotated[str | None, typer.Option(help="User to whom the conversations belong.")] = None,
     branches: Annotated[
         Literal["live", "all"],
-        typer.Option(help="Of chats that were edited or answered anew: the live branch, or all."),
+        typer.Option(
+            help="Of edited or regenerated conversations: the active branch (live), or all."
+        ),
     ] = "live",
     reasoning: Annotated[  # noqa: FBT002 - a command line flag
-        bool, typer.Option("--reasoning", help="Keep the model's thoughts too.")
+        bool, typer.Option("--reasoning", help="Store the model's reasoning too.")
     ] = False,
     sidechains: Annotated[  # noqa: FBT002 - a command line flag
-        bool, typer.Option("--sidechains", help="Keep what agents said among themselves, apart.")
+        bool,
+        typer.Option(
+            "--sidechains", help="Store conversations among agents too, as separate ones."
+        ),
     ] = False,
     date_order: Annotated[
         Literal["dmy", "mdy", "ymd"] | None,
-        typer.Option(help="Of dates such as 03/04/24; else detected."),
+        typer.Option(help="Order of dates such as 03/04/24; default: detected."),
     ] = None,
     zone: Annotated[
-        str, typer.Option(help="Time zone of dates without one, such as Europe/Oslo.")
+        str, typer.Option(help="Time zone of times without one, such as Europe/Oslo.")
     ] = "UTC",
     since: Annotated[
-        str | None, typer.Option(help="Only conversations that went on after this date or time.")
+        str | None, typer.Option(help="Only conversations with a turn at or after this time.")
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(help="Only those begun by this time, or on this day at the latest."),
+        typer.Option(help="Only conversations that began before this time, or by this day's end."),
     ] = None,
     title_matches: Annotated[
-        str | None, typer.Option(help="Only titles in which this regular expression is found.")
+        str | None, typer.Option(help="Only conversations whose title matches this regex.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many conversations, the first.")
+        int | None, typer.Option(min=1, help="Only the first conversations, this many.")
     ] = None,
     dry_run: Annotated[  # noqa: FBT002 - a command line flag
         bool, typer.Option("--dry-run", help="Store nothing; report what would be stored.")
     ] = False,
     quiet: Annotated[  # noqa: FBT002 - a command line flag
-        bool, typer.Option("--quiet", help="No progress, no report.")
+        bool, typer.Option("--quiet", help="Show no progress and no report.")
     ] = False,
     as_json: Annotated[  # noqa: FBT002 - a command line flag
-        bool, typer.Option("--json", help="The report as JSON on the last line.")
+        bool, typer.Option("--json", help="Print the report as JSON on the last line.")
     ] = False,
 ) -> None:
     """Store old conversations; running it again stores only what is new.
 
-    Ctrl-C stops it between two conversations, and running it again goes on from there. Exits 0, 1
-    if some records could not be used, or 2 if nothing could.
+    Ctrl-C stops it between two conversations, and the same command goes on from there. Exits with
+    0, with 1 if some records could not be used, or with 2 if nothing could.
     """
     settings = load_settings(data_dir=data_dir, log_level="error")
     logs.configure(settings.log_format, settings.log_level)
-    clock_zone = _zone(zone)
-    selection = Selection(
-        since=None if since is None else _time(since, clock_zone, "--since"),
-        until=None if until is None else _time(until, clock_zone, "--until", end_of_day=True),
+    time_zone = _zone(zone)
+    selection = TranscriptSelection(
+        since=None if since is None else _time(since, time_zone, "--since"),
+        until=None if until is None else _time(until, time_zone, "--until", end_of_day=True),
         title=None if title_matches is None else _pattern(title_matches),
         limit=limit,
     )
-    options = Options(
-        branches=branches,
+    options = FormatOptions(
+        branches="all" if branches == "all" else "active",
         reasoning=reasoning,
         sidechains=sidechains,
         date_order=date_order,
-        zone=clock_zone,
+        zone=time_zone,
     )
     if user is not None:
         check_user_id(user, "--user")
     target = _sink(settings, url, api_key, project, dry_run=dry_run, data_dir=data_dir)
     try:
-        with _ctrl_c() as stop, target as sink:
-            ended = _ingest(
+        with _stop_on_ctrl_c() as stop, target as sink:
+            result = _ingest(
                 Ingestion(sink, options=options, selection=selection, user=user, settings=settings),
                 sink,
                 files,
@@ -150,23 +164,22 @@ def run(
             )
     except ServiceError:
         if as_json:
-            _print_json(Report())
+            _print_json(IngestReport())
         raise
     if not quiet:
-        ended.report.show(dry_run=dry_run)
-    if ended.why is not None:
-        message = f"memory-ingest: {ended.why} Run the same command again to go on."
-        stderr().print(harmless(message, style="red"), soft_wrap=True)
+        result.report.show(dry_run=dry_run)
+    if result.reason is not None:
+        _print_error(f"{result.reason} Run the same command again to go on.")
     if as_json:
-        _print_json(ended.report)
-    raise typer.Exit(ended.exit_code)
+        _print_json(result.report)
+    raise typer.Exit(result.exit_code)
 
 
-class _Ended(NamedTuple):
-    """How an ingestion ended, and why before its end."""
+class _Result(NamedTuple):
+    """How an ingestion ended; `reason` says why it ended early."""
 
-    report: Report
-    why: str | None
+    report: IngestReport
+    reason: str | None
     exit_code: int
 
 
@@ -178,17 +191,17 @@ def _ingest(
     stop: Event,
     *,
     quiet: bool,
-) -> _Ended:
-    """Run it until all can be found or `stop` is set; raises ServiceError if nothing was read."""
+) -> _Result:
+    """Store and index until the end or until `stop`; raises ServiceError if nothing was read."""
     report = ingestion.report
-    with progress(stderr(), quiet=quiet) as shown:
+    with show_progress(stderr(), quiet=quiet) as display:
 
         def on_progress(done: int, total: int, turns: int) -> bool:
-            shown.reading(done, total, turns)
+            display.reading(done, total, turns)
             return not stop.is_set()
 
         def on_lag(lag: int) -> bool:
-            shown.indexing(lag)
+            display.indexing(lag)
             return not stop.is_set()
 
         try:
@@ -197,14 +210,28 @@ def _ingest(
         except ServiceError as error:
             if report.conversations["read"] == 0:
                 raise
-            return _Ended(report, error.message, 2)
+            return _Result(report, error.message, FAILED)
     if stop.is_set():
-        return _Ended(report, "Stopped.", INTERRUPTED)
-    return _Ended(report, None, report.exit_code)
+        return _Result(report, "Stopped.", INTERRUPTED)
+    return _Result(report, None, report.exit_code)
 
 
-def _print_json(report: Report) -> None:
-    stdout().file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
+def _print_json(report: IngestReport) -> None:
+    file = stdout().file
+    file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
+    # A reader that has gone is noticed here, where it ends the command, and not after its end.
+    file.flush()
+
+
+def _print_error(message: str) -> None:
+    stderr().print(harmless(f"memory-ingest: {message}", style="red"), soft_wrap=True)
+
+
+def _escape_unprintable_characters() -> None:
+    """Escape what the terminal's encoding does not have, such as bytes of a file's name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _sink(
@@ -218,21 +245,21 @@ def _sink(
 ) -> Sink:
     if url is None:
         if api_key is not None:
-            raise StartupError("--api-key goes with --url; a local folder needs none.")
-        local = DrySink if dry_run else LocalSink
-        return local(settings, project or LOCAL_PROJECT)
+            raise StartupError("--api-key is for --url; a local folder needs no key.")
+        local = DryRunSink if dry_run else LocalSink
+        return local(settings, check_text(project or LOCAL_PROJECT, "--project"))
     if data_dir is not None:
         raise StartupError("Give --data-dir or --url, not both.")
     if project is not None:
         raise StartupError("On a server the API key decides the project: leave --project out.")
     if dry_run:
-        raise StartupError("--dry-run looks at a local folder: leave --url out.")
+        raise StartupError("--dry-run reads a local folder: leave --url out.")
     return ServerSink(url, api_key)
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[Event]:
-    """Return what the first Ctrl-C sets; the second one ends the program where it is."""
+def _stop_on_ctrl_c() -> Iterator[Event]:
+    """Yield an event that the first Ctrl-C sets; the second one ends the program at once."""
     stop = Event()
 
     def handle(_signal: int, _frame: object) -> None:
@@ -250,19 +277,19 @@ def _zone(name: str) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise StartupError(f"--zone: {name!r} is no time zone such as Europe/Oslo.") from error
+        raise StartupError(f"--zone: {name!r} is not a time zone such as Europe/Oslo.") from error
 
 
 def _time(text: str, zone: tzinfo, option: str, *, end_of_day: bool = False) -> int:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
         if end_of_day and len(text) <= len("2024-05-31"):
-            found += timedelta(days=1)
+            time += timedelta(days=1)
     except (ValueError, OverflowError) as error:
         raise StartupError(
-            f"{option}: {text!r} is no date or time such as 2024-05-31 or 2024-05-31T18:00."
+            f"{option}: {text!r} is not a date or time such as 2024-05-31 or 2024-05-31T18:00."
         ) from error
-    aware = found if found.tzinfo else found.replace(tzinfo=zone)
+    aware = time if time.tzinfo else time.replace(tzinfo=zone)
     return round(aware.timestamp() * MICROSECONDS)
 
 
@@ -271,5 +298,5 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile(text, re.IGNORECASE)
     except re.error as error:
         raise StartupError(
-            f"--title-matches: {text!r} is no regular expression: {error}."
+            f"--title-matches: {text!r} is not a regular expression: {error}."
         ) from error

@@ -1,4 +1,4 @@
-"""How far an ingestion is: a bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of an ingestion: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 _LINE_SECONDS = 10.0
 
 
-class Shown(Protocol):
-    """Told how many bytes of how many are read and how many turns are stored."""
+class ProgressDisplay(Protocol):
+    """Shows how much is done."""
 
     def reading(self, done: int, total: int, turns: int) -> None:
-        """Note how far the files are read."""
+        """Show how many bytes of how many are read, and how many turns are stored."""
 
     def indexing(self, lag: int) -> None:
-        """Note how many vectors are still to come."""
+        """Show how many vectors are not indexed yet."""
 
 
 class _Bar:
@@ -28,16 +28,16 @@ class _Bar:
         self._progress = progress
         self._task = progress.add_task("Reading and storing", total=None, turns=0, rate=0)
         self._began = time.monotonic()
-        self._most_lag = 0
+        self._max_lag = 0
 
     def reading(self, done: int, total: int, turns: int) -> None:
         rate = turns / max(time.monotonic() - self._began, 0.001)
         self._progress.update(self._task, completed=done, total=total, turns=turns, rate=rate)
 
     def indexing(self, lag: int) -> None:
-        self._most_lag = max(self._most_lag, lag)
+        self._max_lag = max(self._max_lag, lag)
         self._progress.update(
-            self._task, description="Indexing", completed=self._most_lag - lag, total=self._most_lag
+            self._task, description="Indexing", completed=self._max_lag - lag, total=self._max_lag
         )
 
 
@@ -45,11 +45,11 @@ class _Lines:
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
         self._clock = clock
-        self._began = self._said = clock()
+        self._began = self._printed = clock()
 
     def reading(self, done: int, total: int, turns: int) -> None:
         if self._is_time():
-            passed = self._said - self._began
+            passed = self._printed - self._began
             left = passed / done * (total - done) if 0 < done <= total else 0
             self._console.print(
                 f"{turns:,} turns stored, {turns / passed:,.0f} turns/s, about {left:,.0f} s left"
@@ -57,17 +57,17 @@ class _Lines:
 
     def indexing(self, lag: int) -> None:
         if self._is_time():
-            self._console.print(f"Indexing, {lag:,} to go")
+            self._console.print(f"Indexing, {lag:,} vectors left")
 
     def _is_time(self) -> bool:
         now = self._clock()
-        if now - self._said < _LINE_SECONDS:
+        if now - self._printed < _LINE_SECONDS:
             return False
-        self._said = now
+        self._printed = now
         return True
 
 
-class _Nothing:
+class _Quiet:
     def reading(self, done: int, total: int, turns: int) -> None:
         pass
 
@@ -76,12 +76,12 @@ class _Nothing:
 
 
 @contextmanager
-def progress(
+def show_progress(
     console: Console, *, quiet: bool, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Shown]:
-    """Show how far it is on the console, which should be that of standard error."""
+) -> Iterator[ProgressDisplay]:
+    """Show progress on a console, which should be that of standard error."""
     if quiet:
-        yield _Nothing()
+        yield _Quiet()
     elif console.is_terminal:
         with Progress(
             TextColumn("{task.description}"),

@@ -1,27 +1,39 @@
-"""What every format becomes: conversations as trees of items, with their own ids and times."""
+"""The model that every format is turned into: transcripts of items with ids, times and branches."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Literal, NamedTuple, Protocol
-
-from ingest.sources import Source
-from memory_service.core.errors import ServiceError
+from typing import Literal, NamedTuple
 
 
-class Place(NamedTuple):
-    """Where something was read: a file (a member of a ZIP or folder), and its record, from 1."""
+class Location(NamedTuple):
+    """Where something was read: a file (a member of a ZIP or folder) and its record, from 1.
+
+    A record is a line, or an element of a JSON array. Record 0 stands for the whole file.
+    """
 
     file: str
     record: int
 
 
+class RecordProblem(NamedTuple):
+    """Where something could not be used, and why."""
+
+    location: Location
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a transcript; `raw` is its JSON, kept as it is; times are RFC 3339."""
+class TranscriptItem:
+    """One item of a transcript.
+
+    `raw` is its JSON, stored unchanged. `parent` is the id of the item before it, None at the root.
+    `created_at` is RFC 3339. `gap_before` says that items between it and its parent were deleted.
+    `location` is given where an item has a record of its own; else it is the transcript's.
+    """
 
     id: str
     parent: str | None
@@ -30,19 +42,20 @@ class Item:
     name: str | None = None
     metadata: Mapping[str, str] | None = None
     gap_before: bool = False
+    location: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """One conversation of a file.
 
-    `items` come parents first, and of two branches the live one last; `head` is the item in which
-    the live branch ends. `skipped` counts by reason the turns that could not or should not be used.
+    `items` hold parents before children, and the active branch after the others. `head` is the item
+    in which the active branch ends. `skipped` counts, by reason, the turns that were left out.
     """
 
-    place: Place
+    location: Location
     id: str
-    items: Sequence[Item]
+    items: Sequence[TranscriptItem]
     head: str | None
     user: str | None = None
     title: str | None = None
@@ -52,40 +65,23 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks of the formats; each takes what concerns it.
+class FormatOptions:
+    """Options of the command line for the formats; each format uses those that apply to it.
 
-    `branches`: the live one of each conversation, or all. `reasoning`: keep the model's thoughts.
-    `sidechains`: keep what agents said among themselves, as conversations of their own.
+    `branches`: keep the active branch of each conversation, or all branches. `reasoning`: keep the
+    model's reasoning. `sidechains`: keep conversations among agents, as conversations of their own.
     `date_order` and `zone`: how to read dates that do not say.
     """
 
-    branches: Literal["live", "all"] = "live"
+    branches: Literal["active", "all"] = "active"
     reasoning: bool = False
     sidechains: bool = False
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
     zone: tzinfo = UTC
 
 
-class BadRecord(ServiceError):
-    """A record of a file that cannot be used; the others can."""
-
-
-Warn = Callable[[Place, str], None]
-"""Called with a place and what is wrong there: a record is not used, or not whole."""
-
-
-class Format(Protocol):
-    """A format is a module with these names."""
-
-    NAME: str
-    EXPECTS: str
-
-    def sniff(self, source: Source) -> bool:
-        """Return whether a source is of this format, by the beginnings of its members."""
-
-    def parse(self, source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
-        """Yield the conversations of a source, one at a time."""
+Warn = Callable[[Location, str], None]
+"""Called with a location and the problem there: a record is not used, or only partly."""
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -25,8 +25,8 @@ from rich.table import Table
 from eval.benchmarks.serving import Json, MeasurementError, Server, memory_of, serving
 from eval.runs import provenance
 from ingest.formats import recognise
-from ingest.sources import open_source
-from ingest.transcripts import Options
+from ingest.sources.opening import open_source
+from ingest.transcripts import FormatOptions
 from memory_service.commands.terminal import stderr, stdout
 from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.items.strict_json import loads
@@ -96,7 +96,7 @@ def _texts(export: Path) -> list[str]:
             raise MeasurementError(f"{export} is of no known format")
         return [
             parse_item(loads(item.raw, max_nesting=64), item.raw, {}, limits, "item").text
-            for transcript in chosen.parse(source, Options(), lambda *_: None)
+            for transcript in chosen.parse(source, FormatOptions(), lambda *_: None)
             for item in transcript.items
         ]
 

@@ -1,21 +1,18 @@
-"""One file a format: a name, what it expects, `sniff` and `parse`."""
+"""Reads the exports of one product each: a name, the expected files, `sniff` and `parse`.
+
+Imports: `ingest.transcripts`, `ingest.sources`, `ingest.records`, `ingest.items`, `ingest.trees`.
+Start reading: `ingest.formats.format` (the contract), then `ingest.formats.sharegpt` (a short one).
+"""
 
 from __future__ import annotations
 
-from ingest.formats import (
-    chatgpt,
-    claude_ai,
-    claude_code,
-    codex,
-    dialogue,
-    messages,
-    service_export,
-    sharegpt,
-    slack,
-    whatsapp,
-)
-from ingest.sources import Source
-from ingest.transcripts import Format
+from ingest.formats import claude_ai, codex, dialogue, messages, service_export, sharegpt
+from ingest.formats.chatgpt import exports as chatgpt
+from ingest.formats.claude_code import sessions as claude_code
+from ingest.formats.format import Format
+from ingest.formats.slack import exports as slack
+from ingest.formats.whatsapp import chats as whatsapp
+from ingest.sources.source import ExportSource
 
 FORMATS: dict[str, Format] = {
     module.NAME: module
@@ -27,6 +24,6 @@ FORMATS: dict[str, Format] = {
 """By the name that --format takes; recognised in this order."""
 
 
-def recognise(source: Source) -> Format | None:
-    """Return the format of a source by how its members begin."""
-    return next((one for one in FORMATS.values() if one.sniff(source)), None)
+def recognise(source: ExportSource) -> Format | None:
+    """Return the first format that recognises a source by how its members begin."""
+    return next((known for known in FORMATS.values() if known.sniff(source)), None)

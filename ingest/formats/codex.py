@@ -1,8 +1,8 @@
 """Codex CLI's sessions ("rollouts"): JSON lines that hold items of the Responses API.
 
 Newer files wrap each item (`{"timestamp", "type": "response_item", "payload": …}`) between lines
-that say what went on; older ones are the bare items, below one line about the session. The items
-are kept as they are: calls and their outputs are units by their `call_id`.
+about events; older ones are the bare items, below one line about the session. The items are kept
+unchanged: calls and their outputs are tool groups by their `call_id`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.chains import Chain, time_of
-from ingest.heads import cut_line, objects
-from ingest.openai_items import metadata
-from ingest.records import Record, json_lines
-from ingest.sources import Source
-from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
+from ingest.items.fields import metadata_of, utc_time
+from ingest.records.beginnings import cut_line, first_objects
+from ingest.records.lines import json_lines
+from ingest.records.parsing import JsonRecord
+from ingest.sources.source import ExportSource
+from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
+from ingest.trees.builder import TranscriptBuilder
 from memory_service.items.strict_json import dumps
 
 NAME = "codex"
@@ -25,7 +26,7 @@ EXPECTS = 'sessions of Codex CLI: JSON lines with "timestamp", "type" and "paylo
 
 _WRAPPERS = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
 _CUT = re.compile(r'"type"\s*:\s*"session_meta"\s*,\s*"payload"\s*:')
-"""What a first line has that is longer than a head."""
+"""Matches a first line that is longer than a head."""
 _KEPT = frozenset(
     {
         "message",
@@ -48,33 +49,33 @@ _PREAMBLES = (
     "<skill>",
     "# AGENTS.md instructions",
 )
-"""How messages begin that the program writes in the user's name."""
+"""Beginnings of messages that the program writes in the user's name."""
 
 
 @dataclass(slots=True)
 class _Session:
-    """What is known of a session so far, and its conversation."""
+    """A session while it is read, line by line."""
 
-    chain: Chain
+    builder: TranscriptBuilder
     meta: Mapping[str, Any]
     started: str | None
     model: str | None = None
     cwd: str | None = None
     end: str | None = None
-    asked_below: list[str | None] = field(default_factory=list)
-    """What each message of the user hangs below, so that it can be taken back."""
+    parents_of_questions: list[str | None] = field(default_factory=list)
+    """The parent of each of the user's messages, so that they can be rolled back."""
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a file has lines as Codex CLI writes them, or begins like its older ones."""
     return any(map(_is_session, source.heads("*.jsonl")))
 
 
-def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each session."""
     for member in source.reading("*.jsonl"):
         if not _is_session(member.head):
-            warn(Place(member.name, 0), "is no session of Codex CLI; it is left out")
+            warn(Location(member.name, 0), "is not a session of Codex CLI; it is skipped")
             continue
         lines = (line for line in json_lines(member, warn) if _is_object(line, warn))
         first = next(lines, None)
@@ -84,16 +85,16 @@ def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
         is_sidechain = _is_sidechain(session.meta) and not options.sidechains
         for line in (first, *lines):
             if is_sidechain:
-                session.chain.skipped["sidechain"] += 1
+                session.builder.skipped["sidechain"] += 1
             else:
                 _read(line, session, options)
-        yield _transcript(first, session, options)
+        yield _transcript(first.location, session, options)
 
 
 def _is_session(head: str) -> bool:
     if _CUT.search(cut_line(head)):
         return True
-    for number, value in enumerate(objects(head)):
+    for number, value in enumerate(first_objects(head)):
         if _string(value, "type") in _WRAPPERS and isinstance(value.get("payload"), Mapping):
             return True
         if number == 0 and {"id", "timestamp", "instructions"} <= set(value):
@@ -101,19 +102,19 @@ def _is_session(head: str) -> bool:
     return False
 
 
-def _is_object(line: Record, warn: Warn) -> bool:
+def _is_object(line: JsonRecord, warn: Warn) -> bool:
     if isinstance(line.value, Mapping):
         return True
-    warn(line.place, "is no line of a session: a JSON object")
+    warn(line.location, "is not a line of a session: a JSON object")
     return False
 
 
-def _begin(first: Record) -> _Session:
-    """Return the session that a first line tells of; its id, else the line itself, names it."""
+def _begin(first: JsonRecord) -> _Session:
+    """Return the session that a first line describes, named by its id or else by the line."""
     payload = _payload(first)
-    named = payload.get("id") if isinstance(payload.get("id"), str) else first.text
-    time = time_of(payload.get("timestamp")) or time_of(first.value.get("timestamp"))
-    return _Session(Chain(derived_id("conv", NAME, str(named))), payload, time)
+    source_id = payload.get("id") if isinstance(payload.get("id"), str) else first.text
+    time = utc_time(payload.get("timestamp")) or utc_time(first.value.get("timestamp"))
+    return _Session(TranscriptBuilder(derived_id("conv", NAME, str(source_id))), payload, time)
 
 
 def _is_sidechain(meta: Mapping[str, Any]) -> bool:
@@ -125,40 +126,44 @@ def _kind(value: Mapping[str, Any]) -> str | None:
     return _string(value, "type") or ("message" if "role" in value else None)
 
 
-def _payload(line: Record) -> Mapping[str, Any]:
+def _payload(line: JsonRecord) -> Mapping[str, Any]:
     payload = line.value.get("payload")
     return payload if isinstance(payload, Mapping) else line.value
 
 
-def _read(line: Record, session: _Session, options: Options) -> None:
+def _read(line: JsonRecord, session: _Session, options: FormatOptions) -> None:
     payload = _payload(line)
     kind = line.value.get("type")
     if kind == "turn_context":
         session.model = session.model or _string(payload, "model")
         session.cwd = session.cwd or _string(payload, "cwd")
     if kind == "event_msg" and payload.get("type") == "thread_rolled_back":
-        _take_back(session, payload.get("num_turns"))
+        _roll_back(session, payload.get("num_turns"))
     reason = _reason_to_skip(line, payload, options)
     if reason is not None:
-        session.chain.skipped[reason] += 1
+        session.builder.skipped[reason] += 1
         return
     if payload.get("role") == "user":
-        session.asked_below.append(session.end)
-    session.end = session.chain.add(
+        session.parents_of_questions.append(session.end)
+    session.end = session.builder.add(
         _item(payload),
         parent=session.end,
-        created_at=time_of(line.value.get("timestamp")),
+        created_at=utc_time(line.value.get("timestamp")),
+        location=line.location,
     )
 
 
-def _take_back(session: _Session, turns: Any) -> None:
-    """Go on below the place where the last turns of the user began: they become a branch."""
-    if isinstance(turns, int) and 0 < turns <= len(session.asked_below):
-        session.end = session.asked_below[-turns]
-        del session.asked_below[-turns:]
+def _roll_back(session: _Session, turns: Any) -> None:
+    """Continue above the last `turns` turns of the user: what was below becomes a branch."""
+    questions = session.parents_of_questions
+    if isinstance(turns, int) and 0 < turns <= len(questions):
+        session.end = questions[-turns]
+        del questions[-turns:]
 
 
-def _reason_to_skip(line: Record, payload: Mapping[str, Any], options: Options) -> str | None:
+def _reason_to_skip(
+    line: JsonRecord, payload: Mapping[str, Any], options: FormatOptions
+) -> str | None:
     if line.value.get("type") == "compacted" or payload.get("type") == "compaction":
         return "compaction"
     is_item = payload is line.value or line.value.get("type") == "response_item"
@@ -167,8 +172,8 @@ def _reason_to_skip(line: Record, payload: Mapping[str, Any], options: Options) 
         return "meta"
     if kind == "reasoning":
         return None if options.reasoning and payload.get("summary") else "reasoning"
-    is_said = _string(payload, "role") in _ROLES and not _is_preamble(payload)
-    return None if kind != "message" or is_said else "meta"
+    is_conversation = _string(payload, "role") in _ROLES and not _is_preamble(payload)
+    return None if kind != "message" or is_conversation else "meta"
 
 
 def _is_preamble(message: Mapping[str, Any]) -> bool:
@@ -195,31 +200,29 @@ def _item(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _part(part: Any) -> Any:
-    """Return a part of a message; an image in the file itself leaves a marker."""
+    """Return a part of a message; an image in the file itself is replaced by a marker."""
     url = part.get("image_url") if isinstance(part, Mapping) else None
     is_inline = isinstance(url, str) and url.startswith("data:")
     return {"type": "input_text", "text": "[image]"} if is_inline else part
 
 
-def _transcript(first: Record, session: _Session, options: Options) -> Transcript:
+def _transcript(location: Location, session: _Session, options: FormatOptions) -> Transcript:
     git = session.meta.get("git")
-    return Transcript(
-        place=first.place,
-        id=session.chain.conversation_id,
-        items=session.chain.kept(session.end, options, begun=session.started),
-        head=session.end,
-        metadata=metadata(
-            {
-                "source": NAME,
-                "session": session.meta.get("id"),
-                "cwd": session.meta.get("cwd") or session.cwd,
-                "git_branch": git.get("branch") if isinstance(git, Mapping) else None,
-                "version": session.meta.get("cli_version"),
-                "model": session.model,
-            }
-        ),
+    metadata = {
+        "source": NAME,
+        "session": session.meta.get("id"),
+        "cwd": session.meta.get("cwd") or session.cwd,
+        "git_branch": git.get("branch") if isinstance(git, Mapping) else None,
+        "version": session.meta.get("cli_version"),
+        "model": session.model,
+    }
+    return session.builder.build(
+        location,
+        session.end,
+        options,
+        metadata=metadata_of(metadata),
         created_at=session.started,
-        skipped=session.chain.skipped,
+        begun=session.started,
     )
 
 

@@ -1,9 +1,9 @@
 """Plain dialogues: `Ann: …`, Markdown's `**Ann:** …`, or a heading for each turn (`## User`).
 
-Much prose has a word and a colon at the beginning of a line. So only what is plainly a dialogue is
-one: it begins with somebody speaking (a title may come first), and there are at least two speakers
-who both speak again, or who are a user and an assistant. What follows other words and a colon
-belongs to the turn it stands in; so does everything between the fences of a code block.
+Prose often has a word and a colon at the beginning of a line. So a text is a dialogue only if it
+begins with a speaker (a title may come first), and if there are at least two speakers who both
+speak again, or who are a user and an assistant. A line with another word and a colon belongs to the
+turn it stands in; so does everything between the fences of a code block.
 
 There are no times. A file is one conversation, known by its first two turns.
 """
@@ -13,13 +13,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ingest.chains import Chain, speaker, title
-from ingest.openai_items import storable
-from ingest.records import text_lines
-from ingest.sources import Source
-from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
+from ingest.items.fields import one_line_title, speaker_name, storable
+from ingest.records.lines import text_lines
+from ingest.sources.source import ExportSource
+from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
+from ingest.trees.builder import TranscriptBuilder
 
 NAME = "dialogue"
 EXPECTS = 'dialogues as text or Markdown: "Ann: …" and "Ben: …", "**Ann:** …", or "## User"'
@@ -35,7 +35,7 @@ _ROLES = {
     "system": "system",
 }
 _GENERIC = frozenset({"user", "human", "you", "me", "you said", "prompt", "assistant", "ai"})
-"""Words that say a role and no name."""
+"""Words for a role that are not names."""
 _NO_SPEAKERS = frozenset(
     {
         *("from", "to", "cc", "bcc", "subject", "date", "sent", "re", "fwd", "reply-to"),
@@ -57,45 +57,56 @@ _TITLE = re.compile(r"#{1,6} +(\S.*)$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 
 
-@dataclass(slots=True)
-class _Turn:
-    """Who speaks, and the lines of it."""
+class _Turn(NamedTuple):
+    """The lines of one speaker."""
 
-    place: Place
+    location: Location
     name: str
-    lines: list[str] = field(default_factory=list)
+    lines: list[str]
 
 
-def sniff(source: Source) -> bool:
+class _Style(NamedTuple):
+    """How the turns of a text begin, and its speakers in lower case."""
+
+    beginning: re.Pattern[str]
+    speakers: frozenset[str]
+
+    def match(self, line: str) -> re.Match[str] | None:
+        """Return the match of a line in which one of the speakers begins a turn."""
+        match = self.beginning.match(line)
+        return match if match is not None and match["name"].casefold() in self.speakers else None
+
+
+def sniff(source: ExportSource) -> bool:
     """Return whether a text is plainly a dialogue."""
     return any(_find_style(head.split("\n")) is not None for head in source.heads("*.txt", "*.md"))
 
 
-def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversation of each file."""
     for member in source.reading("*.txt", "*.md"):
         lines = list(text_lines(member, warn))
-        found = _find_style([line for _, line in lines])
-        if found is None:
-            warn(Place(member.name, 1), f"is no dialogue that can be told from prose: {EXPECTS}")
+        style = _find_style([line for _, line in lines])
+        if style is None:
+            warn(Location(member.name, 1), f"cannot be told from prose; expected are {EXPECTS}")
             continue
-        style, speakers = found
-        turns, before = _turns(lines, style, speakers)
-        yield _transcript(Place(member.name, 1), turns, before, options)
+        turns, preface = _turns(lines, style)
+        yield _transcript(Location(member.name, 1), turns, preface, options)
 
 
-def _find_style(lines: Sequence[str]) -> tuple[re.Pattern[str], frozenset[str]] | None:
-    """Return how turns begin, and who speaks; None if this is no dialogue."""
-    for style in _STYLES:
-        speakers = _speakers(list(_beginnings(lines, style)), by_heading=style is _STYLES[0])
-        if speakers and _begins_with(lines, style, speakers):
-            return style, speakers
+def _find_style(lines: Sequence[str]) -> _Style | None:
+    """Return how turns begin, and who speaks; None if this is not a dialogue."""
+    for beginning in _STYLES:
+        matches = list(_beginnings(lines, beginning))
+        style = _Style(beginning, _speakers(matches, by_heading=beginning is _STYLES[0]))
+        if style.speakers and _begins_with_speaker(lines, style):
+            return style
     return None
 
 
-def _speakers(found: Sequence[re.Match[str]], *, by_heading: bool) -> frozenset[str]:
-    """Return who speaks, in lower case; nobody if this is no dialogue."""
-    names = Counter(match["name"].casefold() for match in found)
+def _speakers(matches: Sequence[re.Match[str]], *, by_heading: bool) -> frozenset[str]:
+    """Return who speaks, in lower case; nobody if this is not a dialogue."""
+    names = Counter(match["name"].casefold() for match in matches)
     by_role = {name for name in names if name in _ROLES}
     if {"user", "assistant"} <= {_ROLES[name] for name in by_role}:
         return frozenset(by_role)
@@ -104,79 +115,77 @@ def _speakers(found: Sequence[re.Match[str]], *, by_heading: bool) -> frozenset[
     people = by_role | {
         name for name, times in names.items() if times > 1 and name not in _NO_SPEAKERS
     }
-    said = [match["text"] or "" for match in found if match["name"].casefold() in people]
+    texts = [match["text"] or "" for match in matches if match["name"].casefold() in people]
     # Settings and tables have one word after a name, or a number.
-    sentences = sum(not text or " " in text or text.endswith(_ENDS) for text in said)
-    return frozenset(people) if len(people) > 1 and 2 * sentences >= len(said) else frozenset()
+    sentences = sum(not text or " " in text or text.endswith(_ENDS) for text in texts)
+    return frozenset(people) if len(people) > 1 and 2 * sentences >= len(texts) else frozenset()
 
 
-def _beginnings(lines: Iterable[str], style: re.Pattern[str]) -> Iterator[re.Match[str]]:
+def _beginnings(lines: Iterable[str], beginning: re.Pattern[str]) -> Iterator[re.Match[str]]:
     is_code = False
     for line in lines:
         if _FENCE.match(line):
             is_code = not is_code
-        elif not is_code and (match := style.match(line)) is not None:
+        elif not is_code and (match := beginning.match(line)) is not None:
             yield match
 
 
-def _begins_with(lines: Sequence[str], style: re.Pattern[str], speakers: frozenset[str]) -> bool:
-    """Return whether the first line, or the first after a title, is somebody speaking."""
-    said = [line for line in lines if line.strip() and line.strip("-*_ ")]
-    for line in said[:2]:
-        match = style.match(line)
-        if match is not None and match["name"].casefold() in speakers:
+def _begins_with_speaker(lines: Sequence[str], style: _Style) -> bool:
+    """Return whether a turn begins on the first line, or on the first after a title."""
+    filled = [line for line in lines if line.strip() and line.strip("-*_ ")]
+    for line in filled[:2]:
+        if style.match(line) is not None:
             return True
         if not _TITLE.match(line):
             return False
     return False
 
 
-def _turns(
-    lines: Sequence[tuple[Place, str]], style: re.Pattern[str], speakers: frozenset[str]
-) -> tuple[list[_Turn], list[str]]:
+def _turns(lines: Sequence[tuple[Location, str]], style: _Style) -> tuple[list[_Turn], list[str]]:
     """Return the turns, and the lines before the first."""
     turns: list[_Turn] = []
-    before: list[str] = []
+    preface: list[str] = []
     is_code = False
-    for place, line in lines:
+    for location, line in lines:
         match = None if is_code else style.match(line)
         if _FENCE.match(line):
             is_code = not is_code
-        if match is not None and match["name"].casefold() in speakers:
-            turns.append(_Turn(place, match["name"], [match["text"] or ""]))
+        if match is not None:
+            turns.append(_Turn(location, match["name"], [match["text"] or ""]))
         elif turns:
             turns[-1].lines.append(line)
         elif line.strip():
-            before.append(line)
-    return turns, before
+            preface.append(line)
+    return turns, preface
 
 
 def _transcript(
-    place: Place, turns: Sequence[_Turn], before: Sequence[str], options: Options
+    location: Location, turns: Sequence[_Turn], preface: Sequence[str], options: FormatOptions
 ) -> Transcript:
-    said = [(turn, storable("\n".join(turn.lines)).strip()) for turn in turns]
-    beginning = [part for turn, text in said[:2] for part in (turn.name, text)]
-    chain = Chain(derived_id("conv", NAME, *beginning))
-    heading = _TITLE.match(before[0]) if before else None
-    if len(before) > (heading is not None):
-        chain.skipped["text before the dialogue"] = 1
-    end: str | None = None
-    for turn, text in said:
-        word = turn.name.casefold()
+    texts = [storable("\n".join(turn.lines)).strip() for turn in turns]
+    beginning = [
+        part for turn, text in zip(turns[:2], texts, strict=False) for part in (turn.name, text)
+    ]
+    builder = TranscriptBuilder(derived_id("conv", NAME, *beginning))
+    heading = _TITLE.match(preface[0]) if preface else None
+    if len(preface) > (heading is not None):
+        builder.skipped["text before the dialogue"] = 1
+    for turn, text in zip(turns, texts, strict=True):
         if not text:
-            chain.skipped["empty"] += 1
+            builder.skipped["empty"] += 1
             continue
-        end = chain.add(
+        word = turn.name.casefold()
+        is_role = word in _GENERIC or word == "system"
+        builder.add(
             {"role": _ROLES.get(word, "user"), "content": text},
-            parent=end,
-            name=None if word in _GENERIC or word == "system" else speaker(turn.name),
+            parent=builder.last,
+            name=None if is_role else speaker_name(turn.name),
+            location=turn.location,
         )
-    return Transcript(
-        place=place,
-        id=chain.conversation_id,
-        items=chain.kept(end, options),
-        head=end,
-        title=title(heading[1]) if heading else None,
+    return builder.build(
+        location,
+        builder.last,
+        options,
+        title=one_line_title(heading[1]) if heading else None,
         metadata={"source": NAME},
-        skipped=chain.skipped,
     )

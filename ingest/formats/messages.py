@@ -9,9 +9,9 @@
 | `[{"role": …, "content": …}, …]` | these |
 | `{"role": …, "content": …}` | all such records of the file are one conversation |
 
-A conversation carries no id, so one is made from what is said: from its beginning up to the first
-answer; an item's, from the conversation and all items before it. A file that is read again, or has
-grown at its end, so finds what is stored already.
+A conversation has no id, so one is derived from its beginning, up to the first answer. An item's id
+is derived from the conversation's and from all items before it. A file that is read again, or has
+grown at its end, so gives the ids that are stored already.
 """
 
 from __future__ import annotations
@@ -23,52 +23,58 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from ingest.chains import Chain, time_of
-from ingest.heads import first_value, records
-from ingest.openai_items import metadata
-from ingest.records import Record
-from ingest.sources import Source
-from ingest.transcripts import Options, Place, Transcript, Warn, derived_id
+from ingest.items.fields import metadata_of, utc_time
+from ingest.records.beginnings import array_or_lines, first_value
+from ingest.records.parsing import JsonRecord
+from ingest.sources.source import ExportSource
+from ingest.transcripts import FormatOptions, Location, Transcript, Warn, derived_id
+from ingest.trees.builder import TranscriptBuilder
 from memory_service.items.strict_json import canonical, raw_elements
 
 NAME = "messages"
 EXPECTS = 'JSON or JSON lines of {"messages": [{"role": "user", "content": "…"}, …]}'
 
 _CUT = re.compile(r'^\s*\[?\s*\{[^\[]*"messages"\s*:\s*\[\s*\{\s*"(?:role|content)"\s*:')
-"""What a first record has that is longer than a head."""
+"""Matches a first record that is longer than a head."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A list of messages, each with its JSON if that is kept as it is, and what is said of it."""
+class _MessageList:
+    """The messages of a conversation, with the record's other fields.
 
-    place: Place
+    `raws` are their JSON as it stands in the file, None where that is not kept. `locations` are
+    their own, None where one record holds them all. `others` counts answers that are not taken.
+    """
+
+    location: Location
     messages: Sequence[Any]
     raws: Sequence[str | None]
+    locations: Sequence[Location | None]
     created_at: str | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: {"source": NAME})
     others: int = 0
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether the first record is of one of the kinds above."""
-    return any(map(_begins_so, source.heads("*.json", "*.jsonl")))
+    return any(map(_begins_with_messages, source.heads("*.json", "*.jsonl")))
 
 
-def parse(source: Source, options: Options, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield a conversation for each record that can be used."""
-    seen: Counter[str] = Counter()
+    same_beginnings: Counter[str] = Counter()
     for member in source.reading("*.json", "*.jsonl"):
-        for is_bare, group in groupby(records(member, warn), lambda one: _is_message(one.value)):
+        records = array_or_lines(member, warn)
+        for is_bare, group in groupby(records, lambda record: _is_message(record.value)):
             if is_bare:
-                yield _transcript(_of_lines(list(group)), seen, options)
+                yield _transcript(_of_bare_messages(list(group)), same_beginnings, options)
                 continue
             for record in group:
-                for found in _of_record(record, warn):
-                    yield _transcript(found, seen, options)
+                for messages in _of_record(record, warn):
+                    yield _transcript(messages, same_beginnings, options)
 
 
-def _begins_so(head: str) -> bool:
+def _begins_with_messages(head: str) -> bool:
     first = first_value(head)
     if first is None:
         return _CUT.search(head) is not None
@@ -85,40 +91,46 @@ def _is_message(value: Any) -> bool:
     )
 
 
-def _of_lines(lines: Sequence[Record]) -> _Found:
-    return _Found(lines[0].place, [one.value for one in lines], [one.text for one in lines])
+def _of_bare_messages(records: Sequence[JsonRecord]) -> _MessageList:
+    return _MessageList(
+        records[0].location,
+        messages=[record.value for record in records],
+        raws=[record.text for record in records],
+        locations=[record.location for record in records],
+    )
 
 
-def _of_record(record: Record, warn: Warn) -> Iterator[_Found]:
+def _of_record(record: JsonRecord, warn: Warn) -> Iterator[_MessageList]:
     """Yield the messages of a record, or of each record in an array of them."""
     value = record.value
     if isinstance(value, list) and not all(map(_is_message, value)):
-        for one in value:
-            yield from _of_record(Record(record.place, one, ""), warn)
+        for element in value:
+            yield from _of_record(JsonRecord(record.location, element, ""), warn)
         return
     messages: list[Any] | None = value if isinstance(value, list) else _messages_of(value)
     if not messages:
-        warn(record.place, _problem(value))
+        warn(record.location, _problem(value))
         return
-    answer = _answer(value)
-    yield _Found(
-        record.place,
+    answer = _batch_answer(value)
+    yield _MessageList(
+        record.location,
         messages,
         _raws(record, messages),
-        created_at=time_of(answer.get("created", answer.get("created_at"))),
-        metadata=metadata(
+        [None] * len(messages),
+        created_at=utc_time(answer.get("created", answer.get("created_at"))),
+        metadata=metadata_of(
             {
                 "source": NAME,
                 "custom_id": value.get("custom_id") if isinstance(value, Mapping) else None,
                 "model": (answer or _mapping(value, "body")).get("model"),
             }
         ),
-        others=_others(value, answer),
+        others=_count_other_answers(value, answer),
     )
 
 
-def _raws(record: Record, messages: Sequence[Any]) -> Sequence[str | None]:
-    """Return the JSON of messages as it stands in the file; None where they are not at the top."""
+def _raws(record: JsonRecord, messages: Sequence[Any]) -> Sequence[str | None]:
+    """Return the JSON of messages as it stands in the file; None where they are nested deeper."""
     value = record.value
     is_top = isinstance(value, Mapping) and value.get("messages") is messages
     return (
@@ -126,7 +138,7 @@ def _raws(record: Record, messages: Sequence[Any]) -> Sequence[str | None]:
     )
 
 
-def _others(value: Any, answer: Mapping[str, Any]) -> int:
+def _count_other_answers(value: Any, answer: Mapping[str, Any]) -> int:
     """Return how many answers a record has beside the one that is taken."""
     choices = answer.get("choices")
     rejected = value.get("non_preferred_output") if isinstance(value, Mapping) else None
@@ -145,23 +157,23 @@ def _messages_of(value: Any) -> list[Any] | None:
         value.get("messages"),
         _mapping(value, "input").get("messages"),
         body.get("messages"),
-        _input(body.get("input")),
-        _said(_answer(value)),
+        _input_messages(body.get("input")),
+        _answer_messages(_batch_answer(value)),
     )
-    found = next((one for one in candidates if isinstance(one, list)), None)
-    return [*found, *preferred] if found and isinstance(preferred, list) else found
+    messages = next((candidate for candidate in candidates if isinstance(candidate, list)), None)
+    return [*messages, *preferred] if messages and isinstance(preferred, list) else messages
 
 
-def _input(given: Any) -> Any:
+def _input_messages(given: Any) -> Any:
     return [{"role": "user", "content": given}] if isinstance(given, str) else given
 
 
-def _answer(value: Any) -> Mapping[str, Any]:
-    """Return the body of a batch's answer, of chat completions or of responses; else nothing."""
+def _batch_answer(value: Any) -> Mapping[str, Any]:
+    """Return the body of a batch's answer, of chat completions or of responses; else {}."""
     return _mapping(_mapping(value, "response"), "body")
 
 
-def _said(body: Mapping[str, Any]) -> list[Any] | None:
+def _answer_messages(body: Mapping[str, Any]) -> list[Any] | None:
     choices = body.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
         return [choices[0].get("message")]
@@ -176,32 +188,37 @@ def _mapping(value: Any, key: str) -> Mapping[str, Any]:
 
 def _problem(value: Any) -> str:
     if isinstance(value, Mapping) and "custom_id" in value and "response" in value:
-        error = _mapping(value, "error") or _mapping(_answer(value), "error")
+        error = _mapping(value, "error") or _mapping(_batch_answer(value), "error")
         return f"is a request that failed: {str(error.get('message') or 'no answer')[:200]}"
     return "has no list of messages"
 
 
-def _transcript(found: _Found, seen: Counter[str], options: Options) -> Transcript:
-    beginning = derived_id("", *(canonical(one) for one in _beginning(found.messages)))
-    seen[beginning] += 1
-    chain = Chain(derived_id("conv", beginning, str(seen[beginning])))
-    if found.others:
-        chain.skipped["other answer"] = found.others
-    end: str | None = None
-    for message, raw in zip(found.messages, found.raws, strict=True):
-        end = chain.add(message, parent=end, raw=raw, created_at=found.created_at)
-    return Transcript(
-        place=found.place,
-        id=chain.conversation_id,
-        items=chain.kept(end, options),
-        head=end,
-        metadata=found.metadata,
-        created_at=found.created_at,
-        skipped=chain.skipped,
+def _transcript(
+    source: _MessageList, same_beginnings: Counter[str], options: FormatOptions
+) -> Transcript:
+    beginning = derived_id("", *map(canonical, _up_to_first_answer(source.messages)))
+    same_beginnings[beginning] += 1
+    builder = TranscriptBuilder(derived_id("conv", beginning, str(same_beginnings[beginning])))
+    if source.others:
+        builder.skipped["other answer"] = source.others
+    for message, raw, location in zip(source.messages, source.raws, source.locations, strict=True):
+        builder.add(
+            message,
+            parent=builder.last,
+            raw=raw,
+            created_at=source.created_at,
+            location=location,
+        )
+    return builder.build(
+        source.location,
+        builder.last,
+        options,
+        metadata=source.metadata,
+        created_at=source.created_at,
     )
 
 
-def _beginning(messages: Sequence[Any]) -> Sequence[Any]:
+def _up_to_first_answer(messages: Sequence[Any]) -> Sequence[Any]:
     for number, message in enumerate(messages):
         if isinstance(message, Mapping) and message.get("role") == "assistant":
             return messages[: number + 1]

@@ -1,21 +1,22 @@
-"""The project's own format, as `memory-service export` writes it: read back without loss."""
+"""The service's own format, as `memory-service export` writes it: read back without loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ingest.records import json_lines
-from ingest.sources import Source
-from ingest.transcripts import Item, Options, Transcript, Warn
+from ingest.records.lines import json_lines
+from ingest.sources.source import ExportSource
+from ingest.transcripts import FormatOptions, Location, Transcript, TranscriptItem, Warn
 from memory_service.conversations.export import FORMAT
 
 NAME = "export"
 EXPECTS = f'JSON lines, each {{"format": "{FORMAT}", "id": …, "items": […]}}'
 
 _MAX_LINE_BYTES = 1024 * 1024 * 1024
-"""A line is a whole conversation, with the images in it: it was stored once and is not refused."""
+"""A line is a whole conversation with its images: it was stored once, so it is not refused."""
 _SHAPE = ConfigDict(strict=True, extra="forbid")
 
 
@@ -44,33 +45,43 @@ class _Line(BaseModel):
     items: list[_Item]
 
 
-def sniff(source: Source) -> bool:
+def sniff(source: ExportSource) -> bool:
     """Return whether a first line says that it is of this format."""
     mark = f'"format":"{FORMAT}"'
     return any(mark in head.partition("\n")[0].replace(" ", "") for head in source.heads("*.jsonl"))
 
 
-def parse(source: Source, _options: Options, warn: Warn) -> Iterator[Transcript]:
+def parse(source: ExportSource, _options: FormatOptions, warn: Warn) -> Iterator[Transcript]:
     """Yield the conversations of an export."""
     for member in source.reading("*.jsonl"):
-        for place, value, _ in json_lines(member, warn, max_bytes=_MAX_LINE_BYTES):
-            try:
-                exported = _Line.model_validate(value)
-            except ValidationError as error:
-                problem = error.errors()[0]
-                where = ".".join(str(part) for part in problem["loc"])
-                warn(place, f"{where}: {problem['msg']}")
-                continue
-            if exported.format != FORMAT:
-                warn(place, f"is of format {exported.format[:80]!r}, not {FORMAT!r}")
-                continue
-            yield Transcript(
-                place=place,
-                id=exported.id,
-                items=[Item(**item.model_dump()) for item in exported.items],
-                head=exported.head,
-                user=exported.user,
-                title=exported.title,
-                metadata=exported.metadata,
-                created_at=exported.created_at,
-            )
+        for location, value, _ in json_lines(member, warn, max_bytes=_MAX_LINE_BYTES):
+            line = _checked(location, value, warn)
+            if line is not None:
+                yield _transcript(location, line)
+
+
+def _checked(location: Location, value: Any, warn: Warn) -> _Line | None:
+    try:
+        line = _Line.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        warn(location, f"{field}: {problem['msg']}")
+        return None
+    if line.format != FORMAT:
+        warn(location, f"is of format {line.format[:80]!r}, not {FORMAT!r}")
+        return None
+    return line
+
+
+def _transcript(location: Location, line: _Line) -> Transcript:
+    return Transcript(
+        location=location,
+        id=line.id,
+        items=[TranscriptItem(**item.model_dump()) for item in line.items],
+        head=line.head,
+        user=line.user,
+        title=line.title,
+        metadata=line.metadata,
+        created_at=line.created_at,
+    )

@@ -36,7 +36,7 @@ from memory_service.conversations.requests import (
 from memory_service.core import clock
 from memory_service.core.models import Conversation, NewTurn, Turn
 from memory_service.items.fields import new_id
-from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.log import TransactionSource
 from memory_service.turn_log.transactions import WriteTransaction
 
 
@@ -48,15 +48,20 @@ class ConversationWriter:
 
     def __init__(
         self,
-        log: TurnLog,
+        log: TransactionSource,
         preparer: TurnPreparer,
         limits: WriterLimits,
         on_stored: Callable[[], None],
     ) -> None:
         self._log = log
         self._preparer = preparer
+        self._limits = limits
         self._idempotency = IdempotencyChecker(limits)
         self._on_stored = on_stored
+
+    def within(self, batch: TransactionSource) -> ConversationWriter:
+        """Return a writer whose transactions are those of a batch."""
+        return ConversationWriter(batch, self._preparer, self._limits, self._on_stored)
 
     def create_conversation(
         self,

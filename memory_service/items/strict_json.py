@@ -20,23 +20,26 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def loads(text: str, *, max_nesting: int) -> Any:
-    """Return the value of a JSON text; raises InvalidRequest with what is wrong and where."""
+def loads(text: str, *, max_nesting: int, subject: str = "The body") -> Any:
+    """Return the value of a JSON text; raises InvalidRequest with what is wrong and where.
+
+    `subject` begins the error messages: what the text is.
+    """
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidRequest(
-            f"The body is not valid JSON: {error.msg} at character {error.pos}.",
+            f"{subject} is not valid JSON: {error.msg} at character {error.pos}.",
             code="invalid_json",
         ) from error
     except RecursionError as error:
-        raise _too_deep(max_nesting) from error
+        raise _too_deep(max_nesting, subject) from error
     except ValueError as error:
         raise InvalidRequest(
-            f"The body is not valid JSON: {error}.", code="invalid_json"
+            f"{subject} is not valid JSON: {error}.", code="invalid_json"
         ) from error
     strings = _SUSPICIOUS.search(text) or _UNSTORABLE.search(text)
-    _check(value, max_nesting, strings=strings is not None)
+    _check(value, max_nesting, subject, strings=strings is not None)
     return value
 
 
@@ -87,20 +90,20 @@ def _finite(number: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def _too_deep(max_nesting: int) -> InvalidRequest:
+def _too_deep(max_nesting: int, subject: str) -> InvalidRequest:
     return InvalidRequest(
-        f"The body nests deeper than {max_nesting} levels (MEMORY_MAX_NESTING).",
+        f"{subject} nests deeper than {max_nesting} levels (MEMORY_MAX_NESTING).",
         code="nesting_too_deep",
     )
 
 
-def _check(value: Any, max_nesting: int, *, strings: bool) -> None:
+def _check(value: Any, max_nesting: int, subject: str, *, strings: bool) -> None:
     level, depth = [value], 0
     while level:
         below: list[Any] = []
         for node in level:
             if depth == max_nesting and isinstance(node, (dict, list)):
-                raise _too_deep(max_nesting)
+                raise _too_deep(max_nesting, subject)
             if isinstance(node, dict):
                 below.extend(node.values())
                 if strings:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -21,6 +21,35 @@ from memory_service.turn_log.transactions import ReadTransaction, WriteTransacti
 FILE_NAME = "turn_log.sqlite3"
 
 
+class TransactionSource(Protocol):
+    """Opens transactions: the turn log, or a batch of transactions on it."""
+
+    def read(self) -> AbstractContextManager[ReadTransaction]:
+        """Open a snapshot."""
+
+    def write(self) -> AbstractContextManager[WriteTransaction]:
+        """Open a writing transaction."""
+
+
+class TransactionBatch:
+    """Transactions within one that is flushed to disk once; each is undone alone if it raises."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """Read what was written before in the batch, too."""
+        with _as_unavailable():
+            yield ReadTransaction(self._connection)
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTransaction]:
+        """Write within the batch; what is written is undone if the block raises."""
+        with _as_unavailable(), self._connection.begin_nested():
+            yield WriteTransaction(self._connection)
+
+
 class TurnLog:
     """Every turn of every project, in one SQL database that is the truth."""
 
@@ -29,7 +58,6 @@ class TurnLog:
         # SQLite lets one connection write. Waiting here is fair and free; waiting in its busy
         # handler is a lottery that some thread loses.
         self._writing = FairLock()
-        self._joined = threading.local()
 
     @classmethod
     def open(cls, folder: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> TurnLog:
@@ -53,42 +81,24 @@ class TurnLog:
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
         """Open a snapshot; raises Unavailable when the database cannot be read."""
-        joined = self._joined_connection()
-        if joined is not None:
-            with _as_unavailable():
-                yield ReadTransaction(joined)
-            return
         with _as_unavailable(), self._engine.connect() as connection, connection.begin():
             yield ReadTransaction(connection)
 
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
         """Open the writing transaction; it is flushed to disk when the block ends without error."""
-        joined = self._joined_connection()
-        if joined is not None:
-            with _as_unavailable(), joined.begin_nested():
-                yield WriteTransaction(joined)
-            return
         with self._writing_connection() as connection:
             yield WriteTransaction(connection)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Make one of the transactions that this thread opens in the block.
+    def batch(self) -> Iterator[TransactionBatch]:
+        """Open transactions that are flushed to disk together, when the block ends.
 
-        Each is still undone by itself when it raises; what remains is flushed to disk when the
-        block ends, once. Small writes are so as fast as large ones, for callers that wait for
-        nobody: other writers wait for the whole block.
+        Small writes are then as fast as large ones. Other writers wait for the whole block, so it
+        is for callers that wait for nothing else.
         """
         with self._writing_connection() as connection:
-            self._joined.connection = connection
-            try:
-                yield
-            finally:
-                self._joined.connection = None
-
-    def _joined_connection(self) -> sa.Connection | None:
-        return getattr(self._joined, "connection", None)
+            yield TransactionBatch(connection)
 
     @contextmanager
     def _writing_connection(self) -> Iterator[sa.Connection]:

@@ -1,4 +1,4 @@
-"""A large ChatGPT export: little memory, and the same result however often it was killed."""
+"""Ingesting a large ChatGPT export: bounded memory, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.environment import LONG
 
 MEGABYTES = 200 if LONG else 20
 MAX_RSS_MB = 300
-"""Of each process: the one that stores, the one that prepares, and Chroma's."""
+"""Of each process: the writer, its child that prepares batches, and Chroma's."""
 DEADLINE_SECONDS = 2_400.0 if LONG else 280.0
 
 
@@ -35,12 +35,12 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 def finish(process: subprocess.Popen[str]) -> dict[str, dict[str, int]]:
     out, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0
-    found: dict[str, dict[str, int]] = json.loads(out.splitlines()[-1])
-    return found
+    report: dict[str, dict[str, int]] = json.loads(out.splitlines()[-1])
+    return report
 
 
-def stored(folder: Path) -> int:
-    """Return how many turns are durable, while another process stores more."""
+def stored_turns(folder: Path) -> int:
+    """Return how many turns are stored, while another process stores more."""
     try:
         log = sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True)
         with closing(log):
@@ -56,10 +56,10 @@ def content_hash(folder: Path) -> str:
 
 
 def kill_when(process: subprocess.Popen[str], folder: Path, turns: int) -> None:
-    """Kill a process as soon as it has stored more than so many turns."""
+    """Kill a process as soon as more than `turns` turns are stored."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     pause = signal.sigtimedwait
-    while stored(folder) <= turns and process.poll() is None:
+    while stored_turns(folder) <= turns and process.poll() is None:
         assert time.monotonic() < deadline
         pause([], 0.01)
     process.kill()
@@ -67,14 +67,14 @@ def kill_when(process: subprocess.Popen[str], folder: Path, turns: int) -> None:
 
 
 @pytest.mark.timeout(7200)
-def test_what_was_killed_twice_and_resumed_is_what_was_never_interrupted(tmp_path: Path) -> None:
+def test_killed_and_resumed_ingestion_stores_the_same(tmp_path: Path) -> None:
     export = tmp_path / "conversations.json"
     turns = write_export(export, MEGABYTES, seed=1)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert finish(start(export, "--user", "me", "--data-dir", whole))["turns"]["stored"] == turns
     for part in (0, turns // 4):
         kill_when(start(export, "--user", "me", "--data-dir", cut), cut, part)
-    before = stored(cut)
+    before = stored_turns(cut)
     assert turns // 4 < before < turns
     report = finish(start(export, "--user", "me", "--data-dir", cut))
     assert report["turns"]["already_there"] == before
@@ -84,7 +84,7 @@ def test_what_was_killed_twice_and_resumed_is_what_was_never_interrupted(tmp_pat
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc for the memory")
 @pytest.mark.timeout(7200)
-def test_a_large_zip_is_ingested_within_300_megabytes(tmp_path: Path) -> None:
+def test_memory_of_each_process_stays_below_300_mb(tmp_path: Path) -> None:
     export = tmp_path / "export.zip"
     write_export(export, MEGABYTES)
     process = start(export, "--user", "me", "--data-dir", tmp_path / "data")

@@ -1,8 +1,9 @@
-"""Every format on small files that hold what it can hold, on public samples, and on broken ones."""
+"""Every format on small files with all its features, on public samples, and on broken files."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.transcripts import Options, Place
+from ingest.formats import FORMATS
+from ingest.formats.whatsapp import marks
+from ingest.formats.whatsapp.marks import Phrases
+from ingest.transcripts import FormatOptions, Location
 from tests.support.environment import BENCHMARK_DATA
-from tests.support.reading import EXPORTS, formats_of, read, said, told
+from tests.support.reading import EXPORTS, formats_of, read, rendered, text_of
 
-EVERYTHING = Options(branches="all", reasoning=True, sidechains=True)
+EVERYTHING = FormatOptions(branches="all", reasoning=True, sidechains=True)
 OWN = ("claude_code", "codex", "messages", "sharegpt", "slack", "whatsapp", "dialogue")
 SOURCES = [
     path
@@ -26,37 +30,35 @@ SOURCES = [
 LINES = [path for path in SOURCES if path.suffix == ".jsonl" and path.parent.name != "none"]
 
 
-def name_of(path: Path) -> str:
+def case_id(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-@pytest.mark.parametrize("golden", sorted(EXPORTS.glob("*/*.golden")), ids=name_of)
-def test_a_file_becomes_the_conversations_that_stand_beside_it(golden: Path) -> None:
+@pytest.mark.parametrize("golden", sorted(EXPORTS.glob("*/*.golden")), ids=case_id)
+def test_reading_matches_golden_file(golden: Path) -> None:
     source = golden.with_suffix("")
-    options = Options()
+    options = FormatOptions()
     if source.suffix == ".everything":
         source, options = source.with_suffix(""), EVERYTHING
-    assert told(read(source, golden.parent.name, options)) == golden.read_text("utf-8")
+    assert rendered(read(source, golden.parent.name, options)) == golden.read_text("utf-8")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_file_is_taken_by_its_own_format_and_refused_by_all_others(path: Path) -> None:
+@pytest.mark.parametrize("path", SOURCES, ids=case_id)
+def test_file_is_recognised_by_own_format_only(path: Path) -> None:
     own = path.parent.name
     assert formats_of(path) == ([] if own == "none" else [own])
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_format_that_is_forced_on_a_foreign_file_warns_and_goes_on(path: Path) -> None:
+@pytest.mark.parametrize("path", SOURCES, ids=case_id)
+def test_forced_format_on_foreign_file_warns(path: Path) -> None:
     for name in OWN:
         if name != path.parent.name:
             reading = read(path, name)
             assert reading.warnings or not reading.items or name == "dialogue"
 
 
-@pytest.mark.parametrize("path", LINES, ids=name_of)
-def test_every_format_of_lines_ignores_blank_lines_and_the_ends_of_other_systems(
-    path: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("path", LINES, ids=case_id)
+def test_blank_lines_and_crlf_are_ignored(path: Path, tmp_path: Path) -> None:
     other = tmp_path / path.name
     other.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
     assert [item.id for item in read(other, path.parent.name).items] == [
@@ -83,9 +85,7 @@ def test_every_format_of_lines_ignores_blank_lines_and_the_ends_of_other_systems
         ("sharegpt", "long.json", '[{"conversations": [{"from": "human", "value": "LONG"}]}]'),
     ],
 )
-def test_a_first_record_that_is_longer_than_what_is_sniffed_at_is_recognised(
-    name: str, file: str, line: str, tmp_path: Path
-) -> None:
+def test_long_first_record_is_recognised(name: str, file: str, line: str, tmp_path: Path) -> None:
     path = tmp_path / file
     path.write_text(line.replace("LONG", "long " * 40_000) + "\n")
     assert formats_of(path) == [name]
@@ -104,26 +104,27 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize("path", LINES, ids=name_of)
-def test_a_broken_line_is_a_warning_or_counted_and_changes_nothing_else(
-    path: Path, broken: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("path", LINES, ids=case_id)
+def test_broken_line_is_warning_or_counted(path: Path, broken: str, tmp_path: Path) -> None:
     whole = read(path, path.parent.name)
     spoiled = tmp_path / path.name
     spoiled.write_bytes(path.read_bytes() + BROKEN[broken] + b"\n")
     reading = read(spoiled, path.parent.name)
     assert [item.raw for item in reading.items] == [item.raw for item in whole.items]
-    skipped = [sum(sum(one.skipped.values()) for one in r.transcripts) for r in (reading, whole)]
+    skipped = [
+        sum(sum(transcript.skipped.values()) for transcript in each.transcripts)
+        for each in (reading, whole)
+    ]
     assert len(reading.warnings) > len(whole.warnings) or skipped[0] > skipped[1]
 
 
-def test_the_results_of_parallel_tools_follow_their_calls_however_lines_interleave() -> None:
+def test_results_follow_interleaved_tool_calls() -> None:
     reading = read(EXPORTS / "claude_code/session.jsonl", "claude_code", EVERYTHING)
     items = reading.transcripts[0].items
     assert [item.parent for item in items[3:5]] == [items[2].id, items[3].id]
 
 
-def test_a_folder_of_sessions_is_read_whole_and_other_files_are_named(tmp_path: Path) -> None:
+def test_folder_of_sessions_with_other_files(tmp_path: Path) -> None:
     folder = tmp_path / "projects" / "garden"
     folder.mkdir(parents=True)
     text = (EXPORTS / "claude_code/session.jsonl").read_text("utf-8")
@@ -132,10 +133,12 @@ def test_a_folder_of_sessions_is_read_whole_and_other_files_are_named(tmp_path: 
     assert formats_of(tmp_path) == ["claude_code"]
     reading = read(tmp_path, "claude_code")
     assert len(reading.items) == 10
-    assert Place("projects/garden/history.jsonl", 0) in [place for place, _ in reading.warnings]
+    assert Location("projects/garden/history.jsonl", 0) in [
+        location for location, _ in reading.warnings
+    ]
 
 
-def test_a_session_that_was_resumed_by_copying_it_is_the_same_conversation(tmp_path: Path) -> None:
+def test_resumed_session_is_same_conversation(tmp_path: Path) -> None:
     whole = (EXPORTS / "claude_code/session.jsonl").read_text("utf-8")
     copied = tmp_path / "resumed.jsonl"
     copied.write_text(whole.replace("5b0f6a52", "99999999"), "utf-8")
@@ -147,12 +150,12 @@ def test_a_session_that_was_resumed_by_copying_it_is_the_same_conversation(tmp_p
     assert [item.id for item in second.items] == [item.id for item in first.items]
 
 
-def test_a_session_of_an_agent_is_left_out_and_counted_unless_it_is_wanted(tmp_path: Path) -> None:
+def test_agent_session_is_skipped_by_default(tmp_path: Path) -> None:
     text = (EXPORTS / "codex/rollout.jsonl").read_text("utf-8")
     path = tmp_path / "agent.jsonl"
     path.write_text(text.replace('"source": "cli"', '"source": {"subagent": "review"}'), "utf-8")
-    left_out = read(path, "codex").transcripts[0]
-    assert (len(left_out.items), left_out.skipped) == (0, {"sidechain": 22})
+    skipped = read(path, "codex").transcripts[0]
+    assert (len(skipped.items), skipped.skipped) == (0, {"sidechain": 22})
     assert len(read(path, "codex", EVERYTHING).items) == 13
 
 
@@ -175,11 +178,11 @@ DATES = [
 
 
 @pytest.mark.parametrize(("line", "time"), DATES)
-def test_a_date_is_read_as_its_phone_wrote_it(line: str, time: str, tmp_path: Path) -> None:
+def test_whatsapp_date_spellings(line: str, time: str, tmp_path: Path) -> None:
     path = tmp_path / "chat.txt"
     path.write_text(f"{line}\n", "utf-8")
     assert formats_of(path) == ["whatsapp"]
-    reading = read(path, "whatsapp", Options(zone=ZoneInfo("Europe/Oslo")))
+    reading = read(path, "whatsapp", FormatOptions(zone=ZoneInfo("Europe/Oslo")))
     assert [(item.name, item.created_at) for item in reading.items] == [("Ann", time)]
     assert reading.warnings == []
 
@@ -193,9 +196,9 @@ def test_a_date_is_read_as_its_phone_wrote_it(line: str, time: str, tmp_path: Pa
         (["03/04/24", "04/01/24", "05/02/24"], "2024-03-04", 0),
         (["03/04/24", "03/04/24"], "2024-04-03", 1),
     ],
-    ids=["a 25th day", "a 25th month is none", "rising by day", "rising by month", "no telling"],
+    ids=["25th is a day", "25th is no month", "ascending by day", "ascending by month", "unclear"],
 )
-def test_the_day_is_found_over_the_whole_file_and_an_assumption_is_said(
+def test_whatsapp_date_order_detection(
     dates: Sequence[str], expected: str, warnings: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "chat.txt"
@@ -203,17 +206,17 @@ def test_the_day_is_found_over_the_whole_file_and_an_assumption_is_said(
     reading = read(path, "whatsapp")
     assert str(reading.items[0].created_at).startswith(expected)
     assert len(reading.warnings) == warnings
-    forced = replace(Options(), date_order="ymd")
+    forced = replace(FormatOptions(), date_order="ymd")
     assert str(read(path, "whatsapp", forced).items[0].created_at).startswith("2003-04-24")
 
 
-def test_the_hour_that_comes_twice_when_clocks_go_back_runs_on(tmp_path: Path) -> None:
+def test_whatsapp_repeated_hour(tmp_path: Path) -> None:
     path = tmp_path / "chat.txt"
     hours = ("02:50", "02:10", "03:00")
     path.write_text("".join(f"27/10/24, {hour} - Ann: x\n" for hour in hours))
     times = [
         item.created_at
-        for item in read(path, "whatsapp", Options(zone=ZoneInfo("Europe/Oslo"))).items
+        for item in read(path, "whatsapp", FormatOptions(zone=ZoneInfo("Europe/Oslo"))).items
     ]
     assert times == [
         "2024-10-27T02:50:00+02:00",
@@ -222,7 +225,7 @@ def test_the_hour_that_comes_twice_when_clocks_go_back_runs_on(tmp_path: Path) -
     ]
 
 
-def test_a_zip_gives_its_name_to_the_chat_and_texts_that_were_sent_are_no_chats(
+def test_whatsapp_zip_with_other_text_files(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "WhatsApp Chat - Choir.zip"
@@ -232,11 +235,11 @@ def test_a_zip_gives_its_name_to_the_chat_and_texts_that_were_sent_are_no_chats(
         archive.writestr("00000014-photo.jpg", b"\xff\xd8")
     assert formats_of(path) == ["whatsapp"]
     reading = read(path, "whatsapp")
-    assert [one.title for one in reading.transcripts] == ["WhatsApp Chat - Choir"]
+    assert [transcript.title for transcript in reading.transcripts] == ["WhatsApp Chat - Choir"]
     assert reading.warnings == []
 
 
-def test_a_slack_export_is_the_same_from_a_folder_and_from_a_zip_of_it(tmp_path: Path) -> None:
+def test_slack_folder_and_zip(tmp_path: Path) -> None:
     folder = EXPORTS / "slack/workspace"
     path = tmp_path / "export.zip"
     with ZipFile(path, "w") as archive:
@@ -248,16 +251,16 @@ def test_a_slack_export_is_the_same_from_a_folder_and_from_a_zip_of_it(tmp_path:
     ]
 
 
-def test_one_day_of_a_channel_can_be_read_by_itself() -> None:
+def test_slack_single_day() -> None:
     day = EXPORTS / "slack/workspace/D7/2024-03-01.json"
     assert formats_of(day) == ["slack"]
-    assert [(item.name, said(item)) for item in read(day, "slack").items] == [
+    assert [(item.name, text_of(item)) for item in read(day, "slack").items] == [
         ("U2", "Just between us")
     ]
 
 
 SAMPLES = {
-    # file: conversations, items, left out by reason, warnings
+    # file: conversations, items, skipped by reason, warnings
     "claude_code/claude-code-log_edge_cases.jsonl": (1, 12, {"invalid": 2}, 6),
     "claude_code/claude-code-log_representative_messages.jsonl": (1, 11, {}, 0),
     "sharegpt/fastchat_dummy_conversation_head.json": (2, 6, {}, 0),
@@ -276,7 +279,7 @@ def samples() -> Path:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_public_sample_is_read_to_the_last_line(sample: str, samples: Path) -> None:
+def test_public_sample_counts(sample: str, samples: Path) -> None:
     conversations, items, skipped, warnings = SAMPLES[sample]
     reading = read(samples / sample, sample.partition("/")[0])
     assert len(reading.transcripts) == conversations
@@ -288,25 +291,26 @@ def test_a_public_sample_is_read_to_the_last_line(sample: str, samples: Path) ->
     assert (total, len(reading.warnings)) == (skipped, warnings)
 
 
-def test_every_public_sample_is_taken_by_its_own_format_only(samples: Path) -> None:
-    paths = [path for folder in samples.iterdir() for path in folder.iterdir()]
+def test_public_samples_are_recognised_by_own_format_only(samples: Path) -> None:
+    folders = [samples / name for name in FORMATS if (samples / name).is_dir()]
+    paths = [path for folder in folders for path in folder.iterdir()]
     assert {path.name: formats_of(path) for path in paths} == {
         path.name: [path.parent.name] for path in paths
     }
 
 
-def test_both_spellings_of_the_date_in_the_public_samples_are_the_same_times(
+def test_public_whatsapp_samples_are_equal(
     samples: Path,
 ) -> None:
     plain, bracketed = (
-        [(item.created_at, item.name, said(item)) for item in read(path, "whatsapp").items]
+        [(item.created_at, item.name, text_of(item)) for item in read(path, "whatsapp").items]
         for path in sorted((samples / "whatsapp").iterdir())
     )
     assert plain == bracketed
 
 
 @pytest.mark.parametrize("parent", [{}, [], 7, None], ids=str)
-def test_a_parent_that_is_no_id_is_the_message_before(tmp_path: Path, parent: object) -> None:
+def test_claude_ai_parent_that_is_not_an_id(tmp_path: Path, parent: object) -> None:
     messages = [
         {"uuid": "one", "sender": "human", "text": "Which boat?"},
         {"uuid": "two", "sender": "assistant", "text": "Osprey.", "parent_message_uuid": "one"},
@@ -316,3 +320,22 @@ def test_a_parent_that_is_no_id_is_the_message_before(tmp_path: Path, parent: ob
     path.write_text(json.dumps([{"uuid": "talk", "chat_messages": messages}]))
     items = read(path, "claude_ai").items
     assert [item.parent for item in items] == [None, items[0].id, items[1].id]
+
+
+def test_whatsapp_phrases_are_lower_case_and_unique() -> None:
+    lists = tomllib.loads(Path(marks.__file__).with_name("phrases.toml").read_text("utf-8"))
+    assert set(lists) == set(Phrases._fields)
+    for phrases in lists.values():
+        assert phrases
+        assert len(set(phrases)) == len(phrases)
+        assert all(phrase == phrase.casefold().strip() for phrase in phrases)
+
+
+def test_items_have_locations_of_their_lines() -> None:
+    for name, file in (("claude_code", "session.jsonl"), ("whatsapp", "iphone.txt")):
+        lines = (EXPORTS / name / file).read_text("utf-8").splitlines()
+        for item in read(EXPORTS / name / file, name).items:
+            assert item.location is not None
+            assert item.location.file == file
+            first_words = text_of(item).split("\n")[0].strip("[]")[:10]
+            assert name == "claude_code" or first_words in lines[item.location.record - 1]

@@ -1,4 +1,4 @@
-"""What must hold for every transcript, whoever wrote it: nothing lost or doubled, order, times."""
+"""Properties of all formats: every turn once, in order, with its time, whatever the file holds."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.transcripts import Options
+from ingest.transcripts import FormatOptions
 from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.items.strict_json import loads
 from tests.support.environment import LONG
-from tests.support.reading import EXPORTS, read, said
+from tests.support.reading import EXPORTS, read, text_of
 
-ALL = Options(branches="all", reasoning=True, sidechains=True)
+ALL = FormatOptions(branches="all", reasoning=True, sidechains=True)
 BEGIN = datetime(2024, 3, 5, 8, 0, tzinfo=UTC)
 
 
-class Turn(NamedTuple):
-    """One turn of a talk: `minute` counts from its beginning."""
+class GeneratedTurn(NamedTuple):
+    """One turn of a conversation; `minute` counts from its beginning."""
 
     role: str
     text: str
     minute: int
 
 
-def talks(alphabet: str | None) -> st.SearchStrategy[list[Turn]]:
-    """Return talks of a user and an assistant by turns, with texts of these characters."""
+def talks(alphabet: str | None) -> st.SearchStrategy[list[GeneratedTurn]]:
+    """Return conversations of a user and an assistant, with texts of these characters."""
     any_character = st.characters(codec="utf-8", exclude_characters="\x00")
     letters = any_character if alphabet is None else st.sampled_from(alphabet)
-    said = st.text(letters, min_size=1, max_size=40).map(str.strip).filter(bool)
+    texts = st.text(letters, min_size=1, max_size=40).map(str.strip).filter(bool)
     pauses = st.integers(0, 10_000)
-    return st.lists(st.tuples(said, pauses), min_size=2, max_size=8).map(_as_talk)
+    return st.lists(st.tuples(texts, pauses), min_size=2, max_size=8).map(_as_talk)
 
 
-def _as_talk(said: list[tuple[str, int]]) -> list[Turn]:
+def _as_talk(texts: list[tuple[str, int]]) -> list[GeneratedTurn]:
     roles = ("user", "assistant")
-    minutes = [sum(pause for _, pause in said[: number + 1]) for number in range(len(said))]
-    return [Turn(roles[n % 2], text, minutes[n]) for n, (text, _) in enumerate(said)]
+    minutes = [sum(pause for _, pause in texts[: number + 1]) for number in range(len(texts))]
+    return [GeneratedTurn(roles[n % 2], text, minutes[n]) for n, (text, _) in enumerate(texts)]
 
 
-def time(turn: Turn) -> datetime:
+def time(turn: GeneratedTurn) -> datetime:
     return BEGIN + timedelta(minutes=turn.minute)
 
 
-def claude_code(talk: list[Turn]) -> str:
+def claude_code(talk: list[GeneratedTurn]) -> str:
     lines = []
     for number, turn in enumerate(talk):
         lines.append(
@@ -66,7 +66,7 @@ def claude_code(talk: list[Turn]) -> str:
     return "\n".join(map(json.dumps, lines))
 
 
-def codex(talk: list[Turn]) -> str:
+def codex(talk: list[GeneratedTurn]) -> str:
     begin = {"type": "session_meta", "payload": {"id": "s", "cwd": "/"}}
     items = [
         {
@@ -83,17 +83,17 @@ def codex(talk: list[Turn]) -> str:
     return "\n".join(map(json.dumps, (begin, *items)))
 
 
-def messages(talk: list[Turn]) -> str:
+def messages(talk: list[GeneratedTurn]) -> str:
     return json.dumps({"messages": [{"role": turn.role, "content": turn.text} for turn in talk]})
 
 
-def sharegpt(talk: list[Turn]) -> str:
+def sharegpt(talk: list[GeneratedTurn]) -> str:
     speakers = {"user": "human", "assistant": "gpt"}
     turns = [{"from": speakers[turn.role], "value": turn.text} for turn in talk]
     return json.dumps([{"id": "1", "conversations": turns}])
 
 
-def slack(talk: list[Turn]) -> str:
+def slack(talk: list[GeneratedTurn]) -> str:
     return json.dumps(
         [
             {
@@ -107,17 +107,17 @@ def slack(talk: list[Turn]) -> str:
     )
 
 
-def whatsapp(talk: list[Turn]) -> str:
+def whatsapp(talk: list[GeneratedTurn]) -> str:
     return "\n".join(f"{time(turn):%d.%m.%Y, %H:%M} - {turn.role}: {turn.text}" for turn in talk)
 
 
-def dialogue(talk: list[Turn]) -> str:
+def dialogue(talk: list[GeneratedTurn]) -> str:
     return "\n".join(f"{turn.role.title()}: {turn.text}" for turn in talk)
 
 
-# Characters that begin nothing in a text format: what may stand in its lines without a doubt.
+# Characters that do not begin a turn in a text format.
 PLAIN = "aZ é漢🎉.,;!?\n"
-FORMATS: dict[str, tuple[Callable[[list[Turn]], str], str | None, str]] = {
+FORMATS: dict[str, tuple[Callable[[list[GeneratedTurn]], str], str | None, str]] = {
     "claude_code": (claude_code, None, "s.jsonl"),
     "codex": (codex, None, "s.jsonl"),
     "messages": (messages, None, "m.jsonl"),
@@ -136,9 +136,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
-def test_a_talk_comes_back_from_every_format_whole_and_in_order(
-    name: str, folder: Path, data: st.DataObject
-) -> None:
+def test_every_turn_is_read_in_order(name: str, folder: Path, data: st.DataObject) -> None:
     render, alphabet, file = FORMATS[name]
     talk = data.draw(talks(alphabet))
     path = folder / file
@@ -146,17 +144,20 @@ def test_a_talk_comes_back_from_every_format_whole_and_in_order(
     reading = read(path, name)
     (transcript,) = reading.transcripts
     items = transcript.items
-    shown = [said(item).removeprefix("> " if name == "codex" else "").strip() for item in items]
+    shown = [text_of(item).removeprefix("> " if name == "codex" else "").strip() for item in items]
     assert shown == [turn.text for turn in talk]
     speakers = [item.name or loads(item.raw, max_nesting=9)["role"] for item in items]
     assert speakers == [turn.role for turn in talk]
     assert [item.parent for item in items] == [None, *(item.id for item in items[:-1])]
     assert transcript.head == items[-1].id
     times = [
-        None if one.created_at is None else datetime.fromisoformat(one.created_at) for one in items
+        None if item.created_at is None else datetime.fromisoformat(item.created_at)
+        for item in items
     ]
     if name in WITH_TIMES:
-        assert [one and one.replace(microsecond=0) for one in times] == list(map(time, talk))
+        assert [read_time and read_time.replace(microsecond=0) for read_time in times] == list(
+            map(time, talk)
+        )
     else:
         assert {(item.created_at, (item.metadata or {}).get("time")) for item in items} == {
             (None, "unknown")
@@ -166,17 +167,15 @@ def test_a_talk_comes_back_from_every_format_whole_and_in_order(
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
-def test_a_file_that_grew_keeps_the_ids_of_what_it_had_and_an_edit_begins_a_branch(
-    name: str, folder: Path, data: st.DataObject
-) -> None:
+def test_ids_of_grown_and_edited_files(name: str, folder: Path, data: st.DataObject) -> None:
     render, alphabet, file = FORMATS[name]
     talk = data.draw(talks(alphabet))
     path = folder / file
 
-    def ids(turns: list[Turn]) -> list[str]:
+    def ids(turns: list[GeneratedTurn]) -> list[str]:
         path.write_text(render(turns), "utf-8")
-        # Which number is the day may be told by the last message only.
-        (transcript,) = read(path, name, Options(date_order="dmy")).transcripts
+        # The last message may decide which number is the day.
+        (transcript,) = read(path, name, FormatOptions(date_order="dmy")).transcripts
         return [transcript.id, *(item.id for item in transcript.items)]
 
     whole = ids(talk)
@@ -184,15 +183,13 @@ def test_a_file_that_grew_keeps_the_ids_of_what_it_had_and_an_edit_begins_a_bran
     kept = data.draw(st.integers(2, len(talk)))
     assert ids(talk[:kept]) == whole[: kept + 1]
     edited = [*talk[:-1], talk[-1]._replace(text=f"{talk[-1].text} indeed")]
-    if len(talk) > 2 and name != "slack":  # There, the log tells that an id has other words.
+    if len(talk) > 2 and name != "slack":  # Its ids do not depend on texts; the log detects edits.
         assert ids(edited)[:-1] == whole[:-1]
         assert ids(edited)[-1] != whole[-1]
 
 
 @given(data=st.data())
-def test_a_tree_of_lines_keeps_every_branch_and_every_tool_with_its_results(
-    folder: Path, data: st.DataObject
-) -> None:
+def test_branches_and_tool_groups_of_lines(folder: Path, data: st.DataObject) -> None:
     lines: list[dict[str, Any]] = []
     parents: list[int | None] = []
     ends: list[str] = []
@@ -205,8 +202,8 @@ def test_a_tree_of_lines_keeps_every_branch_and_every_tool_with_its_results(
         tools.append(count)
     path = folder / "tree.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
-    everything, live = (
-        read(path, "claude_code", options).transcripts[0] for options in (ALL, Options())
+    everything, active = (
+        read(path, "claude_code", options).transcripts[0] for options in (ALL, FormatOptions())
     )
     assert len(everything.items) == sum(2 + count + bool(count) for count in tools)
     on_path = []
@@ -214,17 +211,17 @@ def test_a_tree_of_lines_keeps_every_branch_and_every_tool_with_its_results(
     while at is not None:
         on_path.append(at)
         at = parents[at]
-    questions = [said(item) for item in live.items if '"role":"user"' in item.raw]
+    questions = [text_of(item) for item in active.items if '"role":"user"' in item.raw]
     assert questions == [f"question {number}" for number in reversed(on_path)]
-    _check_units(everything.items)
-    _check_units(live.items)
-    assert sum(live.skipped.values()) == len(everything.items) - len(live.items)
+    _check_tool_groups(everything.items)
+    _check_tool_groups(active.items)
+    assert sum(active.skipped.values()) == len(everything.items) - len(active.items)
 
 
 def _exchange(
     data: st.DataObject, lines: list[dict[str, Any]], number: int, above: str | None, count: int
 ) -> str:
-    """Write a question and its answer, its tools called and answered in any order."""
+    """Write a question and its answer, with tool calls and results in any order."""
 
     def write(kind: str, uuid: str, parent: str | None, message: dict[str, Any]) -> str:
         lines.append(
@@ -253,17 +250,23 @@ def _exchange(
             open_calls.append(called)
             called += 1
         else:
-            one = open_calls.pop(data.draw(st.integers(0, len(open_calls) - 1)))
-            result = [{"type": "tool_result", "tool_use_id": f"call{number}-{one}", "content": "x"}]
+            call_number = open_calls.pop(data.draw(st.integers(0, len(open_calls) - 1)))
+            result = [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": f"call{number}-{call_number}",
+                    "content": "x",
+                }
+            ]
             message = {"role": "user", "content": result}
-            last = write("user", f"r{number}-{one}", f"t{number}-{one}", message)
+            last = write("user", f"r{number}-{call_number}", f"t{number}-{call_number}", message)
     if not count:
         return said_last
     done = [{"type": "text", "text": f"done with {number}"}]
     return write("assistant", f"z{number}", last, {"id": f"n{number}", "content": done})
 
 
-def _check_units(items: Any) -> None:
+def _check_tool_groups(items: Any) -> None:
     """Check that the results of calls follow them directly, each once."""
     waiting: set[str] = set()
     parent = None
@@ -292,7 +295,7 @@ ODD: list[Any] = [
 
 
 def _oddly(value: Any, data: st.DataObject) -> Any:
-    """Return a value in which one part, anywhere, is something that does not belong there."""
+    """Return a value in which one part, anywhere, is replaced by an odd value."""
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         key = data.draw(st.sampled_from(sorted(value)))
         return {**value, key: _oddly(value[key], data)}
@@ -303,7 +306,7 @@ def _oddly(value: Any, data: st.DataObject) -> Any:
 
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:
-    """Return bytes with one stretch deleted, doubled or replaced, or with an odd JSON value."""
+    """Return bytes with a range deleted, doubled or replaced, or with an odd JSON value."""
     lines = raw.split(b"\n")
     at = data.draw(st.integers(0, len(lines) - 1))
     for whole in (lines[at], raw):
@@ -326,7 +329,7 @@ def _mutated(raw: bytes, data: st.DataObject) -> bytes:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 @settings(max_examples=1_000 if LONG else 60)
 @given(data=st.data())
-def test_whatever_is_in_a_file_a_format_yields_trees_or_warns_and_never_breaks(
+def test_mutated_files_give_trees_or_warnings(
     path: Path, folder: Path, data: st.DataObject
 ) -> None:
     name = path.relative_to(EXPORTS).parts[0]
@@ -341,20 +344,20 @@ def test_whatever_is_in_a_file_a_format_yields_trees_or_warns_and_never_breaks(
     for _ in range(data.draw(st.integers(1, 3))):
         raw = _mutated(raw, data)
     spoiled.write_bytes(raw)
-    options = data.draw(st.sampled_from([Options(), ALL, Options(date_order="ymd")]))
+    options = data.draw(st.sampled_from([FormatOptions(), ALL, FormatOptions(date_order="ymd")]))
     for transcript in read(source, name, options).transcripts:
         seen: set[str | None] = {None}
         for item in transcript.items:
             assert item.parent in seen
             seen.add(item.id)
             assert item.name is None or 0 < len(item.name) <= 128
-            assert all(isinstance(one, str) for one in (item.metadata or {}).values())
+            assert all(isinstance(value, str) for value in (item.metadata or {}).values())
         assert transcript.head in seen
         assert len(seen) == len(transcript.items) + 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_a_format_yields_are_items_that_the_service_takes(path: Path) -> None:
+def test_service_accepts_items_of_all_formats(path: Path) -> None:
     limits = ItemLimits(max_text_chars=1_000_000, max_nesting=16)
     for item in read(path, path.relative_to(EXPORTS).parts[0], ALL).items:
         value = loads(item.raw, max_nesting=16)

@@ -1,4 +1,4 @@
-"""Transcripts of every format in the log: once, however often and in whatever state they come."""
+"""Files of every format ingested into a server, again and in later versions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Stored = Callable[[], list[Json]]
 
 @pytest.fixture
 def ingest(address: str) -> Ingest:
-    """Return the command into a running server; it returns its report."""
+    """Return a function that runs the command into a server and returns its report."""
 
     def run(*arguments: object) -> Json:
-        given = [str(one) for one in arguments]
-        result = CliRunner().invoke(app, [*given, "--url", address, "--json"])
+        options = ["--url", address, "--json"]
+        result = CliRunner().invoke(app, [*map(str, arguments), *options])
         assert result.exit_code in (0, 1), result.output
         report: Json = json.loads(result.stdout.splitlines()[-1])
         return report
@@ -37,7 +37,7 @@ def ingest(address: str) -> Ingest:
 
 @pytest.fixture
 def stored(settings: Settings) -> Stored:
-    """Return what gives the conversations in the server's folder, as the service exports them."""
+    """Return a function that exports the conversations of the server's folder."""
 
     def conversations() -> list[Json]:
         command = ["export", "--data-dir", str(settings.data_dir)]
@@ -48,24 +48,22 @@ def stored(settings: Settings) -> Stored:
     return conversations
 
 
-def live(conversation: Json) -> list[str]:
-    """Return what is said on the live path, oldest first."""
+def active_texts(conversation: Json) -> list[str]:
+    """Return the texts of the active branch, oldest first."""
     by_id = {item["id"]: item for item in conversation["items"]}
-    at, said = conversation["head"], []
-    while at is not None:
-        said.append(_words(json.loads(by_id[at]["raw"])))
-        at = by_id[at]["parent"]
-    return said[::-1]
+    item_id, texts = conversation["head"], []
+    while item_id is not None:
+        texts.append(_text(json.loads(by_id[item_id]["raw"])))
+        item_id = by_id[item_id]["parent"]
+    return texts[::-1]
 
 
-def _words(item: Json) -> str:
+def _text(item: Json) -> str:
     content = item.get("content") or item.get("summary") or item.get("tool_calls")
     return content if isinstance(content, str) else json.dumps(content)
 
 
-def test_what_is_read_is_stored_or_counted_and_a_second_run_stores_nothing(
-    ingest: Ingest, stored: Stored
-) -> None:
+def test_every_turn_is_stored_or_counted_once(ingest: Ingest, stored: Stored) -> None:
     formats = ("claude_code", "codex", "messages", "sharegpt", "slack", "whatsapp", "dialogue")
     files = [
         path
@@ -79,36 +77,34 @@ def test_what_is_read_is_stored_or_counted_and_a_second_run_stores_nothing(
     assert turns["already_there"] == 0
     assert turns["read"] == turns["stored"] + sum(turns["skipped"].values())
     before = stored()
-    assert sum(len(one["items"]) for one in before) == turns["stored"]
+    assert sum(len(conversation["items"]) for conversation in before) == turns["stored"]
     again = ingest(*files, *everything)
     assert (again["turns"]["stored"], again["conversations"]["grown"]) == (0, 0)
     assert again["turns"]["already_there"] == turns["stored"]
     assert stored() == before
 
 
-def test_a_session_that_is_read_while_it_runs_grows_to_what_it_is_at_its_end(
-    tmp_path: Path, ingest: Ingest, stored: Stored
-) -> None:
+def test_growing_session(tmp_path: Path, ingest: Ingest, stored: Stored) -> None:
     lines = (EXPORTS / "claude_code/session.jsonl").read_text("utf-8").splitlines(keepends=True)
     path = tmp_path / "session.jsonl"
     for count in (3, 6, 8, 17, len(lines)):
         path.write_text("".join(lines[:count]), "utf-8")
         ingest(path)
     (grown,) = stored()
-    at_its_end = [_words(json.loads(item.raw)) for item in read(path, "claude_code").items]
-    assert live(grown) == at_its_end
+    at_its_end = [_text(json.loads(item.raw)) for item in read(path, "claude_code").items]
+    assert active_texts(grown) == at_its_end
 
 
-def test_thoughts_that_are_asked_for_later_stand_where_they_were_thought(
-    ingest: Ingest, stored: Stored
-) -> None:
+def test_reasoning_added_later_is_in_place(ingest: Ingest, stored: Stored) -> None:
     path = EXPORTS / "claude_code/session.jsonl"
     ingest(path)
     (before,) = stored()
     ingest(path, "--reasoning")
     (after,) = stored()
-    assert [said for said in live(after) if "Two files to read." not in said] == live(before)
-    assert "Two files to read." in live(after)[1]
+    assert [
+        text for text in active_texts(after) if "Two files to read." not in text
+    ] == active_texts(before)
+    assert "Two files to read." in active_texts(after)[1]
 
 
 CHAT = """05.03.24, 10:00 - Ann: Where do we meet?
@@ -117,17 +113,15 @@ CHAT = """05.03.24, 10:00 - Ann: Where do we meet?
 """
 
 
-def test_a_changed_message_begins_a_branch_and_the_old_words_are_kept(
-    tmp_path: Path, ingest: Ingest, stored: Stored
-) -> None:
+def test_changed_message_begins_branch(tmp_path: Path, ingest: Ingest, stored: Stored) -> None:
     path = tmp_path / "chat.txt"
     path.write_text(CHAT)
     ingest(path, "--date-order", "dmy")
     path.write_text(CHAT.replace("station", "harbour"))
     ingest(path, "--date-order", "dmy")
     (chat,) = stored()
-    assert live(chat) == ["Where do we meet?", "At the harbour.", "Good."]
-    assert "At the station." in [_words(json.loads(item["raw"])) for item in chat["items"]]
+    assert active_texts(chat) == ["Where do we meet?", "At the harbour.", "Good."]
+    assert "At the station." in [_text(json.loads(item["raw"])) for item in chat["items"]]
 
 
 def _workspace(folder: Path, days: list[str], texts: list[str]) -> Path:
@@ -142,22 +136,18 @@ def _workspace(folder: Path, days: list[str], texts: list[str]) -> Path:
     return folder
 
 
-def test_exports_of_a_channel_that_overlap_become_one_conversation_without_a_gap(
-    tmp_path: Path, ingest: Ingest, stored: Stored
-) -> None:
+def test_overlapping_channel_exports_join(tmp_path: Path, ingest: Ingest, stored: Stored) -> None:
     ingest(_workspace(tmp_path / "slack", ["01", "02", "03"], ["a", "b", "c"]))
     report = ingest(_workspace(tmp_path / "slack", ["02", "03", "04"], ["b", "c", "d"]))
     (channel,) = stored()
-    assert live(channel) == ["a", "b", "c", "d"]
+    assert active_texts(channel) == ["a", "b", "c", "d"]
     assert report["turns"]["stored"] == 1
 
 
-def test_a_message_that_was_edited_in_a_channel_is_live_in_its_new_words(
-    tmp_path: Path, ingest: Ingest, stored: Stored
-) -> None:
+def test_edited_channel_message_is_active(tmp_path: Path, ingest: Ingest, stored: Stored) -> None:
     ingest(_workspace(tmp_path / "slack", ["01", "02", "03"], ["a", "b", "c"]))
     ingest(_workspace(tmp_path / "slack", ["01", "02", "03", "04"], ["a", "b!", "c", "d"]))
     (channel,) = stored()
-    assert live(channel) == ["a", "b!", "c", "d"]
+    assert active_texts(channel) == ["a", "b!", "c", "d"]
     again = ingest(_workspace(tmp_path / "slack", ["01", "02", "03", "04"], ["a", "b!", "c", "d"]))
     assert again["turns"]["stored"] == 0

@@ -1,4 +1,4 @@
-"""What is worked out of transcripts before they are stored is the same wherever that is done."""
+"""Preparing batches before they are stored, in the calling thread and in a child process."""
 
 from __future__ import annotations
 
@@ -10,36 +10,44 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from ingest.preparing import MAX_PLANNED_TURNS, Preparation, Prepared, Task
+from ingest.sinks.preparing import (
+    MAX_PREPARED_TURNS,
+    PreparationQueue,
+    PreparationTask,
+    PreparedBatch,
+)
 from memory_service.conversations.preparation import PreparedTurns
 from memory_service.core.settings import Settings
 from tests.support.factories import message, new_turn
 from tests.support.storing import eventually
 
-SAID = ("Where is the grey coat?", "In the attic, behind the skis.", "", "Zwei Straßen weiter 🦊")
+TEXTS = ("Where is the grey coat?", "In the attic, behind the skis.", "", "Zwei Straßen weiter 🦊")
 
 
 @contextmanager
-def preparation(settings: Settings, *, beside: bool) -> Iterator[Preparation]:
-    opened = Preparation(settings, beside=beside)
+def open_queue(settings: Settings, *, in_child: bool) -> Iterator[PreparationQueue]:
+    queue = PreparationQueue(settings, in_child=in_child)
     try:
-        yield opened
+        yield queue
     finally:
-        opened.close()
+        queue.close()
 
 
-def tasks() -> list[Task]:
-    turns = [new_turn(message(text)) for text in SAID]
-    return [Task(turns, wants_plan=True), Task(turns[:1], wants_plan=False)]
+def tasks() -> list[PreparationTask]:
+    turns = [new_turn(message(text)) for text in TEXTS]
+    return [
+        PreparationTask(turns, wants_preparation=True),
+        PreparationTask(turns[:1], wants_preparation=False),
+    ]
 
 
-def assert_same(one: PreparedTurns | None, other: PreparedTurns | None) -> None:
-    assert one is not None
-    assert other is not None
-    assert one.language == other.language
-    assert list(one.passages) == list(other.passages)
-    for turn, passages in one.passages.items():
-        for mine, theirs in zip(passages, other.passages[turn], strict=True):
+def assert_same_plan(first: PreparedTurns | None, second: PreparedTurns | None) -> None:
+    assert first is not None
+    assert second is not None
+    assert first.language == second.language
+    assert list(first.passages) == list(second.passages)
+    for turn, passages in first.passages.items():
+        for mine, theirs in zip(passages, second.passages[turn], strict=True):
             assert (mine.ordinal, mine.start, mine.end) == (
                 theirs.ordinal,
                 theirs.start,
@@ -51,69 +59,61 @@ def assert_same(one: PreparedTurns | None, other: PreparedTurns | None) -> None:
                 np.testing.assert_array_equal(mine.vector, theirs.vector)
 
 
-def both(settings: Settings, asked: list[Task]) -> tuple[Prepared, Prepared]:
-    with preparation(settings, beside=False) as here, preparation(settings, beside=True) as beside:
-        return (
-            here.result(asked, here.submit(asked)),
-            beside.result(asked, beside.submit(asked)),
-        )
+def prepare(settings: Settings, batch: list[PreparationTask], *, in_child: bool) -> PreparedBatch:
+    with open_queue(settings, in_child=in_child) as queue:
+        return queue.result(batch, queue.submit(batch))
 
 
-def test_a_process_beside_prepares_what_this_one_would(settings: Settings) -> None:
-    here, beside = both(settings, tasks())
-    assert here.tokens == beside.tokens > 0
-    assert here.counter == beside.counter
-    assert_same(here.plans[0], beside.plans[0])
-    assert here.plans[1] is None
-    assert beside.plans[1] is None
+def test_child_process_prepares_the_same_batch(settings: Settings) -> None:
+    here, in_child = (prepare(settings, tasks(), in_child=where) for where in (False, True))
+    assert here.tokens == in_child.tokens > 0
+    assert here.counter == in_child.counter
+    assert_same_plan(here.prepared_turns[0], in_child.prepared_turns[0])
+    assert here.prepared_turns[1] is None
+    assert in_child.prepared_turns[1] is None
 
 
-def test_turns_with_nothing_to_embed_are_planned_too(settings: Settings) -> None:
-    with preparation(settings, beside=False) as here:
-        asked = tasks()
-        (plan, _) = here.result(asked, here.submit(asked)).plans
-    assert plan is not None
-    assert plan.covers(None, asked[0].turns)
-    assert not plan.covers(None, [new_turn(message("another"))])
-    assert not plan.covers("fi", asked[0].turns)
+def test_plan_covers_turns_without_text(settings: Settings) -> None:
+    batch = tasks()
+    (prepared, _) = prepare(settings, batch, in_child=False).prepared_turns
+    assert prepared is not None
+    assert prepared.covers(None, batch[0].turns)
+    assert not prepared.covers(None, [new_turn(message("another"))])
+    assert not prepared.covers("fi", batch[0].turns)
 
 
-def test_what_a_process_left_when_it_was_killed_is_prepared_here(settings: Settings) -> None:
-    asked = tasks()
-    with preparation(settings, beside=True) as opened:
-        opened.result(asked, opened.submit(asked))
-        os.kill(opened.child_pid or 0, signal.SIGKILL)
-        later = [opened.submit(asked) for _ in range(3)]
-        prepared = [opened.result(asked, one) for one in later]
-    assert [one.tokens for one in prepared] == [prepared[0].tokens] * 3
-    assert_same(prepared[0].plans[0], prepared[2].plans[0])
+def test_batches_of_killed_child_are_prepared_here(settings: Settings) -> None:
+    batch = tasks()
+    with open_queue(settings, in_child=True) as queue:
+        queue.result(batch, queue.submit(batch))
+        os.kill(queue.child_pid or 0, signal.SIGKILL)
+        futures = [queue.submit(batch) for _ in range(3)]
+        prepared = [queue.result(batch, future) for future in futures]
+    assert [result.tokens for result in prepared] == [prepared[0].tokens] * 3
+    assert_same_plan(prepared[0].prepared_turns[0], prepared[2].prepared_turns[0])
 
 
-def test_a_very_long_transcript_is_planned_only_so_far(settings: Settings) -> None:
-    turns = [new_turn(message("short")) for _ in range(MAX_PLANNED_TURNS + 1)]
-    with preparation(settings, beside=False) as here:
-        asked = [Task(turns, wants_plan=True)]
-        prepared = here.result(asked, here.submit(asked))
-    assert prepared.plans[0] is not None
-    assert len(prepared.plans[0].passages) == MAX_PLANNED_TURNS
-    assert prepared.tokens >= MAX_PLANNED_TURNS + 1
+def test_plan_of_long_transcript_is_limited(settings: Settings) -> None:
+    turns = [new_turn(message("short")) for _ in range(MAX_PREPARED_TURNS + 1)]
+    prepared = prepare(settings, [PreparationTask(turns, wants_preparation=True)], in_child=False)
+    assert prepared.prepared_turns[0] is not None
+    assert len(prepared.prepared_turns[0].passages) == MAX_PREPARED_TURNS
+    assert prepared.tokens >= MAX_PREPARED_TURNS + 1
 
 
 @pytest.mark.parametrize("embedder", ["openai", "chroma:default"])
-def test_other_embedders_are_asked_by_nobody_here(settings: Settings, embedder: str) -> None:
+def test_plan_has_no_vectors_of_other_embedders(settings: Settings, embedder: str) -> None:
     other = settings.model_copy(update={"embedder": embedder})
-    with preparation(other, beside=False) as here:
-        asked = tasks()
-        (plan, _) = here.result(asked, here.submit(asked)).plans
-    assert plan is not None
-    passages = [one for some in plan.passages.values() for one in some]
+    (prepared, _) = prepare(other, tasks(), in_child=False).prepared_turns
+    assert prepared is not None
+    passages = [passage for passages in prepared.passages.values() for passage in passages]
     assert passages
-    assert all(one.vector is None for one in passages)
+    assert all(passage.vector is None for passage in passages)
 
 
-def test_the_process_ends_with_the_one_it_works_for(settings: Settings) -> None:
-    with preparation(settings, beside=True) as opened:
-        pid = opened.child_pid or 0
+def test_child_process_ends_with_its_queue(settings: Settings) -> None:
+    with open_queue(settings, in_child=True) as queue:
+        pid = queue.child_pid or 0
         os.kill(pid, 0)
     eventually(lambda: not _exists(pid))
 

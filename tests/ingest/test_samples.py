@@ -1,4 +1,4 @@
-"""Public samples: exactly what is in them is stored, and old conversations are found again."""
+"""Public samples of exports: their turns are stored completely and found by recall."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ pytestmark = pytest.mark.skipif(
     not EXPORTS.is_dir(), reason=f"{EXPORTS} is not there: see BENCHMARK_DATA"
 )
 
-# Of each file: conversations read and stored, turns stored, turns skipped by reason, warnings.
+# By file: conversations read and stored, turns stored, turns skipped by reason, warnings.
 COUNTS: list[tuple[str, int, int, int, dict[str, int], int]] = [
     (
         "chatgpt/chatlore_conversations.json",
         *(3, 2, 8),
-        {"hidden": 1, "not on the live branch": 1, "reasoning": 1},
+        {"hidden": 1, "not on the active branch": 1, "reasoning": 1},
         1,
     ),
     ("chatgpt/geniusrise_you_conversations.json", 1, 1, 2, {}, 0),
-    ("chatgpt/insightmesh_chatgpt_export.json", 3, 3, 8, {"not on the live branch": 1}, 0),
+    ("chatgpt/insightmesh_chatgpt_export.json", 3, 3, 8, {"not on the active branch": 1}, 0),
     ("claude_ai/botknows_claude_export.json", 1, 1, 4, {}, 0),
     (
         "claude_ai/chatlore_conversations.json",
         *(2, 2, 7),
-        {"empty": 1, "not on the live branch": 2},
+        {"empty": 1, "not on the active branch": 2},
         1,
     ),
     ("claude_ai/openarchive_claude_export.json", 1, 1, 2, {"broken": 1, "reasoning": 1}, 1),
@@ -54,7 +54,7 @@ QUESTIONS = [
     COUNTS,
     ids=[name for name, *_ in COUNTS],
 )
-def test_a_sample_is_stored_to_the_turn(
+def test_dry_run_counts_of_sample(
     name: str,
     read: int,
     stored: int,
@@ -74,7 +74,7 @@ def test_a_sample_is_stored_to_the_turn(
     assert result.exit_code == bool(warnings)
 
 
-def test_questions_about_old_conversations_are_answered_by_the_right_turn(address: str) -> None:
+def test_recall_finds_turns_of_samples(address: str) -> None:
     files = [str(EXPORTS / name) for name, *_ in COUNTS]
     result = CliRunner().invoke(app, [*files, "--url", address, "--user", "me", "--quiet"])
     assert result.exit_code == 1, result.output
@@ -84,7 +84,7 @@ def test_questions_about_old_conversations_are_answered_by_the_right_turn(addres
         assert any(answer in hit["text"] for hit in hits), question
 
 
-def test_what_was_ingested_is_exported_and_ingested_elsewhere_unchanged(tmp_path: Path) -> None:
+def test_samples_survive_export_and_ingestion(tmp_path: Path) -> None:
     files = [str(EXPORTS / name) for name, *_ in COUNTS]
     one, other, path = tmp_path / "one", tmp_path / "other", tmp_path / "export.jsonl"
     options = ["--user", "me", "--branches", "all", "--reasoning", "--quiet"]

@@ -46,6 +46,16 @@ ORDER = (
     "server",
     "commands",
     "__main__",
+    "ingest.transcripts",
+    "ingest.sources",
+    "ingest.records",
+    "ingest.items",
+    "ingest.trees",
+    "ingest.formats",
+    "ingest.sinks",
+    "ingest.pipeline",
+    "ingest.progress",
+    "ingest.cli",
     "ingest",
     "eval",
 )
@@ -149,7 +159,7 @@ def level(module: str) -> int:
 def is_package(module: str) -> bool:
     """Return whether a module is a package of the service."""
     return any(name.startswith(f"{module}.") for name in modules()) and not within(
-        module, ("eval", "ingest", "memory_service", "turn_log.migrations")
+        module, ("eval", "memory_service", "turn_log.migrations")
     )
 
 
@@ -162,6 +172,16 @@ def test_imports_follow_the_order_of_packages(module: str) -> None:
     for target, line in imports(modules()[module]):
         if target in modules() and not (module == "memory_service" and target in OFFERED):
             assert level(target) <= level(module), f"{module}:{line} imports {target}"
+
+
+def test_formats_do_not_import_each_other() -> None:
+    formats = {".".join(name.split(".")[:3]) for name in modules() if name.count(".") > 1}
+    products = {name for name in formats if within(name, ("ingest.formats",))}
+    for module in filter(lambda name: within(name, tuple(products)), modules()):
+        own = ".".join(module.split(".")[:3])
+        for target, line in imports(modules()[module]):
+            is_foreign = within(target, tuple(products - {own, "ingest.formats.format"}))
+            assert not is_foreign, f"{module}:{line} imports {target}"
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -23,7 +23,7 @@ from eval.reports.tables import placed
 from eval.systems.choice import check
 from ingest.cli import app as ingest_app
 from ingest.formats import FORMATS
-from ingest.transcripts import Format
+from ingest.formats.format import Format
 from memory_service.api.app import create_app
 from memory_service.commands.main import app
 from memory_service.core import errors

@@ -1,9 +1,9 @@
-"""Makes ChatGPT exports of any size, always the same for a seed: for tests and measurements.
+"""Generates ChatGPT exports of any size, the same for a seed: for tests and measurements.
 
 `python tests/support/chatgpt_export.py export.zip 200` writes 200 MB.
 
-As in real exports, a conversation begins with a hidden system message; about a quarter branch; some
-times are missing; tools are called, pictures shown, and some words were spoken.
+As in real exports, a conversation begins with a hidden system message, about a quarter have
+branches, some times are missing, and there are tool calls, images and transcribed audio.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _NAMES = ("Pixel", "Ravello", "Tern", "Quillon", "Marrow", "Osprey", "Lindy", "B
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvz"
 
 
-class Author:
-    """Writes conversations from words that it makes up; `turns` counts those of live branches."""
+class ExportGenerator:
+    """Generates conversations from invented words; `turns` counts those on active branches."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -33,7 +33,7 @@ class Author:
         self.turns = 0
 
     def conversation(self, number: int) -> Json:
-        """Return one conversation, of 2 to 40 turns on its live branch."""
+        """Return one conversation, of 2 to 40 turns on its active branch."""
         thread = _Thread(self._random, number)
         thread.say("system", [""], {"is_visually_hidden_from_conversation": True})
         for turn in range(self._random.randint(1, 20)):
@@ -42,7 +42,7 @@ class Author:
         return thread.as_conversation(self.text(3), self._random.random() < 0.1)
 
     def text(self, words: int) -> str:
-        """Return some words, with a name among them now and then."""
+        """Return a sentence of invented words, with a name in some of the longer ones."""
         chosen = self._random.choices(self._words, k=words)
         if words > 10:
             chosen[self._random.randrange(words)] = self._random.choice(_NAMES)
@@ -50,14 +50,14 @@ class Author:
 
     def _exchange(self, thread: _Thread, turn: int) -> None:
         kind = self._random.random()
-        asked: list[Any] = [self.text(self._random.randint(5, 60))]
+        parts: list[Any] = [self.text(self._random.randint(5, 60))]
         if kind < 0.05:
-            asked.insert(
+            parts.insert(
                 0, {"content_type": "image_asset_pointer", "asset_pointer": "sediment://f"}
             )
         elif kind < 0.1:
-            asked = [{"content_type": "audio_transcription", "text": asked[0], "direction": "in"}]
-        thread.say("user", asked)
+            parts = [{"content_type": "audio_transcription", "text": parts[0], "direction": "in"}]
+        thread.say("user", parts)
         if self._random.random() < 0.03:
             thread.say_aside("assistant", [self.text(40)])
         if kind > 0.95:
@@ -73,44 +73,46 @@ class Author:
 
 
 class _Thread:
+    """One conversation while it grows; `_current` is the node that is replied to."""
+
     def __init__(self, chance: random.Random, number: int) -> None:
         self._random = chance
         self._time = _START + number * 7_200.0
         self._mapping: dict[str, Json] = {}
-        self._at: str | None = None
+        self._current: str | None = None
         self._id = self._new_id()
-        self._at = self._add(None)
+        self._current = self._add(None)
 
     def say(self, role: str, parts: list[Any], metadata: Json | None = None) -> None:
-        """Go on with a message."""
+        """Append a message."""
         kind = "text" if all(isinstance(part, str) for part in parts) else "multimodal_text"
         content = {"content_type": kind, "parts": parts}
-        self._at = self._add(self._message(role, content, metadata or {}))
+        self._current = self._add(self._message(role, content, metadata or {}))
 
     def say_aside(self, role: str, parts: list[Any]) -> None:
-        """Add a message that was answered anew: it is not on the live branch."""
-        at = self._at
+        """Add a regenerated message that is not on the active branch."""
+        current = self._current
         self.say(role, parts)
-        self._at = at
+        self._current = current
 
     def call(self, code: str, output: str) -> None:
-        """Go on with a call of the code interpreter and what it printed."""
-        asked = self._message("assistant", {"content_type": "code", "text": code}, {})
-        asked["recipient"] = "python"
-        self._at = self._add(asked)
+        """Append a call of the code interpreter and its output."""
+        message = self._message("assistant", {"content_type": "code", "text": code}, {})
+        message["recipient"] = "python"
+        self._current = self._add(message)
         answer = self._message("tool", {"content_type": "execution_output", "text": output}, {})
         answer["author"]["name"] = "python"
-        self._at = self._add(answer)
+        self._current = self._add(answer)
 
-    def as_conversation(self, title: str, archived: bool) -> Json:  # noqa: FBT001 - as it is there
-        """Return it as the export has it."""
+    def as_conversation(self, title: str, archived: bool) -> Json:  # noqa: FBT001 - one of two fields
+        """Return the conversation as the export holds it."""
         return {
             "title": title,
             "create_time": _START * 1.0,
             "update_time": self._time,
             "mapping": self._mapping,
             "moderation_results": [],
-            "current_node": self._at,
+            "current_node": self._current,
             "conversation_id": self._id,
             "is_archived": archived,
             "default_model_slug": "gpt-5",
@@ -136,7 +138,7 @@ class _Thread:
                 "timestamp_": "absolute",
                 "message_type": None,
                 "model_slug": "gpt-5",
-                "parent_id": self._at,
+                "parent_id": self._current,
             },
             "recipient": "all",
             "channel": None,
@@ -144,20 +146,25 @@ class _Thread:
 
     def _add(self, message: Json | None) -> str:
         key = self._new_id() if message is None else str(message["id"])
-        self._mapping[key] = {"id": key, "message": message, "parent": self._at, "children": []}
-        if self._at is not None:
-            self._mapping[self._at]["children"].append(key)
+        self._mapping[key] = {
+            "id": key,
+            "message": message,
+            "parent": self._current,
+            "children": [],
+        }
+        if self._current is not None:
+            self._mapping[self._current]["children"].append(key)
         return key
 
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
 
-def pieces(megabytes: float, author: Author) -> Iterator[str]:
+def pieces(megabytes: float, generator: ExportGenerator) -> Iterator[str]:
     """Yield the text of a conversations.json of about this size."""
     written, number = 0, 0
     while written < megabytes * 1_000_000:
-        text = json.dumps(author.conversation(number), ensure_ascii=False)
+        text = json.dumps(generator.conversation(number), ensure_ascii=False)
         yield ("[" if number == 0 else ", ") + text
         written += len(text)
         number += 1
@@ -165,19 +172,19 @@ def pieces(megabytes: float, author: Author) -> Iterator[str]:
 
 
 def write_export(path: Path, megabytes: float, seed: int = 0) -> int:
-    """Write an export, as a ZIP if the name says so; return the turns on its live branches."""
-    author = Author(seed)
+    """Write an export, as a ZIP if its name ends so; return the turns on its active branches."""
+    generator = ExportGenerator(seed)
     if path.suffix == ".zip":
         with (
             zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("conversations.json", "w", force_zip64=True) as member,
         ):
-            for piece in pieces(megabytes, author):
+            for piece in pieces(megabytes, generator):
                 member.write(piece.encode())
     else:
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(pieces(megabytes, author))
-    return author.turns
+            file.writelines(pieces(megabytes, generator))
+    return generator.turns
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a format makes of a file, and that as text that people can read."""
+"""Reads files with a format, and renders what was read as text for golden files."""
 
 from __future__ import annotations
 
@@ -7,59 +7,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.formats import FORMATS
-from ingest.sources import open_source
-from ingest.transcripts import Item, Options, Place, Transcript
+from ingest.sources.opening import open_source
+from ingest.transcripts import FormatOptions, Location, Transcript, TranscriptItem
 from tests.support.environment import ROOT
 
 EXPORTS = ROOT / "tests" / "ingest" / "exports"
-"""Small files in every format, written for these tests; `none` holds what is of no format."""
+"""Small files in every format, written for these tests; those in `none` are of no format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The conversations of a source, and what was wrong with it."""
+    """The conversations of a source, and the warnings about it."""
 
     transcripts: list[Transcript]
-    warnings: list[tuple[Place, str]]
+    warnings: list[tuple[Location, str]]
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[TranscriptItem]:
         """The items of all conversations."""
         return [item for transcript in self.transcripts for item in transcript.items]
 
 
-def read(path: Path, format_name: str, options: Options | None = None) -> Reading:
+def read(path: Path, format_name: str, options: FormatOptions | None = None) -> Reading:
     """Read a file, folder or ZIP as a format."""
-    warnings: list[tuple[Place, str]] = []
+    warnings: list[tuple[Location, str]] = []
 
-    def warn(place: Place, message: str) -> None:
-        warnings.append((place, message))
+    def warn(location: Location, message: str) -> None:
+        warnings.append((location, message))
 
     with open_source(path) as source:
         chosen = FORMATS[format_name]
-        return Reading(list(chosen.parse(source, options or Options(), warn)), warnings)
+        return Reading(list(chosen.parse(source, options or FormatOptions(), warn)), warnings)
 
 
 def formats_of(path: Path) -> list[str]:
-    """Return the names of the formats that take a source for theirs."""
+    """Return the names of the formats that recognise a source."""
     with open_source(path) as source:
-        return [name for name, one in FORMATS.items() if one.sniff(source)]
+        return [name for name, known in FORMATS.items() if known.sniff(source)]
 
 
-def said(item: Item) -> str:
-    """Return the words of a message."""
+def text_of(item: TranscriptItem) -> str:
+    """Return the text of a message."""
     content = json.loads(item.raw)["content"]
     return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
 
 
-def told(reading: Reading) -> str:
+def rendered(reading: Reading) -> str:
     """Return a reading as text: a paragraph for each conversation, a line for each item."""
-    paragraphs = [_told(transcript) for transcript in reading.transcripts]
-    warnings = [f"! {place.file}:{place.record} {message}" for place, message in reading.warnings]
+    paragraphs = [_lines(transcript) for transcript in reading.transcripts]
+    warnings = [
+        f"! {location.file}:{location.record} {message}" for location, message in reading.warnings
+    ]
     return "\n\n".join(["\n".join(lines) for lines in (*paragraphs, warnings) if lines]) + "\n"
 
 
-def _told(transcript: Transcript) -> list[str]:
+def _lines(transcript: Transcript) -> list[str]:
     numbers = {item.id: number for number, item in enumerate(transcript.items)}
     metadata = json.dumps(transcript.metadata, ensure_ascii=False)
     skipped = json.dumps(dict(transcript.skipped), sort_keys=True)

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from memory_service.core.errors import StartupError
 from memory_service.core.settings import Settings
 from memory_service.service import Service
-from memory_service.turn_log.log import TurnLog
+from memory_service.turn_log.log import TransactionBatch, TurnLog
 from memory_service.turn_log.sqlite import BUSY_TIMEOUT_MS, open_engine
 from tests.support.storing import append, create, project_key
 
@@ -190,25 +190,24 @@ def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Ser
         assert second.result(30) == [1]
 
 
-def test_transactions_together_are_durable_at_once_and_undone_one_by_one(tmp_path: Path) -> None:
+def test_batch_is_durable_at_once_and_undone_transaction_by_transaction(tmp_path: Path) -> None:
     log = TurnLog.open(tmp_path)
-    with log.together():
-        with log.write() as transaction:
+    with log.batch() as batch:
+        with batch.write() as transaction:
             transaction.properties.set("kept", "1")
         with pytest.raises(ZeroDivisionError):
-            _spoil(log)
-        with log.read() as snapshot:
+            _spoil(batch)
+        with batch.read() as snapshot:
             assert (snapshot.properties.get("kept"), snapshot.properties.get("undone")) == (
                 "1",
                 None,
             )
-        with ThreadPoolExecutor(1) as other:
-            assert other.submit(_property, log, "kept").result() is None
+        assert _property(log, "kept") is None
     assert (_property(log, "kept"), _property(log, "undone")) == ("1", None)
     log.close()
 
 
-def _spoil(log: TurnLog) -> None:
+def _spoil(log: TransactionBatch) -> None:
     with log.write() as transaction:
         transaction.properties.set("undone", str(1))
         transaction.properties.set("undone", str(1 // 0))
