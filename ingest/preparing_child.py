@@ -10,7 +10,7 @@ from ingest.preparing import Preparer
 from memory_service.core import logs
 from memory_service.core.gc_tuning import spare_what_is_there
 from memory_service.subprocesses.wire import NICENESS, own_stdout, receive, send
-from memory_service.text.terms import load_detector
+from memory_service.text.languages import load_detector
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from memory_service.conversations.echo import indexed_windows
 from memory_service.core.models import NewTurn, Passage, Vector
 from memory_service.core.protocols import Embedder
 from memory_service.text.chunking import passage_text
-from memory_service.text.terms import detect_language, terms
+from memory_service.text.languages import detect_language
+from memory_service.text.terms import terms
 
 UNDETERMINED = "und"
 """The language of a conversation whose first texts told nothing; its words are kept as they are."""

@@ -17,7 +17,8 @@ from memory_service.core import clock
 from memory_service.core.errors import Conflict, InvalidRequest, NotFound
 from memory_service.core.models import MICROSECONDS, Conversation, Metadata, NewTurn, Turn
 from memory_service.items.conversation_items import new_id
-from memory_service.text.chunking import Window, passage_text
+from memory_service.text.chunking import passage_text
+from memory_service.text.spans import Span
 from memory_service.text.terms import terms
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction, WriteTransaction
@@ -304,7 +305,7 @@ class ConversationWriter:
             conversation.key,
             {
                 passage.key: terms(
-                    passage_text(turn.speaker, turn.text, Window(passage.start, passage.end)),
+                    passage_text(turn.speaker, turn.text, Span(passage.start, passage.end)),
                     language,
                 )
                 for passage in transaction.passages.of_turns(before)

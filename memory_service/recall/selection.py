@@ -10,7 +10,7 @@ import numpy as np
 
 from memory_service.core.models import Considered, Outcome, Turn
 from memory_service.recall.ranking import Ranked
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 
 LARGEST_SHARE = 0.8
 """Of the hits, what one conversation may have while others have candidates that stand out.

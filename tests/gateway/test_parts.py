@@ -25,7 +25,7 @@ from memory_service.gateway.token_corrections import HIGHEST, LOWEST, MARGIN, Co
 from memory_service.items.chat_messages import alternating, input_messages
 from memory_service.items.conversation_items import MAX_METADATA_VALUE_CHARS
 from memory_service.service import Service
-from memory_service.text.chunking import Window
+from memory_service.text.spans import Span
 from tests.support.chatting import new_id
 from tests.support.factories import chat_calls, chat_output, make_path, message, new_turn
 from tests.support.storing import append, create, findings, idle_service
@@ -107,12 +107,12 @@ def test_what_was_quoted_is_in_no_passage(quoted: str, before: str, after: str) 
     ("text", "quoted", "expected"),
     [
         ("nothing of it", "one two three four five six", []),
-        ("One  two three\nfour five six", "one two three four five six", [Window(0, 28)]),
+        ("One  two three\nfour five six", "one two three four five six", [Span(0, 28)]),
         ("one two", "one two", []),
-        ('x <recalled_turns a="b">\n[d] y\n</recalled_turns> z', "", [Window(2, 48)]),
+        ('x <recalled_turns a="b">\n[d] y\n</recalled_turns> z', "", [Span(2, 48)]),
     ],
 )
-def test_an_echo_is_found(text: str, quoted: str, expected: list[Window]) -> None:
+def test_an_echo_is_found(text: str, quoted: str, expected: list[Span]) -> None:
     assert echoes(text, [quoted]) == expected
 
 
@@ -123,7 +123,7 @@ def test_marks_that_mean_nothing_leave_a_text_as_it_is(value: str) -> None:
 
 
 def test_many_echoes_fit_into_metadata() -> None:
-    marks = as_metadata([Window(10 * n, 10 * n + 5) for n in range(500)])
+    marks = as_metadata([Span(10 * n, 10 * n + 5) for n in range(500)])
     assert len(marks[METADATA_KEY]) <= MAX_METADATA_VALUE_CHARS
 
 
@@ -176,7 +176,7 @@ def test_a_log_full_of_branches_siblings_and_echoes_agrees_with_itself(
         append(service, "c", "an edited question", below=first[0].id)
         project = service.local_project()
         text = f"{ECHO}one two three four five six, and something of its own as well"
-        marks = as_metadata([Window(10, 37)])
+        marks = as_metadata([Span(10, 37)])
         answers = [
             _answer("live"),
             _answer("beside"),
