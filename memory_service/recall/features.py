@@ -59,7 +59,7 @@ def read(
     said = matching.score(query, matching.with_neighbours(similarities, follows)).tolist()
     phrases = facts.words.phrases(query).tolist()
     about = _about(question, texts, speakers)
-    wanted = answer_types.asked_for(question)
+    wanted = answer_types.asked_types(question)
     return [
         Reading(
             words=own[at],
@@ -97,10 +97,10 @@ def _query_words(
 
 def _about(question: str, texts: Sequence[Said], speakers: Collection[str]) -> list[float]:
     """Return 0.5 for texts of whom the question is about, -0.5 for those of others, else 0s."""
-    named = answer_types.named(question, speakers)
+    named = answer_types.named_speakers(question, speakers)
     if named and len(named) < len(speakers):
         return [0.5 if one.speaker.casefold() in named else -0.5 for one in texts]
     if len({one.role == "user" for one in texts}) == 1:
         return [0.0] * len(texts)
-    by_user = not answer_types.speaks_to_assistant(question)
+    by_user = not answer_types.is_about_assistant(question)
     return [0.5 if (one.role == "user") == by_user else -0.5 for one in texts]

@@ -108,10 +108,10 @@ class _Tables:
 
     def add(self, chunk: str, language: str | None) -> int:
         """Read a chunk; return its number."""
-        held = answer_types.held_by(chunk)
-        ends, asks = _ENDS * held.ends, _ASKS * answer_types.asks(chunk)
-        self._flags.append(held.kinds | ends | asks)
-        self._names.append(self._known_names.setdefault(held.name, len(self._known_names)))
+        answers = answer_types.chunk_answers(chunk)
+        ends, asks = _ENDS * answers.ends_sentence, _ASKS * answer_types.is_question(chunk)
+        self._flags.append(answers.types | ends | asks)
+        self._names.append(self._known_names.setdefault(answers.name, len(self._known_names)))
         self._words.extend([self._word(word) for word in chunk_words(chunk, language)])
         self._bounds.append(len(self._words))
         self.size += _CHUNK_BYTES + len(chunk)

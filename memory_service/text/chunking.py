@@ -26,7 +26,11 @@ def windows(text: str, *, words: int, overlap: int) -> list[Span]:
     word_spans = _word_spans(text)
     step = words - overlap
     starts = range(0, max(len(word_spans) - overlap, 1), step) if word_spans else ()
-    return [_enclosing(word_spans[start : start + words]) for start in starts]
+    lasts = (min(start + words, len(word_spans)) - 1 for start in starts)
+    return [
+        Span(word_spans[start][0], word_spans[last][1])
+        for start, last in zip(starts, lasts, strict=True)
+    ]
 
 
 def passage_text(speaker: str, text: str, span: Span) -> str:
@@ -34,13 +38,10 @@ def passage_text(speaker: str, text: str, span: Span) -> str:
     return f"{speaker}: {text[span.start : span.end]}"
 
 
-def _word_spans(text: str) -> list[Span]:
+def _word_spans(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the words, as plain tuples for speed."""
     return [
-        Span(start, min(start + _MAX_WORD_CHARACTERS, match.end()))
+        (start, min(start + _MAX_WORD_CHARACTERS, match.end()))
         for match in _WORD.finditer(text)
         for start in range(match.start(), match.end(), _MAX_WORD_CHARACTERS)
     ]
-
-
-def _enclosing(spans: list[Span]) -> Span:
-    return Span(spans[0].start, spans[-1].end)

@@ -6,9 +6,9 @@ from memory_service.recall.answer_types import (
     NAME,
     NUMBER,
     TIME,
-    asked_for,
-    named,
-    speaks_to_assistant,
+    asked_types,
+    is_about_assistant,
+    named_speakers,
 )
 from memory_service.recall.features import Reading, Said, read
 from memory_service.recall.token_arrays import Lexicon
@@ -41,7 +41,7 @@ def kinds(text: str, *no_names: str) -> int:
     ],
 )
 def test_a_question_says_what_kind_of_answer_it_wants(question: str, kind: int) -> None:
-    assert asked_for(question) == kind
+    assert asked_types(question) == kind
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_names_of_the_speakers_are_no_answer() -> None:
 
 
 def test_a_speaker_is_named_by_any_word_of_the_name() -> None:
-    assert named("What did Lee say?", {"ann lee", "bob"}) == {"ann lee"}
+    assert named_speakers("What did Lee say?", {"ann lee", "bob"}) == {"ann lee"}
 
 
 def test_of_two_people_the_one_who_is_asked_about_is_preferred() -> None:
@@ -95,7 +95,7 @@ def test_beside_an_assistant_a_question_is_about_its_asker_unless_it_says_you(
 ) -> None:
     found = readings(question, said("Locker 12."), said("Noted.", "assistant", "assistant"))
     assert [one.speaker for one in found] == [by_user, -by_user]
-    assert speaks_to_assistant(question) is (by_user < 0)
+    assert is_about_assistant(question) is (by_user < 0)
 
 
 def test_a_speakers_name_is_no_word_to_look_for() -> None:
