@@ -36,7 +36,6 @@ from memory_service.core.models import (
 )
 from memory_service.core.protocols import Embedder, VectorIndex
 from memory_service.dates import expressions, timeline
-from memory_service.dates.expressions import Span
 from memory_service.recall import features, matching, ranking
 from memory_service.recall.path_cache import LivePath, PathCache
 from memory_service.recall.ranking import ALL_PARTS, Part, Ranking
@@ -44,6 +43,7 @@ from memory_service.recall.relevance import calls_for_memory
 from memory_service.recall.selection import Selection, outstanding
 from memory_service.recall.token_arrays import Lexicon
 from memory_service.recall.vector_cache import ConversationVectors, VectorCache
+from memory_service.text.spans import Span
 from memory_service.text.terms import term_spans
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
@@ -308,9 +308,9 @@ class Recaller:
         """Find the turns of the time that the query means, and take its words out of the query."""
         at = clock.now() if query.now is None else query.now
         languages = search.scope.languages
-        events = expressions.events(query.text, languages)
+        events = expressions.event_spans(query.text, languages)
         today = clock.to_datetime(at).date()
-        if not events and not expressions.read(query.text, today, languages):
+        if not events and not expressions.time_reference(query.text, today, languages):
             return
         offset = query.utc_offset_minutes
         if offset is None:
@@ -323,8 +323,8 @@ class Recaller:
         times = np.concatenate([path.created_at for path in paths.values()])
         said_then = np.zeros(len(times), dtype=np.bool_)
         for happened in self._happened(search, query, events, offset):
-            reference = expressions.read(query.text, now.date(), languages, happened)
-            said_then |= timeline.meant(reference, times, now)
+            reference = expressions.time_reference(query.text, now.date(), languages, happened)
+            said_then |= timeline.select_turns(reference, times, now)
         if not said_then.any():
             return
         bounds = np.cumsum([len(path.turns) for path in paths.values()])[:-1]
@@ -356,7 +356,7 @@ class Recaller:
                 timeline.day_of(hit.turn, offset, search.scope.languages) for hit in hits
             )
             days = list(every)[:_EVENT_DAYS]
-            found = [{**known, (start, end): day} for known in found for day in days] or found
+            found = [{**known, Span(start, end): day} for known in found for day in days] or found
         return found
 
     def _score_words(self, search: _Search) -> None:

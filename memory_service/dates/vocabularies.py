@@ -1,0 +1,125 @@
+"""Readers of the data by which times of other languages are translated to English.
+
+A vocabulary is the list of a language's words for times, each a pattern with its English. The rules
+of `data/word_order.toml` then put the English words in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from memory_service.dates.chinese import ChineseNumerals
+from memory_service.dates.english import MONTHS, WEEKDAYS
+from memory_service.text.data_files import read_toml
+
+UNRELATED = "_"
+"""What stands for a word that has nothing to do with time."""
+
+_PACKAGE = "memory_service.dates"
+_FILES = {"de": "german.toml", "es": "spanish.toml", "ru": "russian.toml", "zh": "chinese.toml"}
+_WITHOUT_SPACES = frozenset({"zh"})
+_PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+_NO_DIGITS = re.compile(r"\D")
+
+LANGUAGES = frozenset(_FILES)
+"""Languages other than English in which times are understood."""
+
+_Field = Callable[[str], str]
+"""Computes the value of a field of an English translation from the text that was matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A language's words for times.
+
+    `pattern` matches any word or sign. Group number n+1 of it is the word with the English
+    `english[n]`; none of the groups is any other word. English with a field in braces, such as
+    `{number}`, is filled by `fields`.
+    """
+
+    pattern: re.Pattern[str]
+    english: tuple[str, ...]
+    fields: Mapping[str, _Field]
+
+    def translate(self, match: re.Match[str]) -> str:
+        """Return the English of a match; a sign between words is its own."""
+        if match.lastindex is None:
+            return UNRELATED if match[0].isalnum() else match[0]
+        english = self.english[match.lastindex - 1]
+        if "{" not in english:
+            return english
+        return _PLACEHOLDER.sub(lambda field: self.fields[field[1]](match[0]), english)
+
+
+@dataclass(frozen=True, slots=True)
+class WordOrderRule:
+    """A named rule: English that its pattern matches is said as `english`, filled by its groups."""
+
+    name: str
+    pattern: re.Pattern[str]
+    english: str
+
+
+@cache
+def vocabulary(language: str) -> Vocabulary:
+    """Return the vocabulary of one of the `LANGUAGES`."""
+    data = read_toml(_PACKAGE, _FILES[language])
+    fragments = {name: alternatives(listed) for name, listed in data.get("fragments", {}).items()}
+    words = "|".join(f"({expanded(pattern, fragments)})" for pattern, _ in data["words"])
+    if language in _WITHOUT_SPACES:
+        pattern = rf"(?:{words})|\w|[^\w\s]"
+    else:
+        pattern = rf"(?<!\w)(?:{words})(?!\w)|\w+|[^\w\s]"
+    return Vocabulary(
+        re.compile(pattern), tuple(english for _, english in data["words"]), _fields(data)
+    )
+
+
+@cache
+def word_order_rules() -> tuple[WordOrderRule, ...]:
+    """Return the rules of English word order, in the order in which they are applied."""
+    data = read_toml(_PACKAGE, "word_order.toml")
+    fragments = {"month": alternatives(MONTHS), "weekday": alternatives(WEEKDAYS)}
+    for name, listed in data["fragments"].items():
+        fragments[name] = expanded(alternatives(listed), fragments)
+    return tuple(
+        WordOrderRule(
+            rule["name"], re.compile(expanded(rule["pattern"], fragments)), rule["english"]
+        )
+        for rule in data["rules"]
+    )
+
+
+@cache
+def words_without_time() -> frozenset[str]:
+    """Return the English translations that tell of no time by themselves."""
+    return frozenset(read_toml(_PACKAGE, "word_order.toml")["no_time"])
+
+
+def alternatives(expressions: list[str] | tuple[str, ...]) -> str:
+    """Return an expression that matches what any of some expressions does."""
+    return f"(?:{'|'.join(expressions)})"
+
+
+def expanded(pattern: str, fragments: Mapping[str, str]) -> str:
+    """Return a pattern with the fragments in place of their names in braces."""
+    return _PLACEHOLDER.sub(lambda name: fragments[name[1]], pattern)
+
+
+def _fields(data: Mapping[str, Any]) -> dict[str, _Field]:
+    """Return how the fields of a language's translations are computed."""
+    fields: dict[str, _Field] = {"digits": partial(_NO_DIGITS.sub, "")}
+    if "digits" in data:
+        number = re.compile(alternatives(data["fragments"]["number"]))
+        numerals = ChineseNumerals(data["digits"], data["units"], number)
+        fields |= {
+            "number": numerals.number,
+            "unit": numerals.unit,
+            "weekday": numerals.weekday,
+            "month": numerals.month,
+        }
+    return fields
