@@ -8,11 +8,9 @@ future. Rules raise ValueError or OverflowError for what only looks like a date 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date
 from typing import NamedTuple
-
-from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
 from memory_service.dates import periods
 from memory_service.dates.english import (
@@ -30,8 +28,6 @@ from memory_service.dates.english import (
 from memory_service.dates.holidays import holidays
 from memory_service.dates.periods import DAY, Period
 
-_HALF_A_YEAR = timedelta(days=182)
-_DAYS_OF_A_MONTH = 31
 _LEAP_YEARS_APART = 8
 """The most years between two days of 29 February."""
 _UNCOUNTED_DAYS = 7
@@ -62,26 +58,7 @@ def match_calendar_rule(text: str, at: int, today: date) -> PeriodMatch | None:
     return None
 
 
-def nearest_days(text: str, day: date) -> Iterator[date]:
-    """Yield the days that a text names by number and month, as near to a day as possible."""
-    for rule, match in _date_matches(text):
-        try:
-            yield rule.period(match, day + _HALF_A_YEAR).first
-        except ValueError:
-            # "February 30th".
-            continue
-
-
-def next_days(text: str, day: date) -> Iterator[date]:
-    """Yield the days that a text names by their number alone ("on the 29th"), after a day."""
-    for match in _BARE_DAY.finditer(text):
-        number = number_value(match["day"])
-        if 1 <= number <= _DAYS_OF_A_MONTH:
-            # In a shorter month it is the last.
-            yield day + relativedelta(months=int(number < day.day), day=number)
-
-
-def latest_day(month: int, day: int, today: date) -> date:
+def _latest_day(month: int, day: int, today: date) -> date:
     """Return the latest such day that is not in the future; 29 February is in a leap year."""
     for year in range(today.year, today.year - _LEAP_YEARS_APART - 1, -1):
         try:
@@ -93,19 +70,6 @@ def latest_day(month: int, day: int, today: date) -> date:
     raise ValueError(f"no month {month} has a day {day}")
 
 
-def _date_matches(text: str) -> Iterator[tuple[CalendarRule, re.Match[str]]]:
-    """Yield the matches of the date rules from left to right, without overlaps."""
-    at = 0
-    while True:
-        matches = [(rule, rule.pattern.search(text, at)) for rule in _DATE_RULES]
-        hits = [(rule, match) for rule, match in matches if match is not None]
-        if not hits:
-            return
-        rule, match = min(hits, key=lambda hit: hit[1].start())
-        yield rule, match
-        at = match.end()
-
-
 def _iso_date(match: re.Match[str], _today: date) -> Period:
     return periods.one_day(date.fromisoformat(match["date"]))
 
@@ -114,7 +78,7 @@ def _day_and_month(match: re.Match[str], today: date) -> Period:
     month, day = month_number(match["month"]), number_value(match["day"])
     if match["year"]:
         return periods.one_day(date(int(match["year"]), month, day))
-    return periods.one_day(latest_day(month, day, today))
+    return periods.one_day(_latest_day(month, day, today))
 
 
 def _units_ago(match: re.Match[str], today: date) -> Period:
@@ -192,7 +156,7 @@ def _holiday(match: re.Match[str], today: date) -> Period:
 
 def _month(match: re.Match[str], today: date) -> Period:
     month, year = month_number(match["month"]), match["year"]
-    return periods.month_of(date(int(year), month, 1) if year else latest_day(month, 1, today))
+    return periods.month_of(date(int(year), month, 1) if year else _latest_day(month, 1, today))
 
 
 def _yesterday(match: re.Match[str], today: date) -> Period:
@@ -213,15 +177,13 @@ def _year(match: re.Match[str], _today: date) -> Period:
     return periods.year_of(int(match["year"]))
 
 
-_BARE_DAY = compiled(rf"\bon the (?P<day>\d{{1,2}}(?:st|nd|rd|th))\b(?! (?:of )?{MONTH})")
-
 HOLIDAY_PATTERN = compiled(
     r"(?:last |this |the )?(?:"
     + "|".join(f"(?P<{holiday.name}>{holiday.pattern})" for holiday in holidays().values())
     + r")\b(?: holidays?)?(?:(?: of| in)?,? (?P<year>\d{4})\b)?"
 )
 
-_DATE_RULES = (
+DATE_RULES = (
     CalendarRule("iso_date", compiled(r"(?P<date>\d{4}-\d\d-\d\d)\b"), _iso_date),
     CalendarRule(
         "month_and_day",
@@ -241,7 +203,7 @@ _DATE_RULES = (
 )
 
 CALENDAR_RULES = (
-    *_DATE_RULES,
+    *DATE_RULES,
     CalendarRule(
         "units_ago",
         compiled(

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
 
-from memory_service.dates.calendar_rules import PeriodMatch, nearest_days, next_days
+from memory_service.dates.calendar_rules import PeriodMatch
 from memory_service.dates.events import find_events
 from memory_service.dates.expression_reader import ExpressionReader
+from memory_service.dates.named_days import nearest_days, next_days
 from memory_service.dates.periods import Period
 from memory_service.dates.sessions import SessionRange, find_sessions
 from memory_service.dates.translation import Translation, translate

@@ -48,8 +48,10 @@ def is_only_time(
 ) -> bool:
     """Return whether a question in one of the languages, or English, asks for a time alone."""
     rest = reference.without(question)
-    known = [language for language in _data()["talk"] if language == "en" or language in languages]
-    return bool(reference) and any(_is_talk(rest, language) for language in known)
+    spoken = {"en", *languages}
+    return bool(reference) and any(
+        _is_talk(rest, language) for language in _data()["talk"] if language in spoken
+    )
 
 
 def select_turns(reference: TimeReference, times: Times, now: datetime) -> TurnMask:

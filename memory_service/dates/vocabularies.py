@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from memory_service.dates.chinese import ChineseNumerals
 from memory_service.dates.english import MONTHS, WEEKDAYS
 from memory_service.text.data_files import read_toml
 
@@ -24,6 +23,9 @@ _FILES = {"de": "german.toml", "es": "spanish.toml", "ru": "russian.toml", "zh":
 _WITHOUT_SPACES = frozenset({"zh"})
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 _NO_DIGITS = re.compile(r"\D")
+_TEN = "十"
+_SEVERAL = "几"
+_SUNDAY = "日天"
 
 LANGUAGES = frozenset(_FILES)
 """Languages other than English in which times are understood."""
@@ -64,6 +66,45 @@ class WordOrderRule:
     english: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChineseNumerals:
+    """Reads what a text matched by the Chinese vocabulary says, by the tables of its data file.
+
+    `digits` are the values of the characters, `units` the marks of English units, and `pattern`
+    matches a number.
+    """
+
+    digits: Mapping[str, int]
+    units: Mapping[str, str]
+    pattern: re.Pattern[str]
+
+    def number(self, text: str) -> str:
+        """Return the first number of a text in digits; an indefinite one is "a few"."""
+        return "a few" if _SEVERAL in text else str(self._value(text))
+
+    def month(self, text: str) -> str:
+        """Return the month of the first number of a text."""
+        return MONTHS[(self._value(text) - 1) % len(MONTHS)]
+
+    def weekday(self, text: str) -> str:
+        """Return the weekday of the last character of a text."""
+        return WEEKDAYS[6 if text[-1] in _SUNDAY else self.digits[text[-1]] - 1]
+
+    def unit(self, text: str) -> str:
+        """Return the unit whose mark a text contains; of several the first of the table."""
+        return next(unit for mark, unit in self.units.items() if mark in text)
+
+    def _value(self, text: str) -> int:
+        """Return the value of a number below 100 in characters, or of one in digits."""
+        match = self.pattern.search(text)
+        if match is None:
+            raise ValueError(f"{text!r} has no number")
+        if match[0].isdigit():
+            return int(match[0])
+        tens, ten, ones = match[0].rpartition(_TEN)
+        return (10 * self.digits.get(tens, 1) if ten else 0) + self.digits.get(ones, 0)
+
+
 @cache
 def vocabulary(language: str) -> Vocabulary:
     """Return the vocabulary of one of the `LANGUAGES`."""
@@ -82,7 +123,7 @@ def vocabulary(language: str) -> Vocabulary:
 @cache
 def word_order_rules() -> tuple[WordOrderRule, ...]:
     """Return the rules of English word order, in the order in which they are applied."""
-    data = read_toml(_PACKAGE, "word_order.toml")
+    data = _word_order()
     fragments = {"month": alternatives(MONTHS), "weekday": alternatives(WEEKDAYS)}
     for name, listed in data["fragments"].items():
         fragments[name] = expanded(alternatives(listed), fragments)
@@ -97,7 +138,12 @@ def word_order_rules() -> tuple[WordOrderRule, ...]:
 @cache
 def words_without_time() -> frozenset[str]:
     """Return the English translations that tell of no time by themselves."""
-    return frozenset(read_toml(_PACKAGE, "word_order.toml")["no_time"])
+    return frozenset(_word_order()["no_time"])
+
+
+@cache
+def _word_order() -> dict[str, Any]:
+    return read_toml(_PACKAGE, "word_order.toml")
 
 
 def alternatives(expressions: list[str] | tuple[str, ...]) -> str:
