@@ -21,7 +21,7 @@ from memory_service.dates.vocabularies import (
 from memory_service.text.spans import Span
 
 
-class Alignment(NamedTuple):
+class AlignedSpan(NamedTuple):
     """The span of a translation that came from a span of its source."""
 
     english: Span
@@ -35,7 +35,7 @@ class Translation(NamedTuple):
     """
 
     text: str
-    alignments: tuple[Alignment, ...]
+    alignments: tuple[AlignedSpan, ...]
 
     @classmethod
     def unchanged(cls, question: str) -> Translation:
@@ -61,7 +61,7 @@ class TranslatedWord(NamedTuple):
     source: Span
 
 
-_NOTHING = Translation(UNRELATED, (Alignment(Span(0, 1), Span(0, 0)),))
+_NOTHING = Translation(UNRELATED, (AlignedSpan(Span(0, 1), Span(0, 0)),))
 _UNRELATED_START = TranslatedWord(UNRELATED, Span(0, 0))
 """The first word of every translation: at the start of a text, "May" counts as a verb."""
 
@@ -94,7 +94,7 @@ def _joined(words: list[TranslatedWord]) -> Translation:
     start = 0
     for word in words:
         end = start + len(word.english)
-        alignments.append(Alignment(Span(start, end), word.source))
+        alignments.append(AlignedSpan(Span(start, end), word.source))
         start = end + 1
     return Translation(_text(words), tuple(alignments))
 

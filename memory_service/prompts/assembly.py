@@ -19,7 +19,7 @@ from memory_service.core.clock import to_datetime
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import MICROSECONDS, Dropped, Hit, Turn
 from memory_service.items.chat_messages import Message, MessageGroup
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message, count_tools
 
 RECENT_SHARE = 0.6
