@@ -44,7 +44,7 @@ from memory_service.recall.recaller import Recaller
 from memory_service.summaries.rules import SummaryRules
 from memory_service.summaries.search import SummaryFinder
 from memory_service.summaries.worker import Summarizer
-from memory_service.text.terms import load_detector
+from memory_service.text.languages import load_detector
 from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
 from memory_service.tokens.model_table import context_window

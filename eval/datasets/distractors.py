@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from eval.datasets import DatasetError, Turn
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 
 VERSION = 1
 """Rises when other turns come of the same seed: stores of before are then of no more use."""

@@ -14,7 +14,7 @@ from eval.datasets import Dataset, Question, Turn
 from eval.systems import Found, best_first
 from memory_service.core.settings import Settings
 from memory_service.text.chunking import passage_text, windows
-from memory_service.text.terms import detect_language
+from memory_service.text.languages import detect_language
 
 
 @dataclass(frozen=True, slots=True)

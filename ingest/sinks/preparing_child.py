@@ -10,7 +10,7 @@ from ingest.sinks.preparing import BatchPreparer
 from memory_service.core import logs
 from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.subprocesses.wire import NICENESS, own_stdout, receive, send
-from memory_service.text.terms import load_detector
+from memory_service.text.languages import load_detector
 
 
 def main() -> None:

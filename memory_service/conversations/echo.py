@@ -14,8 +14,9 @@ from dataclasses import replace
 from memory_service.core.models import Metadata, NewTurn
 from memory_service.items.fields import MAX_METADATA_VALUE_CHARS, check_metadata
 from memory_service.prompts.recalled_block import BLOCK
-from memory_service.text.chunking import Window, windows
-from memory_service.text.terms import folded
+from memory_service.text.chunking import windows
+from memory_service.text.folding import folded
+from memory_service.text.spans import Span
 
 METADATA_KEY = "memory_echo"
 """The metadata with the spans of the echoes: `start-end` in characters, joined by commas."""
@@ -29,20 +30,20 @@ _MIN_REST_WORDS = 4
 _SPANS = re.compile(r"\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*")
 
 
-def find_echoes(text: str, recalled: Iterable[str]) -> list[Window]:
+def find_echoes(text: str, recalled: Iterable[str]) -> list[Span]:
     """Return the spans of a text that are a recalled block, or repeat one of the recalled texts."""
-    spans = [Window(*match.span()) for match in BLOCK.finditer(text)]
+    spans = [Span(*match.span()) for match in BLOCK.finditer(text)]
     folded_text = folded(text)
     for quote in recalled:
         words = quote.split()
         # Most answers quote nothing, and compiling a pattern takes a millisecond.
         if len(words) >= MIN_WORDS and folded(quote) in folded_text:
             pattern = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
-            spans += [Window(*match.span()) for match in pattern.finditer(text)]
+            spans += [Span(*match.span()) for match in pattern.finditer(text)]
     return _merged(spans)
 
 
-def echo_metadata(spans: Sequence[Window]) -> dict[str, str]:
+def echo_metadata(spans: Sequence[Span]) -> dict[str, str]:
     """Return the metadata that marks echoes; spans that do not fit into it become one."""
     if not spans:
         return {}
@@ -64,9 +65,7 @@ def with_echoes_marked(turn: NewTurn, recalled: Iterable[str], param: str) -> Ne
     return replace(turn, metadata=metadata)
 
 
-def indexed_spans(
-    text: str, metadata: Metadata | None, *, words: int, overlap: int
-) -> list[Window]:
+def indexed_spans(text: str, metadata: Metadata | None, *, words: int, overlap: int) -> list[Span]:
     """Return the spans of a turn's text that become passages: all of it except its echoes."""
     echoes = _from_metadata(metadata)
     if not echoes:
@@ -74,28 +73,28 @@ def indexed_spans(
     starts = [0, *(echo.end for echo in echoes)]
     ends = [*(echo.start for echo in echoes), len(text)]
     return [
-        Window(start + span.start, start + span.end)
+        Span(start + span.start, start + span.end)
         for start, end in zip(starts, ends, strict=True)
         if len(text[start:end].split()) >= _MIN_REST_WORDS
         for span in windows(text[start:end], words=words, overlap=overlap)
     ]
 
 
-def _from_metadata(metadata: Metadata | None) -> list[Window]:
+def _from_metadata(metadata: Metadata | None) -> list[Span]:
     """Return the echoes that metadata marks; a client may have written anything into it."""
     value = (metadata or {}).get(METADATA_KEY, "")
     if not _SPANS.fullmatch(value):
         return []
     pairs = (pair.split("-") for pair in value.split(","))
-    return _merged(Window(int(start), int(end)) for start, end in pairs)
+    return _merged(Span(int(start), int(end)) for start, end in pairs)
 
 
-def _merged(spans: Iterable[Window]) -> list[Window]:
+def _merged(spans: Iterable[Span]) -> list[Span]:
     """Return the spans by position, those that touch or overlap made one."""
-    merged: list[Window] = []
+    merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, span.end)):
         if merged and span.start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(merged[-1].end, span.end))
+            merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
         elif span.end > span.start:
             merged.append(span)
     return merged

@@ -10,7 +10,8 @@ from itertools import islice
 
 from memory_service.conversations.preparation import SAMPLE_TURNS
 from memory_service.core.models import Conversation
-from memory_service.text.chunking import Window, passage_text
+from memory_service.text.chunking import passage_text
+from memory_service.text.spans import Span
 from memory_service.text.terms import terms
 from memory_service.turn_log.transactions import ReadTransaction, WriteTransaction
 
@@ -39,7 +40,7 @@ def _renew_terms(transaction: WriteTransaction, conversation: Conversation, lang
         passage.key: passage_text(
             turns[passage.turn_key].speaker,
             turns[passage.turn_key].text,
-            Window(passage.start, passage.end),
+            Span(passage.start, passage.end),
         )
         for passage in transaction.passages.of_turns(turns)
     }

@@ -13,8 +13,10 @@ from typing import NamedTuple
 from memory_service.conversations.echo import indexed_spans
 from memory_service.core.models import NewTurn, Passage, Vector
 from memory_service.core.protocols import Embedder
-from memory_service.text.chunking import Window, passage_text
-from memory_service.text.terms import detect_language, terms
+from memory_service.text.chunking import passage_text
+from memory_service.text.languages import detect_language
+from memory_service.text.spans import Span
+from memory_service.text.terms import terms
 
 UNDETERMINED = "und"
 """The language of a conversation whose first texts are of no known one; words are not stemmed."""
@@ -54,7 +56,7 @@ class _TurnSpan(NamedTuple):
 
     turn: NewTurn
     number: int
-    span: Window
+    span: Span
 
     @property
     def text(self) -> str:

@@ -11,7 +11,8 @@ from memory_service.conversations.echo import indexed_spans
 from memory_service.core.models import Conversation, Finding, StoredPassage, Turn, Vector
 from memory_service.core.protocols import Embedder
 from memory_service.maintenance.vector_comparison import INDEX_TOLERANCE, differ
-from memory_service.text.chunking import Window, passage_text
+from memory_service.text.chunking import passage_text
+from memory_service.text.spans import Span
 from memory_service.text.terms import terms
 from memory_service.turn_log.transactions import ReadTransaction
 
@@ -78,7 +79,7 @@ class PassageChecks:
 
 
 def _text(passage: StoredPassage, turn: Turn) -> str:
-    return passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))
+    return passage_text(turn.speaker, turn.text, Span(passage.start, passage.end))
 
 
 def _postings(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from memory_service.core.clock import to_datetime
 from memory_service.core.models import MICROSECONDS, Dropped, Hit, Turn
 from memory_service.items.chat_messages import Message
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 from memory_service.tokens.counting import TokenCounter, count_message
 
 BLOCK = re.compile("<recalled_turns[^>]*>.*?</recalled_turns>", re.DOTALL | re.IGNORECASE)

@@ -93,7 +93,7 @@ def text_features(
     follows = np.array([text.follows for text in texts], dtype=np.bool_)
     own = matching.score(words, similarities)
     nearby = matching.score(words, matching.with_neighbours(similarities, follows))
-    asked = answer_types.asked_for(query)
+    asked = answer_types.asked_types(query)
     return [
         TextFeatures(*values)
         for values in zip(
@@ -140,10 +140,10 @@ def _speaker_matches(
 
     All are 0 if the query is about nobody, or about everybody.
     """
-    named = answer_types.named(query, speakers)
+    named = answer_types.named_speakers(query, speakers)
     if named and len(named) < len(speakers):
         return [0.5 if text.speaker.casefold() in named else -0.5 for text in texts]
     if len({text.by_user for text in texts}) == 1:
         return [0.0] * len(texts)
-    about_user = not answer_types.speaks_to_assistant(query)
+    about_user = not answer_types.is_about_assistant(query)
     return [0.5 if text.by_user == about_user else -0.5 for text in texts]

@@ -22,7 +22,8 @@ from functools import cache
 
 import regex  # type: ignore[import-untyped]
 
-from memory_service.text.small_talk import PHATIC, leftover
+from memory_service.text import small_talk
+from memory_service.text.small_talk import leftover
 
 MIN_SHARED_WEIGHT = 0.1
 """Share of an impersonal message's word weights that the best passage must have.
@@ -75,9 +76,9 @@ def calls_for_memory(
     if len(text) <= MAX_SMALL_TALK_CHARACTERS and _is_small_talk(text):
         return False
     spoken = {language for language in languages if language not in (None, "und")}
-    if not spoken <= PHATIC.keys() | _UNSPACED_LANGUAGES:
+    if not spoken <= small_talk.languages() | _UNSPACED_LANGUAGES:
         return True
-    known = [language for language in languages if language in PHATIC] or ["en"]
+    known = [language for language in languages if language in small_talk.languages()] or ["en"]
     if _is_personal(text, known):
         return True
     rests = [leftover(text, language) for language in known]
@@ -90,7 +91,7 @@ def calls_for_memory(
 
 def _is_small_talk(text: str) -> bool:
     """Return whether nothing is left of a text in any of the languages: its own is unknown."""
-    return any(not leftover(text, language)[0] for language in PHATIC)
+    return any(not leftover(text, language)[0] for language in small_talk.languages())
 
 
 def _is_personal(text: str, languages: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from memory_service.core.models import Considered, Outcome, Scope, Turn
 from memory_service.recall.query import Query
 from memory_service.recall.ranking import RankedCandidate
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 
 LARGEST_SHARE = 0.8
 """Share of the hits that one conversation may have while others have candidates that stand out.

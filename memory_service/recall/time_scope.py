@@ -15,9 +15,10 @@ import numpy as np
 from memory_service.core import clock
 from memory_service.core.models import Scope, Turn
 from memory_service.dates import expressions, timeline
-from memory_service.dates.expressions import Span, TimeReference
+from memory_service.dates.expressions import TimeReference
 from memory_service.recall.caches.branch_cache import BranchCache, Positions
 from memory_service.recall.query import Query
+from memory_service.text.spans import Span
 from memory_service.turn_log.transactions import ReadTransaction
 
 EVENT_TURNS = 6
@@ -62,16 +63,16 @@ def read_time_scope(
     `recall_turns` recalls the turns about an event of the query.
     """
     asked_at = clock.now() if query.now is None else query.now
-    events = expressions.events(query.text, scope.languages)
+    events = expressions.event_spans(query.text, scope.languages)
     today = clock.to_datetime(asked_at).date()
-    if not events and not expressions.read(query.text, today, scope.languages):
+    if not events and not expressions.time_reference(query.text, today, scope.languages):
         return TimeScope(query.search_text)
     offset = query.utc_offset_minutes
     if offset is None:
         offset = snapshot.turns.utc_offset_minutes(scope)
     now = clock.to_datetime(asked_at, offset)
     references = [
-        expressions.read(query.text, now.date(), scope.languages, days)
+        expressions.time_reference(query.text, now.date(), scope.languages, days)
         for days in _possible_days(query, events, scope, offset, recall_turns)
     ]
     positions = _positions_meant(snapshot, scope, branches, references, now)
@@ -128,7 +129,7 @@ def _positions_meant(
     active = {key: branches.get(snapshot, key, member) for key, member in scope.members.items()}
     times = np.concatenate([branch.created_at for branch in active.values()])
     is_meant = np.logical_or.reduce(
-        [timeline.meant(reference, times, now) for reference in references]
+        [timeline.select_turns(reference, times, now) for reference in references]
     )
     if not is_meant.any():
         return {}

@@ -9,7 +9,8 @@ import numpy as np
 from memory_service.core.errors import EmbedderDown
 from memory_service.core.models import StoredPassage, Vector
 from memory_service.core.protocols import Embedder
-from memory_service.text.chunking import Window, passage_text
+from memory_service.text.chunking import passage_text
+from memory_service.text.spans import Span
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import ReadTransaction
 
@@ -75,7 +76,7 @@ class PassageVectors:
             for turn in snapshot.turns.of_conversation(conversation_key, keys)
         }
         return {
-            passage.key: passage_text(turn.speaker, turn.text, Window(passage.start, passage.end))
+            passage.key: passage_text(turn.speaker, turn.text, Span(passage.start, passage.end))
             for passage in passages
             if (turn := turns.get(passage.turn_key)) is not None
         }

@@ -14,7 +14,7 @@ from memory_service.conversations.echo import (
     indexed_spans,
 )
 from memory_service.items.fields import MAX_METADATA_VALUE_CHARS
-from memory_service.text.chunking import Window
+from memory_service.text.spans import Span
 
 WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=MIN_WORDS, max_size=12).map(" ".join)
 
@@ -32,12 +32,12 @@ def test_quoted_text_is_in_no_passage(quoted: str, before: str, after: str) -> N
     ("text", "quoted", "expected"),
     [
         ("nothing of it", "one two three four five six", []),
-        ("One  two three\nfour five six", "one two three four five six", [Window(0, 28)]),
+        ("One  two three\nfour five six", "one two three four five six", [Span(0, 28)]),
         ("one two", "one two", []),
-        ('x <recalled_turns a="b">\n[d] y\n</recalled_turns> z', "", [Window(2, 48)]),
+        ('x <recalled_turns a="b">\n[d] y\n</recalled_turns> z', "", [Span(2, 48)]),
     ],
 )
-def test_find_echoes(text: str, quoted: str, expected: list[Window]) -> None:
+def test_find_echoes(text: str, quoted: str, expected: list[Span]) -> None:
     assert find_echoes(text, [quoted]) == expected
 
 
@@ -48,5 +48,5 @@ def test_invalid_echo_metadata_is_ignored(value: str) -> None:
 
 
 def test_many_echoes_fit_into_metadata() -> None:
-    marks = echo_metadata([Window(10 * n, 10 * n + 5) for n in range(500)])
+    marks = echo_metadata([Span(10 * n, 10 * n + 5) for n in range(500)])
     assert len(marks[METADATA_KEY]) <= MAX_METADATA_VALUE_CHARS

@@ -8,7 +8,7 @@ from memory_service.conversations.echo import (
     echo_metadata,
 )
 from memory_service.core.settings import Settings
-from memory_service.text.chunking import Window
+from memory_service.text.spans import Span
 from tests.support.factories import message, new_turn
 from tests.support.storing import append, create, findings, idle_service
 from tests.support.upstream import ECHO
@@ -22,7 +22,7 @@ def test_answers_with_echoes_on_branches_verify(
         append(service, "c", "an edited question", below=first[0].id)
         project = service.local_project()
         text = f"{ECHO}one two three four five six, and something of its own as well"
-        marks = echo_metadata([Window(10, 37)])
+        marks = echo_metadata([Span(10, 37)])
         answers = [
             _answer("live"),
             _answer("beside"),

@@ -1,7 +1,7 @@
-"""Questions of time about the bundled conversations, in other words than the grammar was made for.
+"""Recall of questions about times, which the grammar was not written for.
 
-`time_questions.jsonl` was written before the languages and events were read, and not tuned on: then
-its recall@10 was 0.68.
+`time_questions.jsonl` was written before the grammar had other languages and events, and nothing
+was tuned on it. Its recall@10 was 0.68 then.
 """
 
 import json
@@ -28,7 +28,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
         yield memory
 
 
-def found(memory: Memory, conversation: str, question: str, now: str) -> list[str]:
+def recalled_ids(memory: Memory, conversation: str, question: str, now: str) -> list[str]:
     service = memory._service  # noqa: SLF001 - the library searches by its own clock
     moment, offset = parse_time(now, "now")
     query = Query(question, 10, now=moment, utc_offset_minutes=offset)
@@ -36,19 +36,19 @@ def found(memory: Memory, conversation: str, question: str, now: str) -> list[st
     return [hit.turn.id for hit in recall.hits]
 
 
-def test_questions_of_time_find_what_was_said_then(memory: Memory) -> None:
+def test_time_questions_recall_turns_of_that_time(memory: Memory) -> None:
     shares = []
-    for one in QUESTIONS:
-        assert datetime.fromisoformat(one["now"]).tzinfo
-        ids = found(memory, one["conv"], one["question"], one["now"])
-        shares.append(len(set(ids) & set(one["gold"])) / len(one["gold"]))
+    for case in QUESTIONS:
+        assert datetime.fromisoformat(case["now"]).tzinfo
+        ids = recalled_ids(memory, case["conv"], case["question"], case["now"])
+        shares.append(len(set(ids) & set(case["gold"])) / len(case["gold"]))
     assert len(shares) == 30
     assert sum(shares) / len(shares) >= 0.9
 
 
-def test_what_happened_is_dated_by_its_own_turn(memory: Memory) -> None:
+def test_event_is_dated_by_its_turn(memory: Memory) -> None:
     # Said on 23 July: "Surgery is on Tuesday 13 August".
-    ids = found(
+    ids = recalled_ids(
         memory, "tess-1", "How was Dad on the day he was operated on?", "2025-03-05T12:00:00+00:00"
     )
     assert "tess-1-037" in ids

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from eval.__main__ import app
 from eval.datasets import DatasetError, own
 from eval.datasets.distractors import STRETCH, Distractors
-from memory_service.text.terms import folded
+from memory_service.text.folding import folded
 
 
 def measured(folder: Path, *options: str) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from memory_service.text.terms import detect_language, terms
+from memory_service.text.languages import detect_language
+from memory_service.text.terms import terms
 from tests.support.own_set import ASKED, CONVERSATIONS, QUESTIONS, TURNS, language
 
 TURN_KEYS = {"id", "conv", "user", "time", "speaker", "role", "text"}

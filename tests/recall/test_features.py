@@ -8,9 +8,9 @@ from memory_service.recall.answer_types import (
     NAME,
     NUMBER,
     TIME,
-    asked_for,
-    named,
-    speaks_to_assistant,
+    asked_types,
+    is_about_assistant,
+    named_speakers,
 )
 from memory_service.recall.caches.token_arrays import TokenArrayCache
 from memory_service.recall.features import TextFeatures, text_features
@@ -46,7 +46,7 @@ def types_of(text: str, *no_names: str) -> int:
     ],
 )
 def test_answer_type_asked_for(question: str, answer_type: int) -> None:
-    assert asked_for(question) == answer_type
+    assert asked_types(question) == answer_type
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_speaker_names_are_not_answers() -> None:
 
 
 def test_speaker_is_named_by_any_word_of_name() -> None:
-    assert named("What did Lee say?", {"ann lee", "bob"}) == {"ann lee"}
+    assert named_speakers("What did Lee say?", {"ann lee", "bob"}) == {"ann lee"}
 
 
 def test_speaker_feature_prefers_person_asked_about() -> None:
@@ -100,7 +100,7 @@ def test_speaker_feature_prefers_user_unless_assistant_is_asked_about(
 ) -> None:
     found = features(question, said("Locker 12."), said("Noted.", "assistant", by_user=False))
     assert [text.speaker for text in found] == [by_user, -by_user]
-    assert speaks_to_assistant(question) is (by_user < 0)
+    assert is_about_assistant(question) is (by_user < 0)
 
 
 def test_speaker_name_is_not_a_query_word() -> None:

@@ -1,4 +1,6 @@
-# ruff: noqa: RUF001 - words of other languages are meant to look like that
+"""Terms of texts in many languages and scripts."""
+
+# ruff: noqa: RUF001 - letters of other scripts are intended
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
@@ -7,23 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_service.text.terms import (
-    MAX_TERM_CHARACTERS,
-    SUPPORTED_LANGUAGES,
-    TermSpan,
-    _built_identifier,
-    _identifier,
-    _known_chunk_terms,
-    _word_terms,
-    detect_language,
-    term_spans,
-    terms,
-)
+from memory_service.text.languages import SUPPORTED_LANGUAGES, detect_language
+from memory_service.text.terms import TermSpan, _cached_chunk_terms, term_spans, terms
+from memory_service.text.words import MAX_TERM_CHARACTERS, word_terms
+from tests.text.strategies import TEXTS
 
 LANGUAGES = st.sampled_from([None, "en", "de", "fr", "tr", "ar", "hi", "zh", "xx"])
-# Surrogates, unassigned code points and the signs that join identifiers included.
-SIGNS = st.one_of(st.characters(), st.sampled_from(list("aB1.,_-/:@+#' \0’ー漢한ก\u0301\u200d")))
-TEXTS = st.text(SIGNS, max_size=200)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +29,12 @@ TEXTS = st.text(SIGNS, max_size=200)
         ("O'Brien's dog", ["obrien", "brien", "dog"]),
     ],
 )
-def test_english_is_stemmed_and_loses_only_its_function_words(
-    text: str, expected: list[str]
-) -> None:
+def test_english_words_are_stemmed_and_stop_words_dropped(text: str, expected: list[str]) -> None:
     assert terms(text, "en") == expected
 
 
 @pytest.mark.parametrize("language", [None, "xx", "zh"])
-def test_without_a_stemmer_words_are_only_folded(language: str | None) -> None:
+def test_words_without_stemmer_are_folded_only(language: str | None) -> None:
     assert terms("The Rooms of Anna's", language) == ["the", "rooms", "of", "anna"]
 
 
@@ -61,7 +50,7 @@ def test_without_a_stemmer_words_are_only_folded(language: str | None) -> None:
         ("tr", "KADIN", "kadın"),
     ],
 )
-def test_inflected_forms_meet(language: str, one: str, other: str) -> None:
+def test_inflected_forms_have_equal_terms(language: str, one: str, other: str) -> None:
     assert terms(one, language) == terms(other, language) != []
 
 
@@ -78,12 +67,12 @@ def test_inflected_forms_meet(language: str, one: str, other: str) -> None:
         ("ar", "كِتَاب", "كتاب"),
     ],
 )
-def test_accents_may_be_left_out(language: str | None, accented: str, plain: str) -> None:
+def test_accents_do_not_change_terms(language: str | None, accented: str, plain: str) -> None:
     assert terms(accented, language) == terms(plain, language)
 
 
 @pytest.mark.parametrize("one", ["для", "й", "कि", "มี"])
-def test_marks_that_make_another_letter_are_kept(one: str) -> None:
+def test_marks_that_form_another_letter_are_kept(one: str) -> None:
     assert terms(one, None) == [one]
 
 
@@ -130,7 +119,7 @@ def test_identifiers_are_kept_whole_and_in_parts(text: str, expected: list[str])
         ("\u1112\u1161\u11ab\u1100\u116e\u11a8", "한국"),
     ],
 )
-def test_spellings_of_the_same_thing_meet(one: str, other: str) -> None:
+def test_equivalent_spellings_have_equal_terms(one: str, other: str) -> None:
     assert terms(one, None) == terms(other, None) != []
 
 
@@ -144,11 +133,11 @@ def test_spellings_of_the_same_thing_meet(one: str, other: str) -> None:
         ("iPhone手机2024年", ["iphone", "phone", "手机", "2024", "年"]),
     ],
 )
-def test_scripts_without_spaces_and_hangul_become_bigrams(text: str, expected: list[str]) -> None:
+def test_unspaced_scripts_and_hangul_become_bigrams(text: str, expected: list[str]) -> None:
     assert terms(text, None) == expected
 
 
-def test_spans_refer_to_the_original_text() -> None:
+def test_term_spans_refer_to_the_original_text() -> None:
     text = "  ﬁne İzmir’s ｶﾞｷﾞ snakeCase"
     assert [(span.term, text[span.start : span.end]) for span in term_spans(text, None)] == [
         ("fine", "ﬁne"),
@@ -160,17 +149,17 @@ def test_spans_refer_to_the_original_text() -> None:
     ]
 
 
-def test_a_span_is_a_value() -> None:
+def test_term_spans_are_values() -> None:
     assert term_spans("Hello", None) == [TermSpan(term="hello", start=0, end=5)]
 
 
 @given(TEXTS, LANGUAGES)
-def test_spans_and_terms_agree(text: str, language: str | None) -> None:
+def test_term_spans_have_the_same_terms(text: str, language: str | None) -> None:
     assert [span.term for span in term_spans(text, language)] == terms(text, language)
 
 
 @given(TEXTS, LANGUAGES)
-def test_spans_lie_inside_the_text_in_order(text: str, language: str | None) -> None:
+def test_term_spans_are_ordered_and_inside_the_text(text: str, language: str | None) -> None:
     spans = term_spans(text, language)
     assert all(0 <= span.start < span.end <= len(text) for span in spans)
     assert [span.start for span in spans] == sorted(span.start for span in spans)
@@ -186,28 +175,23 @@ def test_terms_are_short_storable_and_without_spaces(text: str, language: str | 
 
 
 @given(st.text("abcdefghijäöüéèñçøabc .,-_/'", max_size=100), st.sampled_from([None, "en", "fr"]))
-def test_case_does_not_matter(text: str, language: str | None) -> None:
+def test_case_does_not_change_terms(text: str, language: str | None) -> None:
     assert terms(text.upper(), language) == terms(text, language)
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60))
-def test_width_does_not_matter(text: str) -> None:
+def test_width_does_not_change_terms(text: str) -> None:
     wide = "".join(chr(ord(sign) + 0xFEE0) for sign in text)
     assert terms(wide, "en") == terms(text, "en")
 
 
 @given(TEXTS, TEXTS, LANGUAGES)
-def test_lines_do_not_influence_each_other(one: str, two: str, language: str | None) -> None:
+def test_terms_of_lines_are_independent(one: str, two: str, language: str | None) -> None:
     assert terms(f"{one}\n{two}", language) == terms(one, language) + terms(two, language)
 
 
-@given(TEXTS)
-def test_detection_never_raises_and_answers_only_what_is_supported(text: str) -> None:
-    assert detect_language(text) in SUPPORTED_LANGUAGES | {None}
-
-
 @pytest.mark.parametrize("language", sorted(SUPPORTED_LANGUAGES))
-def test_every_supported_language_can_be_analysed(language: str) -> None:
+def test_supported_languages_yield_terms(language: str) -> None:
     assert "8314" in terms("Zürich 8314 Москва τόπος कमरा", language)
 
 
@@ -219,13 +203,13 @@ def test_every_supported_language_can_be_analysed(language: str) -> None:
         *["\uff9e", "\ud800a", "\ufdfa", "\u200d", "👨‍👩‍👧", " ", "\n", "ab cd "],
     ],
 )
-def test_a_million_characters_are_read_in_one_pass(unit: str) -> None:
+def test_million_characters_are_read_in_linear_time(unit: str) -> None:
     text = (unit * 1_000_000)[:1_000_000]
     assert len(terms(text, "en")) <= 1_000_000
     assert detect_language(text) is None
 
 
-def test_a_blob_leaves_no_monster_term() -> None:
+def test_base64_blob_yields_few_short_terms() -> None:
     blob = base64.b64encode(bytes(range(256)) * 3_000).decode()
     found = terms(f"see {blob} here", "en")
     assert found[0] == "see"
@@ -238,60 +222,16 @@ def test_words_longer_than_a_term_are_dropped() -> None:
     assert terms(f"{longest} {longest}x end", None) == [longest, "end"]
 
 
-def test_a_long_url_keeps_its_parts_but_not_its_whole() -> None:
+def test_long_url_is_kept_in_parts_only() -> None:
     url = "https://example.org/" + "/".join(["kitchen"] * 20)
     assert terms(url, None)[:4] == ["https", "example", "org", "kitchen"]
 
 
-@pytest.mark.parametrize(
-    ("language", "text"),
-    [
-        ("en", "Yesterday I went to the cinema with my friends, the film was great."),
-        ("de", "Gestern war ich mit Freunden im Kino, der Film war großartig."),
-        ("fr", "Hier je suis allée au cinéma avec mes amis, le film était génial."),
-        ("es", "Ayer fui al cine con mis amigos y la película estuvo muy bien."),
-        ("ru", "Вчера я ходила с друзьями в кино, фильм был отличный."),
-        ("ja", "昨日は友達と一緒に東京で映画を見ました。"),
-        ("zh", "我昨天和朋友一起去看了电影，非常有意思。"),
-        ("th", "เมื่อวานฉันไปดูหนังกับเพื่อนที่กรุงเทพ"),
-        ("ko", "어제 친구와 함께 영화를 보러 갔어요. 정말 재미있었어요."),
-    ],
-)
-def test_languages_are_detected_in_either_case(language: str, text: str) -> None:
-    assert detect_language(text) == language
-    assert detect_language(text.upper()) == language
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Hey! How are you?",
-        "12 34 56 " * 30,
-        "😀" * 100,
-        "http://a.example/x " * 20,
-        "for (int i = 0; i < n; i++) {\n  total += prices[i];\n}\nreturn EXIT_SUCCESS;",
-        '{"user": "bob", "items": [1, 2, 3], "total": 12.5, "currency": "EUR"}',
-        "import os\nimport sys\nimport json\nfrom pathlib import Path\n",
-        "Вчора я ходила з друзями в кіно, фільм був чудовий",
-    ],
-)
-def test_no_language_is_claimed_without_prose_in_a_supported_one(text: str) -> None:
-    assert detect_language(text) is None
-
-
-def test_threads_get_the_terms_that_one_thread_gets() -> None:
+def test_terms_are_equal_in_many_threads() -> None:
     words = [f"running{number}s gestanden{number}en" for number in range(3_000)]
     jobs = [(word, language) for word in words for language in ("en", "de")]
     with ThreadPoolExecutor(40) as pool:
         together = list(pool.map(lambda job: terms(*job), jobs))
-    _known_chunk_terms.cache_clear()
-    _word_terms.cache_clear()
+    _cached_chunk_terms.cache_clear()
+    word_terms.cache_clear()
     assert together == [terms(*job) for job in jobs]
-
-
-def test_threads_build_one_identifier() -> None:
-    _built_identifier.cache_clear()
-    with ThreadPoolExecutor(8) as pool:
-        built = list(pool.map(lambda _: id(_identifier()), range(16)))
-    assert len(set(built)) == 1

@@ -118,10 +118,11 @@ class _TokenTables:
 
     def add(self, chunk: str, language: str | None) -> int:
         """Analyse a chunk and return its number."""
-        held = answer_types.held_by(chunk)
-        ends, asks = _ENDS_SENTENCE * held.ends, _ASKS * answer_types.asks(chunk)
-        self._flags.append(held.kinds | ends | asks)
-        self._names.append(self._name_numbers.setdefault(held.name, len(self._name_numbers)))
+        answers = answer_types.chunk_answers(chunk)
+        ends = _ENDS_SENTENCE * answers.ends_sentence
+        asks = _ASKS * answer_types.is_question(chunk)
+        self._flags.append(answers.types | ends | asks)
+        self._names.append(self._name_numbers.setdefault(answers.name, len(self._name_numbers)))
         self._words.extend([self._word_number(word) for word in chunk_words(chunk, language)])
         self._bounds.append(len(self._words))
         self.size += _CHUNK_BYTES + len(chunk)
