@@ -48,7 +48,7 @@ FILE_TOKENS: Final = 2500
 
 RESERVE: Final = 1.05
 
-# Fitted by `python -m eval.fit_token_factors` to the larger count of cl100k_base and o200k_base.
+# Fitted by `python -m eval fit-token-factors` to the larger count of cl100k_base and o200k_base.
 # On texts of 50 tokens and more which were held back, with the reserve: English 14 % too high on
 # average, and too low in one of 2,385 (by 4 %, in a formula); ids, JSON and logs 17 %, other
 # languages 11 % (Ukrainian) to 41 % (Chinese) too high on average and never too low.

@@ -47,6 +47,20 @@ ORDER = (
     "commands",
     "__main__",
     "ingest",
+    "eval.errors",
+    "eval.json_files",
+    "eval.extras",
+    "eval.provenance",
+    "eval.console",
+    "eval.datasets",
+    "eval.metrics",
+    "eval.systems",
+    "eval.runs",
+    "eval.reports",
+    "eval.retrieval",
+    "eval.answers",
+    "eval.benchmarks",
+    "eval.fitting",
     "eval",
 )
 
@@ -143,9 +157,9 @@ def level(module: str) -> int:
 
 
 def is_package(module: str) -> bool:
-    """Return whether a module is a package of the service."""
+    """Return whether a module is a package of the service or of the evaluation."""
     return any(name.startswith(f"{module}.") for name in modules()) and not within(
-        module, ("eval", "ingest", "memory_service", "turn_log.migrations")
+        module, ("ingest", "memory_service", "turn_log.migrations")
     )
 
 
