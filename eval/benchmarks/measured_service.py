@@ -147,8 +147,8 @@ def _checked(response: httpx2.Response) -> httpx2.Response:
 
 def _environment() -> dict[str, str]:
     # The caller's environment must not move the folder or the address.
-    ours = {"MEMORY_DATA_DIR", "MEMORY_HOST", "MEMORY_PORT", "MEMORY_LOG_FORMAT"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    fixed = {"MEMORY_DATA_DIR", "MEMORY_HOST", "MEMORY_PORT", "MEMORY_LOG_FORMAT"}
+    return {name: value for name, value in os.environ.items() if name not in fixed}
 
 
 def _address(process: subprocess.Popen[bytes], log: Path, began: float) -> str:

@@ -39,8 +39,8 @@ def score_fully(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float
 
 def recall(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
     """Return the share of the gold that is among the first k."""
-    wanted = _checked(ranked, gold)
-    return len(wanted.intersection(ranked[:k])) / len(wanted)
+    gold_set = _checked(ranked, gold)
+    return len(gold_set.intersection(ranked[:k])) / len(gold_set)
 
 
 def recall_any(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
@@ -55,8 +55,8 @@ def recall_all(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
 
 def reciprocal_rank(ranked: Sequence[str], gold: Collection[str]) -> float:
     """Return 1 / the rank of the first gold, counted from 1; 0 if none was found."""
-    wanted = _checked(ranked, gold)
-    ranks = (rank for rank, turn_id in enumerate(ranked, start=1) if turn_id in wanted)
+    gold_set = _checked(ranked, gold)
+    ranks = (rank for rank, turn_id in enumerate(ranked, start=1) if turn_id in gold_set)
     return next((1.0 / rank for rank in ranks), 0.0)
 
 
@@ -65,9 +65,9 @@ def ndcg(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
 
     A gold turn gains 1, any other 0; the gain at rank n is divided by log2(n + 1).
     """
-    wanted = _checked(ranked, gold)
-    gain = math.fsum(_discount(index) for index, item in enumerate(ranked[:k]) if item in wanted)
-    return gain / math.fsum(_discount(index) for index in range(min(k, len(wanted))))
+    gold_set = _checked(ranked, gold)
+    gain = math.fsum(_discount(index) for index, item in enumerate(ranked[:k]) if item in gold_set)
+    return gain / math.fsum(_discount(index) for index in range(min(k, len(gold_set))))
 
 
 def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:

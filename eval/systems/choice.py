@@ -68,11 +68,11 @@ def _makers(dataset: Dataset, service: Service) -> Makers:
 
 def _expand(name: str, makers: Makers) -> list[str]:
     """Return the systems of a group, or the one of that name."""
-    ablations = [known for known in makers if known.startswith(f"{PRODUCT}-")]
+    ablations = [system for system in makers if system.startswith(f"{PRODUCT}-")]
     if name == "ablations":
         return ablations
     if name == "baselines":
-        return [known for known in makers if known != PRODUCT and known not in ablations]
+        return [system for system in makers if system not in {PRODUCT, *ablations}]
     return list(makers) if name == "all" else [name]
 
 

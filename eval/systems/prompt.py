@@ -55,13 +55,13 @@ def fill(
     `system` is the text of a system message in front.
     """
     head = [] if system is None else [{"role": "system", "content": system}]
-    asked = [{"role": "user", "content": question.text}]
-    fixed = fixed_parts(head, asked, [], Budget(budget, 0), counter)
+    input_ = [{"role": "user", "content": question.text}]
+    fixed = fixed_parts(head, input_, [], Budget(budget, 0), counter)
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     # The parts were counted one by one; joined, they can take a token or two more.
     for number in range(len(chosen), -1, -1):
         kept = chosen[:number]
-        messages = [*head, *with_recalled(asked, kept)]
+        messages = [*head, *with_recalled(input_, kept)]
         tokens = count_messages(messages, counter)
         if tokens <= budget or not kept:
             break

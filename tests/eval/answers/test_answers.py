@@ -46,18 +46,18 @@ class Record:
 
     @property
     def result(self) -> dict[str, Any]:
-        """Return the summary."""
-        found: dict[str, Any] = json.loads((self.folder / "out" / "answers.json").read_text())
-        return found
+        """Return the result."""
+        result: dict[str, Any] = json.loads((self.folder / "out" / "answers.json").read_text())
+        return result
 
 
 def knowing(body: Body) -> Reply:
     """Answer two questions, and judge by whether the reference is in the answer."""
-    said = body["messages"][-1]["content"]
-    if isinstance(said, str) and said.startswith("Question: "):
-        reference, answer = said.split("Reference: ")[1].split("\n\nAnswer: ")
+    text = body["messages"][-1]["content"]
+    if isinstance(text, str) and text.startswith("Question: "):
+        reference, answer = text.split("Reference: ")[1].split("\n\nAnswer: ")
         return says("CORRECT" if reference in answer else "WRONG")(body)
-    question = said if isinstance(said, str) else said[-1]["text"]
+    question = text if isinstance(text, str) else text[-1]["text"]
     return says(KNOWN.get(question, "I do not know"))(body)
 
 
@@ -107,11 +107,11 @@ def test_prompt_has_recalled_turns_and_time(answered: Record) -> None:
 
 
 def test_record_has_models_and_prompts(answered: Record) -> None:
-    found = answered.result
-    assert (found["model"], found["judge_model"]) == ("stand-in", "stand-in-mini")
-    assert (found["token_budget"], found["top_k"], found["temperature"]) == (400, 3, 0)
-    assert found["prompts"]["answer"] == judging.ANSWERING
-    assert "not comparable" in found["note"]
+    result = answered.result
+    assert (result["model"], result["judge_model"]) == ("stand-in", "stand-in-mini")
+    assert (result["token_budget"], result["top_k"], result["temperature"]) == (400, 3, 0)
+    assert result["prompts"]["answer"] == judging.ANSWERING
+    assert "not comparable" in result["note"]
     judges = {request.body["model"] for request in answered.server.requests[1::2]}
     assert judges == {"stand-in-mini"}
     assert all(len(line["turns"]) <= 3 for line in answered.lines)
@@ -182,7 +182,7 @@ def test_upstream_must_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("verdict", "expected"),
     [
         ("CORRECT", True),
         ("correct.", True),
@@ -196,5 +196,5 @@ def test_upstream_must_be_named(tmp_path: Path) -> None:
         ("It is correctly dated", None),
     ],
 )
-def test_read_verdict(said: str, *, expected: bool | None) -> None:
-    assert judging.read_verdict(said) is expected
+def test_read_verdict(verdict: str, *, expected: bool | None) -> None:
+    assert judging.read_verdict(verdict) is expected

@@ -30,20 +30,25 @@ def test_each_size_is_measured_in_both_modes(
     tmp_path: Path, options: list[str], passages: list[int]
 ) -> None:
     sizes = measured(tmp_path, *options)
-    assert [one["exact_scan_max"] == 0 for one in sizes] == [False, True, False, True]
+    assert [size["exact_scan_max"] == 0 for size in sizes] == [
+        False,
+        True,
+        False,
+        True,
+    ]
     # A long paste has several passages; a conversation that is asked about is larger than others.
     assert all(
-        one["passages"] >= least for one, least in zip(sizes, sorted(passages * 2), strict=True)
+        size["passages"] >= least for size, least in zip(sizes, sorted(passages * 2), strict=True)
     )
-    for one in sizes:
-        assert one["questions"] == 5
-        assert 0 < one["recall@10"] <= 1
-        assert 0 < one["context_ms"]["p50"] <= one["context_ms"]["p99"]
+    for size in sizes:
+        assert size["questions"] == 5
+        assert 0 < size["recall@10"] <= 1
+        assert 0 < size["context_ms"]["p50"] <= size["context_ms"]["p99"]
 
 
 def test_growth_is_deterministic_by_seed(tmp_path: Path) -> None:
     runs = [measured(tmp_path, "--size", "90") for _ in range(2)]
-    assert [one["recall@10"] for one in runs[0]] == [one["recall@10"] for one in runs[1]]
+    assert [size["recall@10"] for size in runs[0]] == [size["recall@10"] for size in runs[1]]
 
 
 def test_kept_store_is_reused(tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ def test_kept_store_is_reused(tmp_path: Path) -> None:
     made = log.stat().st_ino
     again = measured(tmp_path, *options, "--size", "110")
     assert log.stat().st_ino == made
-    assert [one["size"] for one in again] == [90, 90, 110, 110]
+    assert [size["size"] for size in again] == [90, 90, 110, 110]
     assert again[0]["by_question"][0]["id"] == first[0]["by_question"][0]["id"]
     assert again[0]["recall@10"] == first[0]["recall@10"]
 
@@ -68,16 +73,17 @@ def test_store_of_other_turns_is_refused(tmp_path: Path) -> None:
 
 def test_equal_modes_are_measured_once(tmp_path: Path) -> None:
     modes = ["--exact-scan-max", "1000", "--exact-scan-max", "10", "--exact-scan-max", "0"]
-    assert [one["exact_scan_max"] for one in measured(tmp_path, "--size", "90", *modes)] == [
+    assert [size["exact_scan_max"] for size in measured(tmp_path, "--size", "90", *modes)] == [
         1000,
         10,
     ]
 
 
 def test_growth_plot(tmp_path: Path) -> None:
-    one = {"recall@10": 0.8, "evidence@1000": 0.9, "search_ms": {"p50": 4.0}}
+    size = {"recall@10": 0.8, "evidence@1000": 0.9, "search_ms": {"p50": 4.0}}
     (tmp_path / "g.json").write_text(
-        json.dumps({"sizes": [{"size": 1_000, **one}, {"size": 10_000, **one}]}), encoding="utf-8"
+        json.dumps({"sizes": [{"size": 1_000, **size}, {"size": 10_000, **size}]}),
+        encoding="utf-8",
     )
     out = tmp_path / "growth.svg"
     options = ["growth-plot", str(tmp_path / "g.json"), "--out", str(out)]

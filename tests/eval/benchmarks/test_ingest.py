@@ -18,10 +18,13 @@ def test_ingest_measures_both_ways_of_storing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "eval", "ingest", str(export), "--json-out", str(out)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    found = json.loads(out.read_text())
-    assert found["alone"]["turns"] == found["ingested"]["turns"] == turns
-    speeds = [found[which]["searchable_turns_per_s"] for which in ("ingested", "alone")]
-    assert 0 < found["ratio"] == round(speeds[0] / speeds[1], 3)
+    result = json.loads(out.read_text())
+    assert result["alone"]["turns"] == result["ingested"]["turns"] == turns
+    speeds = [result[which]["searchable_turns_per_s"] for which in ("ingested", "alone")]
+    assert 0 < result["ratio"] == round(speeds[0] / speeds[1], 3)
     if Path("/proc/self/status").exists():
-        highest = found["ingested"]["of_the_largest_bytes"], found["ingested"]["highest_rss_bytes"]
+        highest = (
+            result["ingested"]["of_the_largest_bytes"],
+            result["ingested"]["highest_rss_bytes"],
+        )
         assert 20e6 < highest[0] < highest[1]

@@ -70,11 +70,11 @@ def result(folder: Path) -> dict[str, Any]:
 def test_loops_report_samples_and_percentiles(
     result: dict[str, Any], path: tuple[str, ...]
 ) -> None:
-    found = result["sizes"][0]
+    part = result["sizes"][0]
     for name in path:
-        found = found[name]
-    assert found["samples"] == SAMPLES
-    assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
+        part = part[name]
+    assert part["samples"] == SAMPLES
+    assert 0 < part["p50_ms"] <= part["p99_ms"] <= part["max_ms"]
 
 
 def test_all_turns_are_stored_in_both_layouts(result: dict[str, Any]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +11,19 @@ import pytest
 
 from eval.datasets import jsonl, locomo, own
 from eval.datasets.catalogue import DatasetSource
-from eval.datasets.models import Dataset, DatasetTurn, Question
+from eval.datasets.models import Question
 from eval.errors import DatasetError
-from eval.systems.scopes import ScopeCache
-from memory_service.core.settings import Settings
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
-def turn(number: int, text: str, conversation: str = "a") -> DatasetTurn:
-    time = START + timedelta(minutes=number)
-    return DatasetTurn(f"{conversation}/{number}", conversation, time, "Ida", "user", text)
-
-
-def talk(texts: Sequence[str], conversation: str = "a") -> list[DatasetTurn]:
-    return [turn(number, text, conversation) for number, text in enumerate(texts)]
-
-
-def asked(text: str, *gold: str, **fields: Any) -> Question:
-    place = {"conversation": "a"} if "user" not in fields else {"conversation": None}
-    values: dict[str, Any] = {"id": "q", "category": "x", "gold": gold, "now": START, **place}
-    return Question(text=text, **{**values, **fields})
-
-
-def scopes(
-    *conversations: Sequence[DatasetTurn], users: dict[str, str] | None = None
-) -> ScopeCache:
-    dataset = Dataset(
-        "small", {turns[0].conversation: turns for turns in conversations}, (), (), users or {}
-    )
-    return ScopeCache(dataset, Settings())
-
-
 def test_bundled_set_needs_no_file_and_keeps_offsets() -> None:
-    found = DatasetSource().load()
-    assert found.name == "own"
-    assert found.turn_count >= 600
-    offsets = {one.time.utcoffset() for turns in found.conversations.values() for one in turns}
+    dataset = DatasetSource().load()
+    assert dataset.name == "own"
+    assert dataset.turn_count >= 600
+    offsets = {turn.time.utcoffset() for turns in dataset.conversations.values() for turn in turns}
     assert len(offsets) > 3
-    assert {question.conversation is None for question in found.questions} == {True, False}
+    assert {question.conversation is None for question in dataset.questions} == {True, False}
 
 
 def test_own_format_refuses_time_without_offset(tmp_path: Path) -> None:
@@ -88,13 +61,13 @@ def test_audit_gold_is_used_on_request(tmp_path: Path) -> None:
 
 def test_paraphrases_become_questions(tmp_path: Path) -> None:
     files = small(tmp_path, paraphrases=["Which one?", "Which?", "Which one?", "What turn?"])
-    found = jsonl.load(*files, paraphrases=True).questions
-    assert [(one.id, one.text) for one in found] == [
+    questions = jsonl.load(*files, paraphrases=True).questions
+    assert [(question.id, question.text) for question in questions] == [
         ("a/q0", "Which?"),
         ("a/q0/p1", "Which one?"),
         ("a/q0/p2", "What turn?"),
     ]
-    assert {one.gold for one in found} == {("a/0",)}
+    assert {question.gold for question in questions} == {("a/0",)}
 
 
 def published(folder: Path) -> Path:
@@ -109,9 +82,9 @@ def published(folder: Path) -> Path:
 
 def test_corrections_table_changes_locomo_gold(tmp_path: Path) -> None:
     table = write_lines(tmp_path / "audit.jsonl", {"id": "c/q0", "audit_gold": ["c/D1:2"]})
-    found = locomo.load(published(tmp_path), audit=table)
-    assert (found.questions[0].gold, found.questions[0].answer) == (("c/D1:2",), "7")
-    assert found.notes[-1] == "1 questions have another gold by audit.jsonl"
+    dataset = locomo.load(published(tmp_path), audit=table)
+    assert (dataset.questions[0].gold, dataset.questions[0].answer) == (("c/D1:2",), "7")
+    assert dataset.notes[-1] == "1 questions have another gold by audit.jsonl"
 
 
 def test_published_audit_changes_locomo_gold(tmp_path: Path) -> None:
@@ -120,8 +93,8 @@ def test_published_audit_changes_locomo_gold(tmp_path: Path) -> None:
     errors = tmp_path / "errors.json"
     error = {"question_id": "locomo_1_qa0", "correct_evidence": ["D1:2", "D1:1"]}
     errors.write_text(json.dumps([error, {**error, "question_id": "locomo_0_qa5"}]))
-    found = locomo.load(data, audit=errors)
-    assert found.questions[0].gold == ("conv-30/D1:2", "conv-30/D1:1")
+    dataset = locomo.load(data, audit=errors)
+    assert dataset.questions[0].gold == ("conv-30/D1:2", "conv-30/D1:1")
 
 
 @pytest.mark.parametrize("content", ["{", '[{"question_id": "q1"}]', '[{"correct_evidence": []}]'])

@@ -16,10 +16,10 @@ def bundled(seed: int = 0) -> Distractors:
 
 
 def test_distractors_never_repeat_targets() -> None:
-    said = {folded(turn.text) for turn in next(iter(own.load().conversations.values()))}
+    texts = {folded(turn.text) for turn in next(iter(own.load().conversations.values()))}
     distractors = bundled()
-    found = [turn for number in range(200) for turn in distractors.excerpt(number)]
-    assert not said & {folded(turn.text) for turn in found}
+    turns = [turn for number in range(200) for turn in distractors.excerpt(number)]
+    assert not texts & {folded(turn.text) for turn in turns}
 
 
 def test_long_distractors_are_almost_unique() -> None:
@@ -27,8 +27,8 @@ def test_long_distractors_are_almost_unique() -> None:
     number = 2 * distractors.distinct // EXCERPT_TURNS
     long = [
         folded(turn.text)
-        for one in range(number)
-        for turn in distractors.excerpt(one)
+        for index in range(number)
+        for turn in distractors.excerpt(index)
         if len(turn.text) > 60
     ]
     assert len(set(long)) >= 0.99 * len(long)

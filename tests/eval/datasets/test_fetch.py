@@ -34,7 +34,7 @@ class _Place(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def place() -> Iterator[str]:
+def server_url() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Place) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -47,29 +47,29 @@ def published(url: str, sha256: str | None = SHA256) -> Publication:
     return Publication("https://example.org", "a licence", url, sha256)
 
 
-def test_published_bytes_are_kept(place: str, tmp_path: Path) -> None:
-    path = obtain("locomo", published(f"{place}/file"), tmp_path / "new")
+def test_published_bytes_are_kept(server_url: str, tmp_path: Path) -> None:
+    path = obtain("locomo", published(f"{server_url}/file"), tmp_path / "new")
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_other_bytes_are_refused_and_removed(place: str, tmp_path: Path) -> None:
+def test_other_bytes_are_refused_and_removed(server_url: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=f"its SHA-256 is {SHA256}"):
-        obtain("locomo", published(f"{place}/file", "0" * 64), tmp_path)
+        obtain("locomo", published(f"{server_url}/file", "0" * 64), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_file_is_checked_not_downloaded(tmp_path: Path) -> None:
-    there = tmp_path / PUBLISHED["locomo"]
-    there.write_bytes(CONTENT)
-    assert obtain("locomo", published("http://127.0.0.1:1/file"), tmp_path) == there
-    there.write_bytes(b"changed")
+    existing = tmp_path / PUBLISHED["locomo"]
+    existing.write_bytes(CONTENT)
+    assert obtain("locomo", published("http://127.0.0.1:1/file"), tmp_path) == existing
+    existing.write_bytes(b"changed")
     with pytest.raises(FetchError, match="is not the published file"):
         obtain("locomo", published("http://127.0.0.1:1/file"), tmp_path)
 
 
-def test_unknown_hash_is_pinned_on_first_download(place: str, tmp_path: Path) -> None:
-    unknown = published(f"{place}/file", None)
+def test_unknown_hash_is_pinned_on_first_download(server_url: str, tmp_path: Path) -> None:
+    unknown = published(f"{server_url}/file", None)
     path = obtain("locomo-audit", unknown, tmp_path)
     assert (tmp_path / f"{path.name}.sha256").read_text() == f"{SHA256}\n"
     path.write_bytes(b"changed")
@@ -84,9 +84,9 @@ def test_network_error_suggests_data_option(tmp_path: Path) -> None:
         obtain("locomo", published(f"http://127.0.0.1:{port}/file"), tmp_path)
 
 
-def test_http_error_is_refused(place: str, tmp_path: Path) -> None:
+def test_http_error_is_refused(server_url: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="404"):
-        obtain("locomo", published(f"{place}/gone"), tmp_path)
+        obtain("locomo", published(f"{server_url}/gone"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,8 +109,8 @@ def test_every_set_has_a_publication() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_downloads_are_pinned_to_revision_and_hash(name: str) -> None:
-    one = PUBLICATIONS[name]
-    assert str(one.url).startswith("https://")
-    assert str(one.url).endswith(f"/{PUBLISHED[name]}")
-    assert "/main/" not in str(one.url)
-    assert len(str(one.sha256)) == 64
+    publication = PUBLICATIONS[name]
+    assert str(publication.url).startswith("https://")
+    assert str(publication.url).endswith(f"/{PUBLISHED[name]}")
+    assert "/main/" not in str(publication.url)
+    assert len(str(publication.sha256)) == 64

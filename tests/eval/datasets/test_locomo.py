@@ -74,8 +74,8 @@ def test_turns_have_time_of_session(tmp_path: Path) -> None:
 
 
 def test_categories_are_named(tmp_path: Path) -> None:
-    found = load_published(tmp_path, sample([asked(number) for number in range(1, 6)]))
-    assert [(question.id, question.category) for question in found.questions] == [
+    dataset = load_published(tmp_path, sample([asked(number) for number in range(1, 6)]))
+    assert [(question.id, question.category) for question in dataset.questions] == [
         ("talk-1/q0", "multi_hop"),
         ("talk-1/q1", "temporal"),
         ("talk-1/q2", "open_domain"),
@@ -106,12 +106,12 @@ def test_read_evidence_repairs_unambiguous_names(
 
 
 def test_repaired_and_skipped_evidence_is_noted(tmp_path: Path) -> None:
-    found = load_published(tmp_path, sample([asked(4, "D2:1"), asked(1, "D2:1; D:10:1", "D")]))
-    assert [question.gold for question in found.questions] == [
+    dataset = load_published(tmp_path, sample([asked(4, "D2:1"), asked(1, "D2:1; D:10:1", "D")]))
+    assert [question.gold for question in dataset.questions] == [
         ("talk-1/D2:1",),
         ("talk-1/D2:1", "talk-1/D10:1"),
     ]
-    assert found.notes == (
+    assert dataset.notes == (
         "talk-1/q1: evidence 'D2:1; D:10:1': read as D2:1, D10:1",
         "talk-1/q1: evidence 'D': left out D",
     )

@@ -54,12 +54,12 @@ def load(folder: Path, *entries: dict[str, Any]) -> Dataset:
 
 
 def test_haystack_is_user_with_one_conversation_per_session(tmp_path: Path) -> None:
-    found = load(tmp_path, entry())
-    assert list(found.conversations) == ["q1/answer_a", "q1/filler", "q1/answer_b"]
-    assert set(found.users.values()) == {"q1"}
-    (question,) = found.questions
+    dataset = load(tmp_path, entry())
+    assert list(dataset.conversations) == ["q1/answer_a", "q1/filler", "q1/answer_b"]
+    assert set(dataset.users.values()) == {"q1"}
+    (question,) = dataset.questions
     assert (question.user, question.conversation) == ("q1", None)
-    assert found.scope(question) == list(found.conversations)
+    assert dataset.scope(question) == list(dataset.conversations)
 
 
 def test_gold_is_marked_turns_of_answer_sessions(tmp_path: Path) -> None:
@@ -69,11 +69,11 @@ def test_gold_is_marked_turns_of_answer_sessions(tmp_path: Path) -> None:
 
 
 def test_dates_are_read_without_day_name(tmp_path: Path) -> None:
-    found = load(tmp_path, entry())
-    times = [turns[0].time.isoformat() for turns in found.conversations.values()]
+    dataset = load(tmp_path, entry())
+    times = [turns[0].time.isoformat() for turns in dataset.conversations.values()]
     assert times[0] == "2023-07-12T10:14:00+00:00"
     assert times[2] == "2023-09-02T01:05:00+00:00"
-    assert found.questions[0].now.isoformat() == "2023-12-18T04:17:00+00:00"
+    assert dataset.questions[0].now.isoformat() == "2023-12-18T04:17:00+00:00"
 
 
 def test_abstention_question_has_no_gold(tmp_path: Path) -> None:
@@ -83,21 +83,24 @@ def test_abstention_question_has_no_gold(tmp_path: Path) -> None:
 
 def test_repeated_session_is_separate_conversation(tmp_path: Path) -> None:
     sessions = ["filler", "filler", "answer_b"]
-    found = load(tmp_path, entry(haystack_session_ids=sessions, answer_session_ids=["answer_b"]))
-    assert list(found.conversations) == ["q1/filler", "q1/filler+2", "q1/answer_b"]
+    dataset = load(tmp_path, entry(haystack_session_ids=sessions, answer_session_ids=["answer_b"]))
+    assert list(dataset.conversations) == ["q1/filler", "q1/filler+2", "q1/answer_b"]
 
 
 def test_question_lists_share_one_haystack(tmp_path: Path) -> None:
-    one = entry(
+    published = entry(
         questions=["How many?", "What weather?"],
         answers=["2", "Rain"],
         answer_session_ids=[["answer_a", "answer_b"], ["filler"]],
     )
-    found = load(tmp_path, {name: one[name] for name in one if name not in {"question", "answer"}})
-    first, second = found.questions
+    dataset = load(
+        tmp_path,
+        {name: published[name] for name in published if name not in {"question", "answer"}},
+    )
+    first, second = dataset.questions
     assert (first.id, len(first.gold)) == ("q1/q0", 2)
     assert (second.gold, second.gold_conversations) == ((), ("q1/filler",))
-    assert len(found.notes) == 1
+    assert len(dataset.notes) == 1
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '[{"question_id": "q"}]'])
@@ -113,46 +116,48 @@ def test_run_has_official_and_conversation_metrics(tmp_path: Path) -> None:
     path.write_text(json.dumps([entry(), entry("q2_abs")]))
     options = ["--dataset", "longmemeval-oracle", "--data", str(path), "--systems", "bm25"]
     checked("run", *options, "--out", str(tmp_path / "run"))
-    found = RunFolder(tmp_path / "run").metrics["systems"]["bm25"]
-    assert [found[kind]["questions"] for kind in ("official", "conversations")] == [1, 1]
-    assert found["without_adversarial"]["questions"] == 1
+    metrics = RunFolder(tmp_path / "run").metrics["systems"]["bm25"]
+    assert [metrics[kind]["questions"] for kind in ("official", "conversations")] == [1, 1]
+    assert metrics["without_adversarial"]["questions"] == 1
     # One of the two gold turns shares a word with the question: one session of two.
-    assert found["official"]["metrics"]["session_recall_any@5"] == 1.0
-    assert found["conversations"]["metrics"]["recall@5"] == 0.5
+    assert metrics["official"]["metrics"]["session_recall_any@5"] == 1.0
+    assert metrics["conversations"]["metrics"]["recall@5"] == 0.5
 
 
 @pytest.mark.skipif(not SAMPLE.is_file(), reason=f"{SAMPLE} is not there: see BENCHMARK_DATA")
 def test_published_sample_is_read() -> None:
-    found = longmemeval.load(SAMPLE)
-    assert (found.turn_count, len(found.questions)) == (1_218, 26)
-    assert [question.id for question in found.questions if question.gold] == [
+    dataset = longmemeval.load(SAMPLE)
+    assert (dataset.turn_count, len(dataset.questions)) == (1_218, 26)
+    assert [question.id for question in dataset.questions if question.gold] == [
         "852ce960/q0",
         "ba358f49/q0",
     ]
 
 
 def test_official_metrics_count_user_turns_only(tmp_path: Path) -> None:
-    found = load(tmp_path, entry())
+    dataset = load(tmp_path, entry())
     ranked = ["q1/answer_a/2", "q1/filler/1", "q1/answer_a/1", "q1/answer_b/2"]
-    scores = longmemeval_official.score(found, found.questions[0], ranked)
+    scores = longmemeval_official.score(dataset, dataset.questions[0], ranked)
     assert scores is not None
     assert (scores["turn_recall_any@1"], scores["turn_recall_any@3"]) == (0.0, 1.0)
     assert (scores["turn_recall_all@1"], scores["turn_recall_all@3"]) == (0.0, 1.0)
 
 
 def test_official_ndcg_does_not_discount_second_rank(tmp_path: Path) -> None:
-    found = load(tmp_path, entry())
-    scores = longmemeval_official.score(found, found.questions[0], ["q1/filler/1", "q1/answer_a/1"])
+    dataset = load(tmp_path, entry())
+    scores = longmemeval_official.score(
+        dataset, dataset.questions[0], ["q1/filler/1", "q1/answer_a/1"]
+    )
     assert scores is not None
     # One of two gold turns, at a place that gains as much as the first: 1 / (1 + 1).
     assert scores["turn_ndcg_any@5"] == 0.5
 
 
 def test_official_session_is_found_by_answering_turn(tmp_path: Path) -> None:
-    found = load(tmp_path, entry())
-    beside = longmemeval_official.score(found, found.questions[0], ["q1/answer_b/1"])
+    dataset = load(tmp_path, entry())
+    beside = longmemeval_official.score(dataset, dataset.questions[0], ["q1/answer_b/1"])
     answering = longmemeval_official.score(
-        found, found.questions[0], ["q1/answer_b/1", "q1/answer_b/2"]
+        dataset, dataset.questions[0], ["q1/answer_b/1", "q1/answer_b/2"]
     )
     assert beside is not None
     assert answering is not None
@@ -163,9 +168,9 @@ def test_official_session_is_found_by_answering_turn(tmp_path: Path) -> None:
 def test_official_session_cut_counts_sessions(tmp_path: Path) -> None:
     many = [turn(f"Turn {number}.", has_answer=False) for number in range(5)]
     sessions = [many, [turn("Weather?")], [turn("A blue one.", has_answer=True)]]
-    found = load(tmp_path, entry(haystack_sessions=sessions))
+    dataset = load(tmp_path, entry(haystack_sessions=sessions))
     ranked = [*(f"q1/answer_a/{number}" for number in range(1, 6)), "q1/filler/1", "q1/answer_b/1"]
-    scores = longmemeval_official.score(found, found.questions[0], ranked)
+    scores = longmemeval_official.score(dataset, dataset.questions[0], ranked)
     assert scores is not None
     assert (scores["turn_recall_any@3"], scores["session_recall_any@3"]) == (0.0, 1.0)
 
@@ -180,5 +185,5 @@ def test_official_session_cut_counts_sessions(tmp_path: Path) -> None:
 def test_official_metrics_skip_questions_without_user_gold(
     tmp_path: Path, sessions: list[Any]
 ) -> None:
-    found = load(tmp_path, entry(haystack_sessions=sessions))
-    assert longmemeval_official.score(found, found.questions[0], ["q1/filler/1"]) is None
+    dataset = load(tmp_path, entry(haystack_sessions=sessions))
+    assert longmemeval_official.score(dataset, dataset.questions[0], ["q1/filler/1"]) is None

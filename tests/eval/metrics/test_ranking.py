@@ -57,7 +57,9 @@ def test_score_equals_trec_eval(ranked: list[str], gold: set[str]) -> None:
     judge = pytrec_eval.RelevanceEvaluator(
         {"q": dict.fromkeys(gold, 1)}, {"recall.5,10,25", "ndcg_cut.10"}
     )
-    theirs = judge.evaluate({"q": {one: float(-at) for at, one in enumerate(ranked)}})["q"]
+    theirs = judge.evaluate({"q": {turn_id: float(-rank) for rank, turn_id in enumerate(ranked)}})[
+        "q"
+    ]
     expected = {ours: theirs[name] for ours, name in TREC_NAMES.items()}
     assert score(ranked, gold) == pytest.approx(expected, abs=1e-9)
 
@@ -68,7 +70,9 @@ def test_score_fully_equals_trec_eval(ranked: list[str], gold: set[str]) -> None
         {"q": dict.fromkeys(gold, 1)},
         {"recall.5,10,25,50", "success.5,10,25,50", "ndcg_cut.10", "recip_rank"},
     )
-    theirs = judge.evaluate({"q": {one: float(-at) for at, one in enumerate(ranked)}})["q"]
+    theirs = judge.evaluate({"q": {turn_id: float(-rank) for rank, turn_id in enumerate(ranked)}})[
+        "q"
+    ]
     expected = {"ndcg@10": theirs["ndcg_cut_10"], "mrr": theirs["recip_rank"]}
     for k in (5, 10, 25, 50):
         expected[f"recall@{k}"] = theirs[f"recall_{k}"]
@@ -79,9 +83,9 @@ def test_score_fully_equals_trec_eval(ranked: list[str], gold: set[str]) -> None
 
 @given(RANKINGS, GOLDS)
 def test_recall_lies_between_recall_all_and_recall_any(ranked: list[str], gold: set[str]) -> None:
-    found = score_fully(ranked, gold)
+    metrics = score_fully(ranked, gold)
     for k in (5, 10, 25, 50):
-        assert found[f"recall_all@{k}"] <= found[f"recall@{k}"] <= found[f"recall_any@{k}"]
+        assert metrics[f"recall_all@{k}"] <= metrics[f"recall@{k}"] <= metrics[f"recall_any@{k}"]
 
 
 @given(GOLDS)

@@ -18,10 +18,10 @@ def spread(values: list[float], groups: int) -> list[str]:
 
 @given(VALUES, st.integers(1, 12))
 def test_interval_contains_mean_and_stays_within_values(values: list[float], groups: int) -> None:
-    found = interval(values, spread(values, groups), seed=1, draws=200)
-    assert found.low <= found.mean <= found.high
-    assert min(values) - 1e-9 <= found.low
-    assert found.high <= max(values) + 1e-9
+    result = interval(values, spread(values, groups), seed=1, draws=200)
+    assert result.low <= result.mean <= result.high
+    assert min(values) - 1e-9 <= result.low
+    assert result.high <= max(values) + 1e-9
 
 
 @given(VALUES, st.integers(0, 2**32))
@@ -55,11 +55,11 @@ def test_interval_of_many_groups_equals_plain_bootstrap() -> None:
     values, groups = rng.random(900), rng.integers(0, 90, 900)
     members = [values[groups == number] for number in range(90)]
     means = [
-        np.concatenate([members[one] for one in rng.integers(0, 90, 90)]).mean()
+        np.concatenate([members[index] for index in rng.integers(0, 90, 90)]).mean()
         for _ in range(2_000)
     ]
-    found = interval(values.tolist(), [str(one) for one in groups], seed=2)
-    assert (found.low, found.high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.005)
+    result = interval(values.tolist(), [str(group) for group in groups], seed=2)
+    assert (result.low, result.high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.005)
 
 
 @pytest.mark.parametrize("number", [5, 10, 20])
@@ -70,8 +70,8 @@ def test_interval_coverage_is_about_95_percent(number: int) -> None:
     for seed in range(200):
         # Conversations with a level of their own, ten questions each; the true mean is 0.
         levels = np.repeat(rng.normal(0, 1, number), 10) + rng.normal(0, 1, 10 * number)
-        found = interval(levels.tolist(), groups, seed=seed, draws=1_000)
-        held += found.low <= 0 <= found.high
+        result = interval(levels.tolist(), groups, seed=seed, draws=1_000)
+        held += result.low <= 0 <= result.high
     assert 0.89 <= held / 200 <= 0.985
 
 
@@ -81,19 +81,21 @@ def test_student_quantile_matches_tables(freedom: int, expected: float) -> None:
 
 
 def test_difference_of_equal_values_is_zero() -> None:
-    found = difference([0.5, 1.0, 0.0], [0.5, 1.0, 0.0], ["a", "b", "c"], seed=1)
-    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert not found.is_loss
-    assert not found.is_gain
+    result = difference([0.5, 1.0, 0.0], [0.5, 1.0, 0.0], ["a", "b", "c"], seed=1)
+    assert (result.mean, result.low, result.high) == (0.0, 0.0, 0.0)
+    assert not result.is_loss
+    assert not result.is_gain
 
 
 @given(VALUES, VALUES, st.integers(1, 8))
 def test_difference_is_antisymmetric(values: list[float], others: list[float], groups: int) -> None:
     size = min(len(values), len(others))
     names = spread(values[:size], groups)
-    one = difference(values[:size], others[:size], names, seed=4, draws=200)
-    back = difference(others[:size], values[:size], names, seed=4, draws=200)
-    assert (back.mean, back.low, back.high) == pytest.approx((-one.mean, -one.high, -one.low))
+    forward = difference(values[:size], others[:size], names, seed=4, draws=200)
+    backward = difference(others[:size], values[:size], names, seed=4, draws=200)
+    assert (backward.mean, backward.low, backward.high) == pytest.approx(
+        (-forward.mean, -forward.high, -forward.low)
+    )
 
 
 @pytest.mark.parametrize("lost", [30, 1])

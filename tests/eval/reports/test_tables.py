@@ -68,8 +68,8 @@ def test_sides_have_separate_rows(written: str) -> None:
 
 def test_mean_has_interval_of_run(runs: list[str], written: str) -> None:
     part = RunFolder(Path(runs[0])).metrics["systems"]["product"]["by_side"]["held_back"]
-    found = part["metrics"]["recall@10"]
-    expected = f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    metric = part["metrics"]["recall@10"]
+    expected = f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
     assert rows(written, "### At a glance")[0][4] == expected
 
 
@@ -107,9 +107,9 @@ def test_names_are_escaped(written: str) -> None:
 def test_tables_replace_previous_tables(runs: list[str], tmp_path: Path) -> None:
     document = tmp_path / "numbers.md"
     document.write_text(DOCUMENT)
-    grown = tmp_path / "growth.json"
-    grown.write_text(json.dumps(GROWN))
-    command = ["tables", *runs, "--growth", str(grown), "--into", str(document)]
+    growth_file = tmp_path / "growth.json"
+    growth_file.write_text(json.dumps(GROWN))
+    command = ["tables", *runs, "--growth", str(growth_file), "--into", str(document)]
     checked(*command)
     first = document.read_text()
     checked(*command)

@@ -37,7 +37,7 @@ PROMISED = [
         marks=pytest.mark.skipif(not LONG, reason="only with the full counts: half a minute"),
     ),
 ]
-SAID = {
+TEXTS = {
     "talk/1": [
         ("Ida", "I finally bought a kayak, a red one."),
         ("Tor", "Where will you keep it?"),
@@ -57,7 +57,7 @@ SAID = {
         ("Ben", "She is going to repair violins."),
     ],
 }
-ASKED = [
+QUESTIONS = [
     ("talk/1", "facts", "What colour is the kayak?", ["talk/1:0"]),
     ("talk/1", "facts", "Who teaches the guitar?", ["talk/1:3", "talk/1:5"]),
     ("talk/1", "nothing", "What is the weather on Mars?", []),
@@ -83,8 +83,8 @@ class Small:
         outputs = ["--json-out", str(self.folder / "out.json"), "--run", str(self.folder / "run")]
         result = evaluate(*self.arguments, *outputs, *more)
         assert result.exit_code == 0, result.output
-        found: dict[str, Any] = json.loads((self.folder / "out.json").read_text())
-        return found
+        measured: dict[str, Any] = json.loads((self.folder / "out.json").read_text())
+        return measured
 
     @property
     def run(self) -> list[list[str]]:
@@ -102,12 +102,12 @@ def small(tmp_path: Path) -> Small:
             "speaker": speaker,
             "text": text,
         }
-        for conversation, turns in SAID.items()
+        for conversation, turns in TEXTS.items()
         for number, (speaker, text) in enumerate(turns)
     ]
     queries = [
         {"id": f"q/{number}", "conv": name, "category": category, "question": text, "gold": gold}
-        for number, (name, category, text, gold) in enumerate(ASKED)
+        for number, (name, category, text, gold) in enumerate(QUESTIONS)
     ]
     for name, lines in (("small.docs", docs), ("small.queries", queries)):
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
@@ -123,22 +123,22 @@ def independent(queries: Path, run: Path, skipped: Sequence[str] = ()) -> Mappin
     """Return the metrics that trec_eval computes from a run file and the gold."""
     asked = [json.loads(line) for line in queries.read_text().splitlines()]
     gold = {
-        one["id"]: dict.fromkeys(one["gold"], 1)
-        for one in asked
-        if one["gold"] and one["category"] not in skipped
+        question["id"]: dict.fromkeys(question["gold"], 1)
+        for question in asked
+        if question["gold"] and question["category"] not in skipped
     }
     with run.open() as lines:
-        found = pytrec_eval.parse_run(lines)
+        rankings = pytrec_eval.parse_run(lines)
     names = {f"recall@{k}": f"recall_{k}" for k in (5, 10, 25)} | {"ndcg@10": "ndcg_cut_10"}
     judge = pytrec_eval.RelevanceEvaluator(gold, {"recall.5,10,25", "ndcg_cut.10"})
-    scores = judge.evaluate(found).values()
-    return {ours: sum(one[name] for one in scores) / len(gold) for ours, name in names.items()}
+    scores = judge.evaluate(rankings).values()
+    return {ours: sum(score[name] for score in scores) / len(gold) for ours, name in names.items()}
 
 
 def test_metrics_equal_trec_eval_of_run_file(small: Small) -> None:
-    found = small.measure()
+    result = small.measure()
     expected = independent(small.folder / "small.queries.jsonl", small.folder / "run")
-    assert found["metrics"] == pytest.approx(expected, abs=1e-9)
+    assert result["metrics"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_gold_is_recalled(small: Small) -> None:
@@ -146,14 +146,14 @@ def test_gold_is_recalled(small: Small) -> None:
 
 
 def test_result_has_provenance(small: Small) -> None:
-    found = small.measure()
-    assert found["dataset"] == "small"
-    assert found["settings"]["top_k"] == 50
-    assert found["settings"]["service"]["passage_words"] == 120
-    assert set(found["files"]) == {"small.docs.jsonl", "small.queries.jsonl"}
-    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p95"]
-    assert found["latency_ms"]["p95"] <= found["latency_ms"]["p99"]
-    assert {"commit", "dirty", "packages", "python"} <= set(found)
+    result = small.measure()
+    assert result["dataset"] == "small"
+    assert result["settings"]["top_k"] == 50
+    assert result["settings"]["service"]["passage_words"] == 120
+    assert set(result["files"]) == {"small.docs.jsonl", "small.queries.jsonl"}
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p95"]
+    assert result["latency_ms"]["p95"] <= result["latency_ms"]["p99"]
+    assert {"commit", "dirty", "packages", "python"} <= set(result)
 
 
 def test_result_has_no_keys(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,35 +163,35 @@ def test_result_has_no_keys(small: Small, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_questions_without_gold_are_skipped(small: Small) -> None:
-    found = small.measure()
-    assert found["questions"] == 4
-    assert {name: part["questions"] for name, part in found["by_category"].items()} == {
+    result = small.measure()
+    assert result["questions"] == 4
+    assert {name: part["questions"] for name, part in result["by_category"].items()} == {
         "adversarial": 1,
         "facts": 3,
     }
 
 
 def test_metrics_without_adversarial_questions(small: Small) -> None:
-    found = small.measure()
-    assert found["without_adversarial"] == found["by_category"]["facts"]
+    result = small.measure()
+    assert result["without_adversarial"] == result["by_category"]["facts"]
 
 
 def test_skip_category_option(small: Small) -> None:
-    found = small.measure("--skip-category", "adversarial")
-    assert (found["questions"], list(found["by_category"])) == (3, ["facts"])
+    result = small.measure("--skip-category", "adversarial")
+    assert (result["questions"], list(result["by_category"])) == (3, ["facts"])
     assert {query for query, *_ in small.run} == {"q/0", "q/1", "q/3"}
 
 
 def test_run_file_has_dataset_ids_of_conversation(small: Small) -> None:
     small.measure()
-    found = {
+    docs_of_query = {
         query: {doc for other, _, doc, *_ in small.run if other == query} for query, *_ in small.run
     }
-    places = {f"q/{number}": conversation for number, (conversation, *_) in enumerate(ASKED)}
-    assert set(found) == {"q/0", "q/1", "q/3", "q/4"}
-    for query, docs in found.items():
+    places = {f"q/{number}": conversation for number, (conversation, *_) in enumerate(QUESTIONS)}
+    assert set(docs_of_query) == {"q/0", "q/1", "q/3", "q/4"}
+    for query, docs in docs_of_query.items():
         place = places[query]
-        assert docs <= {f"{place}:{number}" for number in range(len(SAID[place]))}
+        assert docs <= {f"{place}:{number}" for number in range(len(TEXTS[place]))}
 
 
 def test_run_file_ranks_start_at_1_and_scores_fall(small: Small) -> None:
@@ -201,7 +201,7 @@ def test_run_file_ranks_start_at_1_and_scores_fall(small: Small) -> None:
     ]
     assert [rank for rank, _ in lines] == list(range(1, len(lines) + 1))
     assert len(lines) > 1
-    assert all(one > after for (_, one), (_, after) in pairwise(lines))
+    assert all(score > after for (_, score), (_, after) in pairwise(lines))
 
 
 def test_table_has_row_per_category(small: Small) -> None:
@@ -308,6 +308,6 @@ def test_benchmark_recall_reaches_promised_minimum(
     arguments = ["--dataset", "jsonl", "--docs", str(docs), "--queries", str(queries), *skipped]
     result = evaluate(*arguments, "--json-out", str(out), "--run", str(run))
     assert result.exit_code == 0, result.output
-    found = json.loads(out.read_text())["metrics"]
-    assert found["recall@10"] >= promised
-    assert found == pytest.approx(independent(queries, run, skipped[1:]), abs=1e-9)
+    result = json.loads(out.read_text())["metrics"]
+    assert result["recall@10"] >= promised
+    assert result == pytest.approx(independent(queries, run, skipped[1:]), abs=1e-9)

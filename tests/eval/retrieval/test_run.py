@@ -10,10 +10,10 @@ import pytrec_eval
 
 from eval.runs.run_folder import RunFolder
 from memory_service.recall.ranking import Part
-from tests.support.evaluation_set import ASKED, checked, evaluate, write
+from tests.support.evaluation_set import QUESTIONS, checked, evaluate, write
 from tests.support.standin_embeddings import standin_embeddings
 
-GOLD = {f"q{number}": gold for number, (*_, gold) in enumerate(ASKED)}
+GOLD = {f"q{number}": gold for number, (*_, gold) in enumerate(QUESTIONS)}
 
 
 def test_run_has_all_systems(run: RunFolder) -> None:
@@ -24,8 +24,8 @@ def test_run_has_all_systems(run: RunFolder) -> None:
 
 
 def test_run_has_provenance(run: RunFolder) -> None:
-    told = {"commit", "dirty", "packages", "settings", "dataset_hash", "seed", "split", "ties"}
-    assert told <= set(run.about)
+    expected = {"commit", "dirty", "packages", "settings", "dataset_hash", "seed", "split", "ties"}
+    assert expected <= set(run.about)
     assert len(run.about["dataset_hash"]) == 64
     assert run.about["split"] == {"tuned_on": ["talk-2"], "held_back": ["talk-1"]}
 
