@@ -42,16 +42,18 @@ def fit_token_factors(
         typer.Option(exists=True, file_okay=False, help="Folder of the *.docs.jsonl files."),
     ],
     vocabularies: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
             envvar="TIKTOKEN_CACHE_DIR",
             help="Folder of tiktoken's vocabularies.",
         ),
-    ],
+    ] = None,
 ) -> None:
     """Fit the factors of the offline token counter, and show the errors of the shipped ones."""
+    if vocabularies is None:
+        raise typer.BadParameter("give --vocabularies or TIKTOKEN_CACHE_DIR")
     try:
         _check_files(docs)
         truth = _open_truth(vocabularies)

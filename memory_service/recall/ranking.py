@@ -35,7 +35,7 @@ class Weights:
     """What each channel counts, per standard deviation or, of yes and no, as it is.
 
     Fitted by `python -m eval fit-ranking`, a softmax over the candidates of each question, to the
-    `tuned_on` conversations of `eval.datasets.splits`: among people to those of LoCoMo, REALTALK and TMD's
+    `tuned_on` conversations of `eval.splits`: among people to those of LoCoMo, REALTALK and TMD's
     questions of content and time, with an assistant to those of BEAM-100K and the project's own
     set. What they reach on the others, and what each channel earns there, is in docs/evaluation.md.
     The features and their lists of words were written while looking at all of these sets.

@@ -47,6 +47,10 @@ ORDER = (
     "commands",
     "__main__",
     "ingest",
+    "eval",
+)
+
+EVAL_ORDER = (
     "eval.errors",
     "eval.json_files",
     "eval.extras",
@@ -61,8 +65,10 @@ ORDER = (
     "eval.answers",
     "eval.benchmarks",
     "eval.fitting",
-    "eval",
 )
+"""The same, inside `eval`."""
+
+LEVELS = (*ORDER[:-1], *EVAL_ORDER, ORDER[-1])
 
 POLICY = (
     *("recall", "vector_index", "summaries", "prompts", "conversations", "gateway"),
@@ -151,7 +157,7 @@ def level(module: str) -> int:
     """Return the place of a module's package in the order; the package itself comes first."""
     if module == "memory_service":
         return -1
-    fitting = [number for number, name in enumerate(ORDER) if within(module, (name,))]
+    fitting = [number for number, name in enumerate(LEVELS) if within(module, (name,))]
     assert fitting, f"{module} is in no package of ORDER: give it its place"
     return fitting[0]
 
