@@ -1,15 +1,18 @@
-"""`python -m eval COMMAND`: one file of this package for each command."""
+"""`python -m eval COMMAND`: the commands of the evaluation, each in a file of its own."""
 
 from __future__ import annotations
 
 import typer
 
 from eval.answers import answers
-from eval.benchmarks import gateway, growth, ingest, speed
+from eval.benchmarks import ingest
+from eval.benchmarks.gateway import command as gateway
+from eval.benchmarks.growth import command as growth
+from eval.benchmarks.speed import command as speed
 from eval.datasets import fetch
-from eval.fitting import fit_ranking
+from eval.fitting import fit_ranking, fit_token_factors
 from eval.reports import compare, plots, report, tables
-from eval.runs import prompts, recall, run
+from eval.retrieval import prompts, recall, run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,14 +58,15 @@ app.command(
     epilog="Example: python -m eval fit-ranking --profile people "
     "--docs locomo.docs.jsonl --queries locomo.queries.jsonl"
 )(fit_ranking.fit_ranking)
+app.command(epilog="Example: python -m eval fit-token-factors --docs benchmarks")(
+    fit_token_factors.fit_token_factors
+)
 app.command(epilog="Example: python -m eval prompts --data locomo10.json --questions 5")(
     prompts.prompts
 )
 app.command(epilog="Example: python -m eval ingest export.zip --json-out ingest.json")(
     ingest.ingest
 )
-
-
 app.command(epilog="Example: python -m eval gateway --streams 1 --streams 16 --json-out g.json")(
     gateway.gateway
 )
@@ -70,7 +74,7 @@ app.command(epilog="Example: python -m eval gateway --streams 1 --streams 16 --j
 
 @app.callback()
 def common() -> None:
-    """Measure the service. Run from a checkout; every number comes with what it was taken on."""
+    """Measure the service. Run from a checkout; every result names what it was taken on."""
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
-"""Packages that only some commands need, opened when they are: the others work without them."""
+"""Packages of the `eval` extra, imported on first use: commands that need none work without it."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from eval.runs.run_folder import RunError
-
-
-class MissingExtraError(RunError):
-    """A package of the `eval` extra is not installed."""
+from eval.errors import MissingPackageError
 
 
 def extra(module: str) -> Any:
-    """Return a module of the `eval` extra; raises MissingExtraError that says how to get it."""
+    """Return a module of the `eval` extra.
+
+    Raises MissingPackageError, whose message says how to install it.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
+        raise MissingPackageError(
             f"the package {error.name} is missing: pip install --editable '.[eval]'"
         ) from error

@@ -1,4 +1,4 @@
-"""Asking models: the prompts, what they will take, the answers and their verdicts."""
+"""Asking models: the prompts, what they will cost, the answers and their verdicts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 
 from eval.answers import judging
 from eval.console import progress_bar
-from eval.datasets import Dataset, Question
-from eval.metrics.evidence import as_hits, fill
+from eval.datasets.models import Dataset, Question
+from eval.json_files import Json
 from eval.metrics.short_answers import exact_match, token_f1
-from eval.systems import stored
 from eval.systems.choice import choose
+from eval.systems.dataset_store import stored
+from eval.systems.prompt import as_hits, count_messages, fill
 from memory_service.core.settings import Settings
-from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message
+from memory_service.tokens.counting import TokenCounter
 
 ANSWER_TOKENS = 200
 """Most tokens of an answer; one that is cut off is judged as it is."""
@@ -25,11 +26,9 @@ VERDICT_TOKENS = 10
 _RETRIES = 4
 _TIMEOUT_SECONDS = 120.0
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class QuestionPrompt:
     """A question with the prompt that asks it."""
 
     question: Question
@@ -40,7 +39,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class CostEstimate:
     """What the calls will take at most."""
 
     calls: int
@@ -53,59 +52,53 @@ class Estimate:
         return price / 1_000_000
 
 
-def estimate(prepared: Sequence[Prepared], counter: TokenCounter) -> Estimate:
-    """Return what answering and judging take at most: an answer of full length is judged too."""
-    reading = sum(one.tokens for one in prepared)
-    for one in prepared:
-        judged = judging.to_judge(one.question, "")
-        reading += PRIMING_TOKENS + sum(count_message(message, counter) for message in judged)
-    number = len(prepared)
-    writing = number * (ANSWER_TOKENS + VERDICT_TOKENS)
-    return Estimate(2 * number, reading + number * ANSWER_TOKENS, writing)
+def estimate(prompts: Sequence[QuestionPrompt], counter: TokenCounter) -> CostEstimate:
+    """Return what answering and judging take at most: judges read answers of full length."""
+    number = len(prompts)
+    input_tokens = number * ANSWER_TOKENS + sum(
+        prompt.tokens + count_messages(judging.judge_messages(prompt.question, ""), counter)
+        for prompt in prompts
+    )
+    return CostEstimate(2 * number, input_tokens, number * (ANSWER_TOKENS + VERDICT_TOKENS))
 
 
-def prepare(
+def build_prompts(
     dataset: Dataset,
     questions: Sequence[Question],
-    name: str,
+    system_name: str,
     top_k: int,
     budget: int,
     settings: Settings,
-) -> tuple[list[Prepared], TokenCounter]:
-    """Return the prompts that a system's turns fill, and what counted them."""
-    with progress_bar() as progress, stored.stored(dataset, settings, progress) as service:
+) -> tuple[list[QuestionPrompt], TokenCounter]:
+    """Return the prompts that a system's turns fill, and the counter of their tokens."""
+    with progress_bar() as progress, stored(dataset, settings, progress) as service:
         counter = service.counter(None)
-        systems = choose([name], dataset, service)
+        systems = choose([system_name], dataset, service)
         if len(systems) != 1:
-            raise typer.BadParameter(f"--system: {name} is not one system")
-        prepared = []
+            raise typer.BadParameter(f"--system: {system_name} is not one system")
+        prompts = []
         for question in progress.track(questions, description="build prompts"):
-            found = systems[0].for_prompt(question, top_k)
-            said = judging.instructions(question.now)
-            prompt = fill(question, as_hits(found), budget, counter, said)
-            prepared.append(
-                Prepared(
-                    question,
-                    dataset.group(question),
-                    prompt.messages,
-                    prompt.turn_ids,
-                    prompt.tokens,
-                )
+            hits = as_hits(systems[0].for_prompt(question, top_k))
+            instructions = judging.instructions(question.now)
+            prompt = fill(question, hits, budget, counter, instructions)
+            group = dataset.group(question)
+            prompts.append(
+                QuestionPrompt(question, group, prompt.messages, prompt.turn_ids, prompt.tokens)
             )
-    return prepared, counter
+    return prompts, counter
 
 
-def check_server(settings: Settings) -> None:
-    """Raise BadParameter unless it is said where a model is."""
+def check_upstream(settings: Settings) -> None:
+    """Raise BadParameter unless the settings name an upstream."""
     if settings.upstream_base_url is None and settings.upstream_api_key is None:
         raise typer.BadParameter(
-            "no model's server is named: give --base-url (or MEMORY_UPSTREAM_BASE_URL), or "
+            "no upstream is named: give --base-url (or MEMORY_UPSTREAM_BASE_URL), or "
             "MEMORY_UPSTREAM_API_KEY for OpenAI's"
         )
 
 
 def open_client(settings: Settings) -> openai.OpenAI:
-    """Return the official client of the server that the settings name."""
+    """Return the official client of the upstream that the settings name."""
     key = settings.upstream_api_key
     return openai.OpenAI(
         base_url=settings.upstream_base_url,
@@ -116,33 +109,36 @@ def open_client(settings: Settings) -> openai.OpenAI:
     )
 
 
-def ask(client: openai.OpenAI, waiting: Iterable[Prepared], plan: Json) -> Iterator[Json]:
-    """Yield what each question was answered, and how that was judged, as it comes."""
-    for one in waiting:
-        said = _complete(client, plan["model"], one.messages, ANSWER_TOKENS)
-        judged = judging.to_judge(one.question, said)
-        verdict = _complete(client, plan["judge_model"], judged, VERDICT_TOKENS)
+def ask(
+    client: openai.OpenAI, prompts: Iterable[QuestionPrompt], model: str, judge_model: str
+) -> Iterator[Json]:
+    """Yield each answer with its verdict, as it comes."""
+    for prompt in prompts:
+        question = prompt.question
+        answer = _complete(client, model, prompt.messages, ANSWER_TOKENS)
+        to_judge = judging.judge_messages(question, answer)
+        verdict = _complete(client, judge_model, to_judge, VERDICT_TOKENS)
         yield {
-            "id": one.question.id,
-            "category": one.question.category,
-            "group": one.group,
-            "question": one.question.text,
-            "reference": one.question.answer,
-            "answer": said,
+            "id": question.id,
+            "category": question.category,
+            "group": prompt.group,
+            "question": question.text,
+            "reference": question.answer,
+            "answer": answer,
             "verdict": verdict,
-            "correct": judging.verdict(verdict),
-            "exact_match": exact_match(said, str(one.question.answer)),
-            "f1": token_f1(said, str(one.question.answer)),
-            "turns": list(one.turn_ids),
-            "prompt_tokens": one.tokens,
+            "correct": judging.read_verdict(verdict),
+            "exact_match": exact_match(answer, str(question.answer)),
+            "f1": token_f1(answer, str(question.answer)),
+            "turns": list(prompt.turn_ids),
+            "prompt_tokens": prompt.tokens,
         }
 
 
 def _complete(
     client: openai.OpenAI, model: str, messages: Sequence[Mapping[str, Any]], tokens: int
 ) -> str:
-    sent: Any = list(messages)
+    body: Any = list(messages)
     reply = client.chat.completions.create(
-        model=model, messages=sent, temperature=0, max_completion_tokens=tokens
+        model=model, messages=body, temperature=0, max_completion_tokens=tokens
     )
     return (reply.choices[0].message.content or "") if reply.choices else ""

@@ -1,8 +1,8 @@
-"""What a model is asked: to answer from the quoted turns, and to judge an answer.
+"""The prompts: to answer from the quoted turns, and to judge an answer.
 
-Both prompts are the project's own. Papers use others, with other models and other amounts of
-context, so numbers made with these are not comparable with published ones; they compare systems
-and settings with each other, under one model.
+Both are the project's own. Papers use other prompts, models and amounts of context, so these
+numbers are not comparable with published ones; they compare systems and settings with each other,
+under one model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from eval.datasets import Question
+from eval.datasets.models import Question
 
 NOT_COMPARABLE = (
     "Prompts, judge and context differ from those of papers: these numbers compare systems and "
@@ -44,15 +44,15 @@ def instructions(now: datetime) -> str:
     return ANSWERING.format(now=now.strftime("%A, %Y-%m-%d %H:%M"))
 
 
-def to_judge(question: Question, answer: str) -> Sequence[Message]:
+def judge_messages(question: Question, answer: str) -> Sequence[Message]:
     """Return the messages that ask for a verdict."""
-    asked = JUDGED.format(question=question.text, reference=question.answer, answer=answer)
-    return [{"role": "system", "content": JUDGING}, {"role": "user", "content": asked}]
+    task = JUDGED.format(question=question.text, reference=question.answer, answer=answer)
+    return [{"role": "system", "content": JUDGING}, {"role": "user", "content": task}]
 
 
-def verdict(said: str) -> bool | None:
-    """Return whether a judge says correct; None where that cannot be read in one way only."""
-    words = {word.casefold() for word in _VERDICT.findall(said)}
-    if words == {"correct"} and not re.search(r"\bnot\b", said, re.IGNORECASE):
+def read_verdict(verdict: str) -> bool | None:
+    """Return whether a verdict is "correct"; None if it is not clearly one or the other."""
+    words = {word.casefold() for word in _VERDICT.findall(verdict)}
+    if words == {"correct"} and not re.search(r"\bnot\b", verdict, re.IGNORECASE):
         return True
     return False if words and "correct" not in words else None

@@ -1,9 +1,9 @@
 """Texts to store and queries to ask, the same for the same seed.
 
-Without documents the texts are made: sentences of the bundled conversation, recombined, some of
-their words replaced by invented ones. How often an invented word comes again, and how many there
-are after so much text, follow what real conversations do (Zipf and Heaps), because the size of an
-inverted index and the work of a query depend on just that.
+Without documents the texts are made of recombined sentences of the bundled conversation, with some
+words replaced by invented ones. How often an invented word recurs, and how many there are after so
+much text, follow the laws of real text (Zipf and Heaps), because the size of an inverted index and
+the work of a query depend on them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 
 INVENTED_SHARE = 0.2
-"""Of the longer words of a sentence, this share is replaced."""
+"""The share of the longer words of a sentence that is replaced."""
 HEAPS_EXPONENT = 0.6
-"""Of n invented words about n to this power are different; English texts have 0.4 to 0.7."""
+"""Of n invented words about n to this power are distinct; English texts have 0.4 to 0.7."""
 
 _FIRST_WORDS = 50.0
 _SENTENCE = re.compile(r"[^.!?]+[.!?]+")
@@ -31,14 +31,17 @@ _NUCLEI = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
 def made_texts(rng: random.Random) -> Iterator[str]:
     """Yield chat turns of one to three sentences, without end."""
     sentences = _bundled_sentences()
-    words = _Words(rng)
+    words = _InventedWords(rng)
     while True:
         chosen = (rng.choice(sentences) for _ in range(rng.randint(1, 3)))
         yield " ".join(_LONGER_WORD.sub(words.maybe_replace, sentence) for sentence in chosen)
 
 
 def document_texts(paths: Sequence[Path], rng: random.Random) -> Iterator[str]:
-    """Yield the texts of JSON lines with a `text`, drawn with replacement, without end."""
+    """Yield the texts of JSON lines with a `text`, drawn with replacement, without end.
+
+    Raises ValueError if there are none.
+    """
     texts = [
         text
         for path in paths
@@ -57,31 +60,29 @@ def query(texts: Sequence[str], rng: random.Random) -> str:
         words = _WORD.findall(rng.choice(texts))
         if len(words) >= 3:
             kept = sorted(rng.sample(range(len(words)), min(len(words), rng.randint(3, 8))))
-            return " ".join(words[place] for place in kept)
+            return " ".join(words[index] for index in kept)
 
 
-class _Words:
-    """Invented words: an old one comes again the more readily, the more often it came before."""
+class _InventedWords:
+    """Invented words: the more often a word occurred, the more probable it is to recur."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._said: list[str] = []
-        self._different = 0
+        self._used: list[str] = []
+        self._distinct = 0
 
     def maybe_replace(self, match: re.Match[str]) -> str:
-        """Return the matched word, or an invented one in its place."""
+        """Return the matched word, or an invented one instead."""
         return match[0] if self._rng.random() > INVENTED_SHARE else self._next()
 
     def _next(self) -> str:
-        chance = (_FIRST_WORDS + HEAPS_EXPONENT * self._different) / (
-            _FIRST_WORDS + len(self._said)
-        )
+        chance = (_FIRST_WORDS + HEAPS_EXPONENT * self._distinct) / (_FIRST_WORDS + len(self._used))
         if self._rng.random() < chance:
-            self._different += 1
+            self._distinct += 1
             word = self._invent()
         else:
-            word = self._rng.choice(self._said)
-        self._said.append(word)
+            word = self._rng.choice(self._used)
+        self._used.append(word)
         return word
 
     def _invent(self) -> str:

@@ -1,4 +1,4 @@
-"""The data sets by name: how each is read, from which files, and where these come from."""
+"""The data sets by name: which reader and which files each has."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Literal, get_args
 
 import typer
 
-from eval.datasets import Dataset, jsonl, locomo, longmemeval, own
+from eval.datasets import jsonl, locomo, longmemeval, own
+from eval.datasets.models import Dataset
 
 FETCHED = Path("eval-data")
-"""Where `python -m eval fetch` puts files, and where they are looked for if no option names one."""
+"""The folder that `python -m eval fetch` writes to, and that is read if no option names a file."""
 
 DatasetName = Literal[
     "own", "jsonl", "locomo", "longmemeval-s", "longmemeval-oracle", "realtalk", "beam", "tmd"
@@ -20,23 +21,23 @@ DatasetName = Literal[
 NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 
 AUDIT = "locomo_errors.json"
-"""Under what name the corrections of LoCoMo's labels are fetched."""
+"""The name of the fetched file of corrections of LoCoMo's labels."""
 
-# Sets that are read as turns and questions in JSON lines, by the beginning of their files' names.
-_AS_LINES: Mapping[str, str] = {"realtalk": "realtalk", "beam": "beam_100k", "tmd": "tmd"}
+# Sets in JSON lines, with the beginning of their files' names.
+_IN_JSON_LINES: Mapping[str, str] = {"realtalk": "realtalk", "beam": "beam_100k", "tmd": "tmd"}
 PUBLISHED: Mapping[str, str] = {
     "locomo": "locomo10.json",
     "longmemeval-s": "longmemeval_s_cleaned.json",
     "longmemeval-oracle": "longmemeval_oracle.json",
 }
-"""The files of sets that are read as they were published."""
+"""Sets that are read as published, with the name of their file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What to read: the name of a set, its files, and how its labels are taken.
+class DatasetSource:
+    """A set as the options of a command name it: its name, its files, and which labels to use.
 
-    `data` is the published file, or, for sets in JSON lines, the folder of both files.
+    `data` is the published file or, for sets in JSON lines, the folder of both files.
     """
 
     name: DatasetName = "own"
@@ -48,7 +49,10 @@ class Source:
     paraphrases: bool = False
 
     def load(self) -> Dataset:
-        """Read the set; raises BadParameter for options that do not fit, DatasetError for files."""
+        """Read the set.
+
+        Raises BadParameter for options that do not belong together, DatasetError for bad files.
+        """
         self._check_labels()
         if self.name == "own":
             self._check_files()
@@ -57,17 +61,23 @@ class Source:
             self._check_files("data")
             return self._published(self._needed("data", self.data or self._fetched()))
         self._check_files("docs", "queries", *(() if self.name == "jsonl" else ("data",)))
-        return jsonl.load(*self._lines(), audit_gold=self.audit_gold, paraphrases=self.paraphrases)
+        return jsonl.load(
+            *self._docs_and_queries(), audit_gold=self.audit_gold, paraphrases=self.paraphrases
+        )
 
     def files(self) -> list[Path]:
-        """Return the files that are read; none for the bundled set."""
+        """Return the files to read; none for the bundled set."""
         if self.name == "own":
             return []
-        read = [self.data or self._fetched()] if self.name in PUBLISHED else [*self._lines()]
-        return [path for path in (*read, self._corrections()) if path is not None]
+        paths = (
+            [self.data or self._fetched()]
+            if self.name in PUBLISHED
+            else [*self._docs_and_queries()]
+        )
+        return [path for path in (*paths, self._corrections()) if path is not None]
 
     def _corrections(self) -> Path | None:
-        """Return the file of LoCoMo's corrected labels, if they are asked for."""
+        """Return the file of LoCoMo's corrected labels, if they are wanted."""
         fetched = FETCHED / AUDIT
         wanted = self.audit_gold and self.name == "locomo" and fetched.exists()
         return self.audit or (fetched if wanted else None)
@@ -77,10 +87,10 @@ class Source:
             return locomo.load(data, audit=self._corrections())
         return longmemeval.load(data)
 
-    def _lines(self) -> tuple[Path, Path]:
+    def _docs_and_queries(self) -> tuple[Path, Path]:
         if self.name == "jsonl" or self.docs or self.queries:
             return self._needed("docs", self.docs), self._needed("queries", self.queries)
-        start = _AS_LINES[self.name]
+        start = _IN_JSON_LINES[self.name]
         folder = self._needed("data", self.data or self._fetched())
         return folder / f"{start}.docs.jsonl", folder / f"{start}.queries.jsonl"
 
@@ -100,8 +110,8 @@ class Source:
                 raise typer.BadParameter(f"--dataset {self.name} takes no --{option}")
 
     def _check_labels(self) -> None:
-        """Check that corrected labels and paraphrases are there to be taken."""
-        in_lines = self.name == "jsonl" or self.name in _AS_LINES
+        """Raise BadParameter if the set has no corrected labels or paraphrases that are wanted."""
+        in_json_lines = self.name == "jsonl" or self.name in _IN_JSON_LINES
         if self.audit is not None and self.name != "locomo":
             raise typer.BadParameter(f"--dataset {self.name} takes no --audit")
         if self.audit_gold and self.name == "locomo" and self._corrections() is None:
@@ -109,7 +119,7 @@ class Source:
                 "LoCoMo's published file has no corrected labels: get them with `python -m eval "
                 "fetch locomo-audit`, or name them with --audit FILE"
             )
-        if self.audit_gold and not in_lines and self.name != "locomo":
+        if self.audit_gold and not in_json_lines and self.name != "locomo":
             raise typer.BadParameter(f"--dataset {self.name} has no corrected labels")
-        if self.paraphrases and not in_lines:
+        if self.paraphrases and not in_json_lines:
             raise typer.BadParameter(f"--dataset {self.name} has no paraphrases")

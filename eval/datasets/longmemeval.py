@@ -1,12 +1,12 @@
-"""LongMemEval as it was published: a JSON list of questions, each with a haystack of sessions.
+"""The format `longmemeval`: LongMemEval as published, a JSON list of questions with haystacks.
 
 Wu et al., "LongMemEval: Benchmarking Chat Assistants on Long-Term Interactive Memory" (2025); the
 files `longmemeval_s*.json` and `longmemeval_oracle.json` have one format. A haystack is a user with
-one conversation a session, and its question looks in all of them. A sample is around in which an
-entry has lists, `questions` and `answers`, that share one haystack: it is read too.
+one conversation a session, and its question is asked about all of them. In a sample that is in
+circulation an entry has lists, `questions` and `answers`, that share one haystack: it is read too.
 
-Gold are the turns with `has_answer` in the sessions that a question names. Where none of these has
-a mark, only the sessions are known, and no metric of turns counts the question. A question whose id
+Gold are the turns with `has_answer` in the sessions that a question names. Where none of these is
+marked, only the sessions are known, and no metric of turns counts the question. A question whose id
 ends with `_abs` asks for what was never said, so it has no gold.
 """
 
@@ -18,21 +18,32 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from eval.datasets import Dataset, DatasetError, Question, Turn, as_answer, as_utc
+from eval.datasets.models import Dataset, DatasetTurn, Question
+from eval.datasets.parsing import as_answer, as_utc
+from eval.errors import DatasetError
 
 ABSTENTION = "abstention"
 
 _DAY_NAME = re.compile(r"\s*\([^)]*\)\s*")
 _TIME = "%Y/%m/%d %H:%M"
 
-Json = Mapping[str, Any]
+Entry = Mapping[str, Any]
+
+
+class _EntryQuestion(NamedTuple):
+    """A question of an entry, and the sessions that hold its answer."""
+
+    id: str
+    text: str
+    answer: Any
+    sessions: Sequence[str]
 
 
 def load(data: Path) -> Dataset:
-    """Return the set."""
-    conversations: dict[str, Sequence[Turn]] = {}
+    """Return the set; raises DatasetError for a file of another format."""
+    conversations: dict[str, Sequence[DatasetTurn]] = {}
     users: dict[str, str] = {}
     questions: list[Question] = []
     notes: list[str] = []
@@ -53,69 +64,76 @@ def load(data: Path) -> Dataset:
 class _Haystack:
     """One entry: a user with conversations, and the questions about them."""
 
-    def __init__(self, entry: Json) -> None:
+    def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self.user = str(entry["question_id"])
-        self.conversations: dict[str, Sequence[Turn]] = {}
-        self._of_session: dict[str, list[str]] = {}
-        self._answering: set[str] = set()
+        self.conversations: dict[str, Sequence[DatasetTurn]] = {}
+        self._conversations_of_session: dict[str, list[str]] = {}
+        self._marked: set[str] = set()
         seen: Counter[str] = Counter()
-        for session, date, said in zip(
+        for session, date, messages in zip(
             entry["haystack_session_ids"],
             entry["haystack_dates"],
             entry["haystack_sessions"],
             strict=True,
         ):
             seen[session] += 1
-            again = f"+{seen[session]}" if seen[session] > 1 else ""
-            name = f"{self.user}/{session}{again}"
-            self._of_session.setdefault(session, []).append(name)
-            self.conversations[name] = list(self._turns(name, _time(date), said))
+            suffix = f"+{seen[session]}" if seen[session] > 1 else ""
+            name = f"{self.user}/{session}{suffix}"
+            self._conversations_of_session.setdefault(session, []).append(name)
+            self.conversations[name] = list(self._turns(name, _time(date), messages))
 
-    def _turns(self, name: str, time: datetime, said: Sequence[Json]) -> Iterator[Turn]:
-        for number, turn in enumerate(said, start=1):
-            own_id = f"{name}/{number}"
-            if turn.get("has_answer"):
-                self._answering.add(own_id)
-            yield Turn(own_id, name, time, None, turn["role"], turn["content"])
+    def _turns(self, name: str, time: datetime, messages: Sequence[Entry]) -> Iterator[DatasetTurn]:
+        for number, message in enumerate(messages, start=1):
+            turn_id = f"{name}/{number}"
+            if message.get("has_answer"):
+                self._marked.add(turn_id)
+            yield DatasetTurn(turn_id, name, time, None, message["role"], message["content"])
 
     def questions(self, notes: list[str]) -> Iterator[Question]:
-        """Yield the entry's questions, and note those whose turns nobody marked."""
-        for name, text, answer, sessions in self._asked():
-            category = ABSTENTION if self.user.endswith("_abs") else self._entry["question_type"]
-            places = [place for one in sessions for place in self._of_session.get(one, ())]
-            gold = [
-                turn.id
-                for place in places
-                for turn in self.conversations[place]
-                if turn.id in self._answering
+        """Yield the entry's questions; adds those without a marked turn to `notes`."""
+        abstention = self.user.endswith("_abs")
+        for question in self._entry_questions():
+            conversations = [
+                conversation
+                for session in question.sessions
+                for conversation in self._conversations_of_session.get(session, ())
             ]
-            if not gold and category != ABSTENTION:
-                notes.append(f"{name}: no turn of its sessions is marked; only these are known")
+            gold = self._marked_turns(conversations)
+            if not gold and not abstention:
+                notes.append(f"{question.id}: no turn of its sessions is marked as an answer")
             yield Question(
-                id=name,
+                id=question.id,
                 conversation=None,
                 user=self.user,
-                text=text,
-                category=category,
-                gold=() if category == ABSTENTION else tuple(dict.fromkeys(gold)),
+                text=question.text,
+                category=ABSTENTION if abstention else self._entry["question_type"],
+                gold=() if abstention else tuple(dict.fromkeys(gold)),
                 now=_time(self._entry["question_date"]),
-                answer=as_answer(answer),
-                gold_conversations=() if category == ABSTENTION else tuple(dict.fromkeys(places)),
+                answer=as_answer(question.answer),
+                gold_conversations=() if abstention else tuple(dict.fromkeys(conversations)),
             )
 
-    def _asked(self) -> Iterator[tuple[str, str, Any, Sequence[str]]]:
-        """Yield (id, question, answer, sessions that hold it)."""
+    def _marked_turns(self, conversations: Sequence[str]) -> list[str]:
+        return [
+            turn.id
+            for conversation in conversations
+            for turn in self.conversations[conversation]
+            if turn.id in self._marked
+        ]
+
+    def _entry_questions(self) -> Iterator[_EntryQuestion]:
         entry = self._entry
         if "questions" not in entry:
-            yield self.user, entry["question"], entry["answer"], entry["answer_session_ids"]
+            sessions = entry["answer_session_ids"]
+            yield _EntryQuestion(self.user, entry["question"], entry["answer"], sessions)
             return
         lists = (entry["questions"], entry["answers"], entry["answer_session_ids"])
         for number, (text, answer, sessions) in enumerate(zip(*lists, strict=True)):
-            yield f"{self.user}/q{number}", text, answer, sessions
+            yield _EntryQuestion(f"{self.user}/q{number}", text, answer, sessions)
 
 
 def _time(written: str) -> datetime:
-    """Return `2023/12/18 (Mon) 04:17` in UTC; the day's name depends on no locale here."""
+    """Return `2023/12/18 (Mon) 04:17` in UTC, whatever the locale calls the days."""
     value = datetime.strptime(_DAY_NAME.sub(" ", written), _TIME)  # noqa: DTZ007 - as_utc gives it a zone
     return as_utc(value)

@@ -1,9 +1,10 @@
-"""Fit the weights of a linear ranking: a softmax over the candidates of each question. Pure.
+"""The weights of a linear ranking, fitted by a softmax over each question's candidates. Pure.
 
 The loss of a question is the mean of -ln(share) over its gold candidates, as in ListNet's top-one
 form (Cao and others, "Learning to Rank: From Pairwise Approach to Listwise Approach", 2007). Each
-set counts alike, however many questions it has, and a little of the weights' square is added, so
-that the minimum is one: Newton's method finds it from zero in a few steps, the same each time.
+set counts alike, however many questions it has. A small multiple of the squared weights is added,
+so that there is exactly one minimum: Newton's method finds it from zero in a few steps, the same
+each time.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from eval.datasets import DatasetError
+from eval.errors import DatasetError
 
 PENALTY = 3.0
-"""Times half of the squared weights, against the sum of all questions' losses."""
+"""The factor of half the squared weights, against the sum of all questions' losses."""
 
 _CONVERGED = 1e-10
-"""By what a step would lower the loss at most, of which nothing shows in two decimals."""
+"""A step that would lower the loss by less is the last; two decimals do not show it."""
 
 Column = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A question's candidates: their features, shape (candidates, features), and which are gold.
+class RankingExample:
+    """A question's candidates: their features, shape (candidates, features), and their gold.
 
     Of equal scores the earlier row ranks first. `golds` counts all gold turns, found or not;
-    `group` names what the question shares with those it depends on.
+    `group` is the question's group (`Dataset.group`).
     """
 
     group: str
@@ -45,20 +46,20 @@ class Example:
         return float(self.gold[best].sum()) / self.golds
 
 
-def fit(sets: Sequence[Sequence[Example]]) -> Column:
+def fit(sets: Sequence[Sequence[RankingExample]]) -> Column:
     """Return the weights of the features; raises DatasetError if no candidate is gold."""
-    usable = [[one for one in some if one.gold.any()] for some in sets]
-    stacks = [_Stack.of(some) for some in usable if some]
+    usable = [[example for example in examples if example.gold.any()] for examples in sets]
+    stacks = [_Stack.of(examples) for examples in usable if examples]
     if not stacks:
         raise DatasetError("nothing to fit: no question has a gold turn among its candidates")
-    penalty = PENALTY / sum(one.questions for one in stacks)
+    penalty = PENALTY / sum(stack.questions for stack in stacks)
     weights = np.zeros(stacks[0].table.shape[1])
     while True:
         at = _at(stacks, weights, penalty)
         step = np.linalg.solve(at.hessian, at.gradient)
         if at.gradient @ step < _CONVERGED:
             return weights
-        # Far from the minimum a whole step may lead past it.
+        # Far from the minimum a whole step may overshoot.
         while _at(stacks, weights - step, penalty).loss > at.loss:
             step = step / 2
         weights = weights - step
@@ -74,19 +75,20 @@ class _Slope(NamedTuple):
 
 def _at(stacks: Sequence[_Stack], weights: Column, penalty: float) -> _Slope:
     """Return the mean of the sets' losses, with the penalty."""
-    slopes = [one.at(weights) for one in stacks]
+    slopes = [stack.at(weights) for stack in stacks]
     return _Slope(
-        sum(one.loss for one in slopes) / len(slopes) + penalty / 2 * float(weights @ weights),
-        np.mean([one.gradient for one in slopes], axis=0) + penalty * weights,
-        np.mean([one.hessian for one in slopes], axis=0) + penalty * np.eye(len(weights)),
+        sum(slope.loss for slope in slopes) / len(slopes) + penalty / 2 * float(weights @ weights),
+        np.mean([slope.gradient for slope in slopes], axis=0) + penalty * weights,
+        np.mean([slope.hessian for slope in slopes], axis=0) + penalty * np.eye(len(weights)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """The candidates of many questions in one table; `starts` and `sizes` say whose are whose.
+    """The candidates of many questions in one table, question by question.
 
-    `gold` is the part of a question's loss that a candidate has: of two gold ones half each.
+    `starts` and `sizes` are the first row and the number of rows of each question. `gold` is a
+    candidate's part of its question's loss: half each, of two gold ones.
     """
 
     table: Column
@@ -95,13 +97,13 @@ class _Stack:
     gold: Column
 
     @classmethod
-    def of(cls, examples: Sequence[Example]) -> Self:
-        sizes = np.array([len(one.gold) for one in examples], dtype=np.intp)
+    def of(cls, examples: Sequence[RankingExample]) -> Self:
+        sizes = np.array([len(example.gold) for example in examples], dtype=np.intp)
         return cls(
-            np.concatenate([one.features for one in examples]),
+            np.concatenate([example.features for example in examples]),
             np.cumsum(sizes) - sizes,
             sizes,
-            np.concatenate([one.gold / one.gold.sum() for one in examples]),
+            np.concatenate([example.gold / example.gold.sum() for example in examples]),
         )
 
     @property
@@ -111,7 +113,7 @@ class _Stack:
     def at(self, weights: Column) -> _Slope:
         """Return the mean loss of the questions."""
         scores = self.table @ weights
-        # Against overflow; what is taken from all candidates of a question changes no share.
+        # Against overflow: a number subtracted from all candidates of a question changes no share.
         scores -= np.repeat(np.maximum.reduceat(scores, self.starts), self.sizes)
         odds = np.exp(scores)
         totals = np.add.reduceat(odds, self.starts)

@@ -1,1 +1,5 @@
-"""The metrics of a ranking, evidence in a prompt, intervals and comparisons."""
+"""Metrics: of rankings, of the evidence in prompts, of short answers, and their intervals. Pure.
+
+Imports: `datasets` and `errors`; nothing of the service.
+Start reading: `ranking.py`, then `statistics.py`.
+"""

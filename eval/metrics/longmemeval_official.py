@@ -1,10 +1,13 @@
-"""LongMemEval's own way of counting, so that numbers can stand beside published ones.
+"""LongMemEval's own way of counting, so that numbers can be compared with published ones. Pure.
 
-It differs from ours in five points, all read off its evaluation code (`src/retrieval`): only turns
-of the user can be found or be gold; a question without such gold, or one that asks for what was
-never said, is left out; recall is 1 or 0 (any of the gold, or all of it); the gain of the second
-place is not discounted; and for sessions a turn counts as its session, where a session's turns
-that do not answer are another session than those that do.
+It differs from `ranking` in five points, all taken from its evaluation code (`src/retrieval`):
+
+* Only turns of the user can be found or be gold.
+* A question without such gold, or one that asks for what was never said, is left out.
+* Recall is 1 or 0 (any of the gold, or all of it).
+* The gain of the second place is not discounted.
+* For sessions a turn counts as its session, where the turns of a session that do not answer are a
+  session of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 
-from eval.datasets import Dataset, Question
+from eval.datasets.models import Dataset, Question
 
 CUT_AT = (1, 3, 5, 10, 30, 50)
 
@@ -20,27 +23,28 @@ CUT_AT = (1, 3, 5, 10, 30, 50)
 def score(dataset: Dataset, question: Question, ranked: Sequence[str]) -> dict[str, float] | None:
     """Return the metrics by name (`turn_recall_all@5`), None where the question is left out.
 
-    `ranked` may hold the assistant's turns; they are passed over.
+    `ranked` may hold the assistant's turns; they are ignored.
     """
     sessions = {
         turn.id: name
-        for name in dataset.places(question)
+        for name in dataset.scope(question)
         for turn in dataset.conversations[name]
         if turn.role == "user"
     }
     gold = frozenset(question.gold).intersection(sessions)
     if not gold:
         return None
-    said = [one for one in ranked if one in sessions]
+    ranked_turns = [turn_id for turn_id in ranked if turn_id in sessions]
     # A turn stands for its session, and whether it answers is a part of that session's name.
-    as_sessions = [(sessions[one], one in gold) for one in said]
-    wanted = frozenset((sessions[one], True) for one in gold)
-    found: dict[str, float] = {}
+    ranked_sessions = [(sessions[turn_id], turn_id in gold) for turn_id in ranked_turns]
+    gold_sessions = frozenset((sessions[turn_id], True) for turn_id in gold)
+    metrics: dict[str, float] = {}
     for k in CUT_AT:
-        found |= _at(f"turn_{{}}@{k}", said[:k], gold, len(gold), k)
-        reach = _reach(as_sessions, k)
-        found |= _at(f"session_{{}}@{k}", as_sessions[:reach], wanted, len(gold), reach)
-    return found
+        metrics |= _at(f"turn_{{}}@{k}", ranked_turns[:k], gold, len(gold), k)
+        reach = _reach(ranked_sessions, k)
+        first = ranked_sessions[:reach]
+        metrics |= _at(f"session_{{}}@{k}", first, gold_sessions, len(gold), reach)
+    return metrics
 
 
 def _at(
@@ -48,12 +52,12 @@ def _at(
 ) -> dict[str, float]:
     """Return the three metrics of a cut; `relevant` entries of the corpus are gold."""
     seen = gold.intersection(first)
-    gained = math.fsum(_discount(at) for at, one in enumerate(first) if one in gold)
-    ideal = math.fsum(_discount(at) for at in range(min(k, relevant)))
+    gain = math.fsum(_discount(index) for index, entry in enumerate(first) if entry in gold)
+    ideal = math.fsum(_discount(index) for index in range(min(k, relevant)))
     return {
         name.format("recall_any"): float(bool(seen)),
         name.format("recall_all"): float(seen == gold),
-        name.format("ndcg_any"): gained / ideal,
+        name.format("ndcg_any"): gain / ideal,
     }
 
 
@@ -65,5 +69,5 @@ def _reach(sessions: Sequence[tuple[str, bool]], k: int) -> int:
     return reach
 
 
-def _discount(at: int) -> float:
-    return 1.0 if at == 0 else 1.0 / math.log2(at + 1)
+def _discount(index: int) -> float:
+    return 1.0 if index == 0 else 1.0 / math.log2(index + 1)

@@ -1,7 +1,7 @@
 """The metrics of a ranking against the turns that answer the question. Pure.
 
 A mean over questions counts each once, also one for which nothing was found (as `trec_eval -c`).
-A ranking is an order without ties: who makes it decides them, and says how.
+A ranking is an order without ties: whoever makes it breaks them, and says how.
 """
 
 from __future__ import annotations
@@ -10,25 +10,28 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 RECALL_AT = (5, 10, 25)
-"""Where the first evaluation cuts."""
+"""The cuts of `python -m eval recall`."""
 CUT_AT = (5, 10, 25, 50)
-"""Where the suite cuts."""
+"""The cuts of `python -m eval run`."""
 NDCG_AT = 10
 MRR = "mrr"
 
 
 def score(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
-    """Return every metric of one question: `ranked` are ids, best first."""
-    found = {f"recall@{k}": recall(ranked, gold, k) for k in RECALL_AT}
-    return found | {f"ndcg@{NDCG_AT}": ndcg(ranked, gold, NDCG_AT)}
+    """Return the metrics of `python -m eval recall` for one question.
+
+    `ranked` are ids, best first.
+    """
+    metrics = {f"recall@{k}": recall(ranked, gold, k) for k in RECALL_AT}
+    return metrics | {f"ndcg@{NDCG_AT}": ndcg(ranked, gold, NDCG_AT)}
 
 
 def score_fully(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
-    """Return the metrics of the suite, by name; each is between 0 and 1."""
-    found = {f"recall@{k}": recall(ranked, gold, k) for k in CUT_AT}
-    found |= {f"recall_any@{k}": recall_any(ranked, gold, k) for k in CUT_AT}
-    found |= {f"recall_all@{k}": recall_all(ranked, gold, k) for k in CUT_AT}
-    return found | {
+    """Return the metrics of `python -m eval run` for one question; each is between 0 and 1."""
+    metrics = {f"recall@{k}": recall(ranked, gold, k) for k in CUT_AT}
+    metrics |= {f"recall_any@{k}": recall_any(ranked, gold, k) for k in CUT_AT}
+    metrics |= {f"recall_all@{k}": recall_all(ranked, gold, k) for k in CUT_AT}
+    return metrics | {
         f"ndcg@{NDCG_AT}": ndcg(ranked, gold, NDCG_AT),
         MRR: reciprocal_rank(ranked, gold),
     }
@@ -36,8 +39,8 @@ def score_fully(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float
 
 def recall(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
     """Return the share of the gold that is among the first k."""
-    wanted = _checked(ranked, gold)
-    return len(wanted.intersection(ranked[:k])) / len(wanted)
+    gold_set = _checked(ranked, gold)
+    return len(gold_set.intersection(ranked[:k])) / len(gold_set)
 
 
 def recall_any(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
@@ -51,24 +54,27 @@ def recall_all(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
 
 
 def reciprocal_rank(ranked: Sequence[str], gold: Collection[str]) -> float:
-    """Return 1 / the place of the first gold, counted from 1; 0 if none was found."""
-    wanted = _checked(ranked, gold)
-    return next((1.0 / place for place, one in enumerate(ranked, start=1) if one in wanted), 0.0)
+    """Return 1 / the rank of the first gold, counted from 1; 0 if none was found."""
+    gold_set = _checked(ranked, gold)
+    ranks = (rank for rank, turn_id in enumerate(ranked, start=1) if turn_id in gold_set)
+    return next((1.0 / rank for rank in ranks), 0.0)
 
 
 def ndcg(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
     """Return the discounted gain of the first k over that of min(k, |gold|) gold in front.
 
-    A gold turn gains 1, any other 0; the gain at place n is divided by log2(n + 1).
+    A gold turn gains 1, any other 0; the gain at rank n is divided by log2(n + 1).
     """
-    wanted = _checked(ranked, gold)
-    gained = math.fsum(_discount(at) for at, one in enumerate(ranked[:k]) if one in wanted)
-    return gained / math.fsum(_discount(at) for at in range(min(k, len(wanted))))
+    gold_set = _checked(ranked, gold)
+    gain = math.fsum(_discount(index) for index, item in enumerate(ranked[:k]) if item in gold_set)
+    return gain / math.fsum(_discount(index) for index in range(min(k, len(gold_set))))
 
 
 def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean of each metric over at least one question."""
-    return {name: math.fsum(one[name] for one in scores) / len(scores) for name in scores[0]}
+    return {
+        name: math.fsum(question[name] for question in scores) / len(scores) for name in scores[0]
+    }
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -84,5 +90,5 @@ def _checked(ranked: Sequence[str], gold: Collection[str]) -> set[str]:
     return set(gold)
 
 
-def _discount(at: int) -> float:
-    return 1.0 / math.log2(at + 2)
+def _discount(index: int) -> float:
+    return 1.0 / math.log2(index + 2)

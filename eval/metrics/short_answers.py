@@ -2,7 +2,7 @@
 
 Exact match and F1 are those of SQuAD (Rajpurkar et al., 2016): case, punctuation and English
 articles do not count, and F1 is over the words that both have. Scripts without spaces are compared
-sign by sign.
+character by character.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import re
 import unicodedata
 from collections import Counter
 
-_NO_WORD = re.compile(r"[\W_]+")
+_NOT_WORD = re.compile(r"[\W_]+")
 _ARTICLES = {"a", "an", "the"}
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f])")
 
 
 def folded(text: str) -> str:
-    """Return the words of a text in one case, without signs, with single blanks."""
+    """Return the words of a text in one case, without punctuation, with single blanks."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_NO_WORD.sub(" ", _UNSPACED.sub(r" \1 ", plain)).split())
+    return " ".join(_NOT_WORD.sub(" ", _UNSPACED.sub(r" \1 ", plain)).split())
 
 
 def stands_in(answer: str, text: str) -> bool:
-    """Return whether all words of an answer stand in a text, one after the other."""
+    """Return whether the words of an answer stand in a text, one after the other."""
     return f" {folded(answer)} " in f" {folded(text)} "
 
 
-def exact_match(said: str, answer: str) -> float:
+def exact_match(given: str, answer: str) -> float:
     """Return 1 if both are the same words, else 0."""
-    return float(_words(said) == _words(answer))
+    return float(_words(given) == _words(answer))
 
 
-def token_f1(said: str, answer: str) -> float:
-    """Return the harmonic mean of precision and recall of the answer's words in what was said."""
-    mine, theirs = Counter(_words(said)), Counter(_words(answer))
-    shared = (mine & theirs).total()
-    if not mine or not theirs:
-        return float(mine == theirs)
-    return 2.0 * shared / (mine.total() + theirs.total())
+def token_f1(given: str, answer: str) -> float:
+    """Return the harmonic mean of precision and recall of the answer's words in a given one."""
+    given_words, answer_words = Counter(_words(given)), Counter(_words(answer))
+    shared = (given_words & answer_words).total()
+    if not given_words or not answer_words:
+        return float(given_words == answer_words)
+    return 2.0 * shared / (given_words.total() + answer_words.total())
 
 
 def _words(text: str) -> list[str]:

@@ -1,13 +1,13 @@
-"""Intervals and paired comparisons that know which questions belong together. Pure.
+"""Intervals and paired comparisons of questions that come in groups. Pure.
 
-Questions about one conversation are no independent observations: they share its speakers, its
-topics and its luck. So the bootstrap draws whole groups (a conversation, or a user with all of
-his) with replacement and takes the mean over the questions of those drawn (Field and Welsh,
-"Bootstrapping clustered data", 2007). The middle 95 % of the resampled means would be too narrow
-for few groups (of 5, it held the truth in 84 % of trials), so as much more of them is taken as a
-t-distribution is wider than a normal one: the expanded percentile interval of Hesterberg, "What
-Teachers Should Know About the Bootstrap" (2015). Under `MIN_GROUPS` groups no interval means
-anything, and questions are drawn instead; the result names which.
+Questions about one conversation are not independent observations: they share its speakers and
+topics. So the bootstrap draws whole groups (a conversation, or a user with all conversations) with
+replacement and takes the mean over the questions of those drawn (Field and Welsh, "Bootstrapping
+clustered data", 2007). The middle 95 % of the resampled means is too narrow for few groups (with 5
+groups it held the true mean in 84 % of trials). So it is widened as a t-distribution is wider than
+a normal one: the expanded percentile interval of Hesterberg, "What Teachers Should Know About the
+Bootstrap" (2015). Under `MIN_GROUPS` groups such an interval means nothing, and questions are drawn
+instead; the result names the unit that was drawn.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy.typing as npt
 
 RESAMPLES = 10_000
 MIN_GROUPS = 5
-"""With fewer, an interval is next to everything that can be drawn."""
+"""With fewer groups, an interval would cover almost everything that can be drawn."""
 
 _OUTSIDE = 0.05
-_AT_ONCE = 1_000
-_REMEMBERED_UNITS = 255
-"""Draws of so few units are remembered: a run asks for the same ones for each of its systems."""
+_DRAWS_AT_ONCE = 1_000
+_CACHED_UNITS = 255
+"""Draws of up to so many units are cached: a run needs the same draws for each of its systems."""
 
 Unit = Literal["groups", "questions"]
 Floats = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ Counts = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its 95 % interval; `unit` is what was drawn, `units` how many of it."""
+    """A mean with its 95 % interval; `unit` is what was drawn, `units` how many there are."""
 
     mean: float
     low: float
@@ -50,7 +50,7 @@ class Interval:
 def interval(
     values: Sequence[float], groups: Sequence[str], *, seed: int, draws: int = RESAMPLES
 ) -> Interval:
-    """Return the mean of at least one value and its interval; `groups` names each value's."""
+    """Return the mean of at least one value and its interval; `groups` are those of the values."""
     return intervals({"": values}, groups, seed=seed, draws=draws)[""]
 
 
@@ -68,7 +68,7 @@ def intervals(
     lows, highs = np.quantile(resampled, _tails(len(sums)), axis=0)
     means = sums.sum(axis=0) / counts.sum()
     return {
-        # Of equal values the resampled sums differ in their last bits; no mean is ever outside.
+        # Resampled sums of equal values differ in their last bits; the mean stays inside.
         name: Interval(float(mean), min(low, mean), max(high, mean), unit, len(sums))
         for name, mean, low, high in zip(
             values, means.tolist(), lows.tolist(), highs.tolist(), strict=True
@@ -78,7 +78,7 @@ def intervals(
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one system has ahead of another, question by question, with its 95 % interval."""
+    """The lead of one system over another, question by question, with its 95 % interval."""
 
     mean: float
     low: float
@@ -140,34 +140,34 @@ def _summed(table: Floats, groups: Sequence[str]) -> tuple[Floats, Floats, Unit]
     """Return (sums, number) of each group's rows, or of each row if groups are too few."""
     if len(table) != len(groups) or not len(table):
         raise ValueError("as many groups as values are needed, and at least one")
-    names, places = np.unique(np.asarray(groups), return_inverse=True)
+    names, indexes = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < MIN_GROUPS:
         return table, np.ones(len(table)), "questions"
     sums = np.zeros((len(names), table.shape[1]))
-    np.add.at(sums, places, table)
-    return sums, np.bincount(places).astype(float), "groups"
+    np.add.at(sums, indexes, table)
+    return sums, np.bincount(indexes).astype(float), "groups"
 
 
 def _resampled(sums: Floats, counts: Floats, seed: int, draws: int) -> Floats:
-    """Return the means of so many draws."""
+    """Return the means of that many draws."""
     units = len(sums)
-    few = units <= _REMEMBERED_UNITS
-    drawn = _remembered(units, seed, draws) if few else _drawn(units, seed, draws)
-    return np.concatenate([(times @ sums) / (times @ counts)[:, None] for times in drawn])
+    few = units <= _CACHED_UNITS
+    batches = _cached_draws(units, seed, draws) if few else _draws(units, seed, draws)
+    return np.concatenate([(times @ sums) / (times @ counts)[:, None] for times in batches])
 
 
-def _drawn(units: int, seed: int, draws: int) -> Iterator[Counts]:
-    """Yield how often each unit is drawn, which is multinomial, shape (some draws, units).
+def _draws(units: int, seed: int, draws: int) -> Iterator[Counts]:
+    """Yield how often each unit is drawn, which is multinomial, shape (batch of draws, units).
 
-    Some draws at a time: of 2,000 questions all at once would take 160 MB.
+    In batches: of 2,000 questions all draws at once would take 160 MB.
     """
     rng = np.random.default_rng(seed)
-    for start in range(0, draws, _AT_ONCE):
-        size = min(_AT_ONCE, draws - start)
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+        size = min(_DRAWS_AT_ONCE, draws - start)
         yield rng.multinomial(units, np.full(units, 1.0 / units), size=size)
 
 
 @lru_cache(maxsize=32)
-def _remembered(units: int, seed: int, draws: int) -> Sequence[Counts]:
-    """Return the same, in a byte each: at most 2.5 MB for 10,000 draws."""
-    return [times.astype(np.uint8) for times in _drawn(units, seed, draws)]
+def _cached_draws(units: int, seed: int, draws: int) -> Sequence[Counts]:
+    """Return the batches of `_draws`, in a byte each: at most 2.5 MB for 10,000 draws."""
+    return [times.astype(np.uint8) for times in _draws(units, seed, draws)]

@@ -1,1 +1,5 @@
-"""Reports of runs: tables, Markdown, HTML, plots, comparisons."""
+"""Reports of runs: terminal tables, one HTML file, Markdown, plots, comparisons.
+
+Imports: `runs`, `metrics`, `datasets`, `systems` and the packages above them.
+Start reading: the file of a command: `report.py`, `compare.py`, `tables.py` or `plots.py`.
+"""

@@ -1,7 +1,7 @@
-"""A report as one HTML file: it loads nothing, runs nothing, and shows transcripts as text.
+"""A report as one HTML file that loads nothing, runs nothing, and shows transcripts as text.
 
-Everything that comes out of a run is escaped here, in `text`; a policy in the page forbids scripts
-and outside references all the same.
+`text` escapes everything that comes out of a run; in addition a policy in the page forbids scripts
+and outside references.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eval.datasets.models import ADVERSARIAL
 from eval.datasets.splits import SIDES
-from eval.reports import plots
-from eval.reports.summary import ADVERSARIAL, ALL, REPORTED, value
+from eval.reports import charts
 from eval.runs.run_folder import RunFolder
-from eval.systems import PRODUCT
+from eval.runs.summary import ALL, REPORTED, value
+from eval.systems.system import PRODUCT
 
 METRICS = ("recall@5", "recall@10", "recall@25", "recall@50", "ndcg@10", "mrr")
 FURTHER = ("recall_any@5", "recall_any@10", "recall_all@5", "recall_all@10")
@@ -39,13 +40,14 @@ Json = Mapping[str, Any]
 
 def render(folders: Sequence[RunFolder], worst: int) -> str:
     """Return the page; `worst` is how many questions of each run it shows in full."""
+    latency = f"<h2>Latency against size</h2>{charts.latency(folders)}"
     sections = "".join(_run(folder, worst) for folder in folders)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>Evaluation</title><style>{_STYLE}</style></head><body>"
-        f"<h1>Evaluation</h1>{_latency(folders)}{sections}</body></html>\n"
+        f"<h1>Evaluation</h1>{latency}{sections}</body></html>\n"
     )
 
 
@@ -54,25 +56,21 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def _latency(folders: Sequence[RunFolder]) -> str:
-    return f"<h2>Latency against size</h2>{plots.latency(folders)}"
-
-
 def _run(folder: RunFolder, worst: int) -> str:
     return "".join(
         [
             f"<h2>{text(folder.about['dataset'])}</h2>",
             _about(folder),
-            _table("Reported (adversarial questions apart)", folder, REPORTED),
-            _table("All questions with gold", folder, ALL),
+            _metrics("Reported (adversarial questions apart)", folder, REPORTED),
+            _metrics("All questions with gold", folder, ALL),
             "<h3>Evidence in the prompt</h3>",
-            plots.evidence(folder),
+            charts.evidence(folder),
             _evidence(folder),
             _ablation(folder),
-            _paired(folder),
-            _categories(folder),
-            _otherwise(folder),
-            _worst(folder, worst),
+            _leads(folder),
+            _breakdowns(folder),
+            _other_counts(folder),
+            _worst_questions(folder, worst),
         ]
     )
 
@@ -90,7 +88,7 @@ def _about(folder: RunFolder) -> str:
         "measured at": about["measured_at"],
         "machine": f"{about['platform']}, {about['cpu_count']} processors, "
         f"Python {about['python']}",
-        "packages": ", ".join(f"{name} {found}" for name, found in about["packages"].items()),
+        "packages": ", ".join(f"{name} {number}" for name, number in about["packages"].items()),
         "embedder": about["embedder"],
         "prompts counted by": about["counter"],
         "exact_scan_max": about["settings"]["exact_scan_max"],
@@ -98,103 +96,103 @@ def _about(folder: RunFolder) -> str:
         "seed": about["seed"],
         "split": split,
     }
-    body = "".join(f"<tr><td>{text(name)}<td>{text(one)}" for name, one in rows.items())
+    body = "".join(f"<tr><td>{text(name)}<td>{text(value)}" for name, value in rows.items())
     return f"<details><summary>What this was measured on</summary><table>{body}</table></details>"
 
 
-def _table(caption: str, folder: RunFolder, part: str) -> str:
-    found = {name: one.get(part) for name, one in folder.metrics["systems"].items()}
-    if not any(one and one["questions"] for one in found.values()):
+def _metrics(caption: str, folder: RunFolder, part_name: str) -> str:
+    systems = folder.metrics["systems"].items()
+    parts = {system: metrics[part_name] for system, metrics in systems if part_name in metrics}
+    if not any(part["questions"] for part in parts.values()):
         return ""
     names = (*METRICS, *FURTHER)
     rows = [
-        [text(system), *(_interval(one["metrics"].get(name)) for name in names)]
-        for system, one in found.items()
-        if one
+        [text(system), *(_interval(part["metrics"].get(name)) for name in names)]
+        for system, part in parts.items()
     ]
-    return _html_table(caption, ["system", *names], rows)
+    return _table(caption, ["system", *names], rows)
 
 
 def _ablation(folder: RunFolder) -> str:
-    plot = plots.ablation(folder)
-    return f"<h3>What each part earns</h3>{plot}" if plot else ""
+    chart = charts.ablation(folder)
+    return f"<h3>What each part earns</h3>{chart}" if chart else ""
 
 
 def _evidence(folder: RunFolder) -> str:
     budgets = [str(budget) for budget in folder.about["budgets"]]
     rows = []
-    for system, one in folder.metrics["systems"].items():
-        prompts = one[REPORTED]["evidence"]
-        rows.append([text(system), *(_interval(prompts.get(b, {}).get("gold")) for b in budgets)])
-        answers = [_interval(prompts.get(b, {}).get("answer")) for b in budgets]
+    for system, metrics in folder.metrics["systems"].items():
+        prompts = metrics[REPORTED]["evidence"]
+        gold, answers = (
+            [_interval(prompts.get(budget, {}).get(kind)) for budget in budgets]
+            for kind in ("gold", "answer")
+        )
+        rows.append([text(system), *gold])
         rows.append([f"<small>{text(system)}, short answers</small>", *answers])
     head = ["share of gold turns (and of short answers) in a prompt of", *budgets]
-    return _html_table("Every system fills the same prompt, in tokens", head, rows)
+    return _table("Every system fills the same prompt, in tokens", head, rows)
 
 
-def _paired(folder: RunFolder) -> str:
+def _leads(folder: RunFolder) -> str:
     rows = []
-    for one in folder.metrics["paired"]:
-        sign = "up" if one["low"] > 0 else "down" if one["high"] < 0 else ""
-        lead = f"{one['mean']:+.3f} <small>[{one['low']:+.3f}, {one['high']:+.3f}]</small>"
-        unit = f"{one['units']} {one['unit']}"
-        cells = [one["other"], one["side"], one["metric"]]
-        rows.append(
-            [
-                *map(text, cells),
-                f'<span class="{sign}">{lead}</span>',
-                text(unit),
-            ]
-        )
+    for lead in folder.metrics["paired"]:
+        sign = "up" if lead["low"] > 0 else "down" if lead["high"] < 0 else ""
+        interval = f"<small>[{lead['low']:+.3f}, {lead['high']:+.3f}]</small>"
+        names = map(text, (lead["other"], lead["side"], lead["metric"]))
+        cell = f'<span class="{sign}">{lead["mean"]:+.3f} {interval}</span>'
+        rows.append([*names, cell, text(f"{lead['units']} {lead['unit']}")])
     head = ["the product's lead over", "on", "metric", "lead", "drawn"]
-    return _html_table("Paired, question by question", head, rows) if rows else ""
+    return _table("Paired, question by question", head, rows) if rows else ""
 
 
-def _categories(folder: RunFolder) -> str:
-    shown = []
-    for kind in ("by_category", "by_language", "by_side"):
-        systems = folder.metrics["systems"]
-        parts = sorted({part for one in systems.values() for part in one.get(kind, ())})
-        rows = []
-        for part in parts:
-            found = {name: one[kind].get(part) for name, one in systems.items() if kind in one}
-            number = max((one["questions"] for one in found.values() if one), default=0)
-            cells = [_mean(one) for one in found.values()]
-            rows.append([f"{text(part)} <small>({number:,})</small>", *cells])
-        if rows:
-            head = [kind.removeprefix("by_"), *systems]
-            shown.append(_html_table(f"recall@10 {kind.replace('_', ' ')}", head, rows))
-    return "".join(shown)
+def _breakdowns(folder: RunFolder) -> str:
+    """Return the recall by category, by language and by side."""
+    kinds = ("by_category", "by_language", "by_side")
+    return "".join(_breakdown(folder, kind) for kind in kinds)
 
 
-def _otherwise(folder: RunFolder) -> str:
-    """Return what is counted in another way, of sets that know it."""
-    ways = {
+def _breakdown(folder: RunFolder, kind: str) -> str:
+    systems = folder.metrics["systems"]
+    names = sorted({name for metrics in systems.values() for name in metrics.get(kind, ())})
+    rows = []
+    for name in names:
+        parts = [metrics[kind].get(name) for metrics in systems.values() if kind in metrics]
+        number = max((part["questions"] for part in parts if part), default=0)
+        rows.append([f"{text(name)} <small>({number:,})</small>", *map(_mean_recall, parts)])
+    if not rows:
+        return ""
+    head = [kind.removeprefix("by_"), *systems]
+    return _table(f"recall@10 {kind.replace('_', ' ')}", head, rows)
+
+
+def _other_counts(folder: RunFolder) -> str:
+    """Return the metrics that are counted in another way, of sets that have them."""
+    captions = {
         "official": "Counted as the set's authors count",
         "conversations": "Of conversations that hold the answer, reached by their first turn",
     }
-    return "".join(_counted(folder, kind, caption) for kind, caption in ways.items())
+    return "".join(_counted(folder, kind, caption) for kind, caption in captions.items())
 
 
 def _counted(folder: RunFolder, kind: str, caption: str) -> str:
     systems = folder.metrics["systems"]
-    found = {name: one[kind] for name, one in systems.items() if kind in one}
-    if not found:
+    counted = {name: metrics[kind] for name, metrics in systems.items() if kind in metrics}
+    if not counted:
         return ""
-    first = next(iter(found.values()))
+    first = next(iter(counted.values()))
     names = [
         name
         for name in first["metrics"]
         if name.endswith(("@5", "@10")) and "recall_any" not in name
     ]
     rows = [
-        [text(system), *(f"{one['metrics'][name]:.3f}" for name in names)]
-        for system, one in found.items()
+        [text(system), *(f"{part['metrics'][name]:.3f}" for name in names)]
+        for system, part in counted.items()
     ]
-    return _html_table(f"{caption} ({first['questions']:,} questions)", ["system", *names], rows)
+    return _table(f"{caption} ({first['questions']:,} questions)", ["system", *names], rows)
 
 
-def _worst(folder: RunFolder, number: int) -> str:
+def _worst_questions(folder: RunFolder, number: int) -> str:
     """Return the questions that the product (else the first system) answers worst."""
     system = PRODUCT if PRODUCT in folder.systems else folder.systems[0]
     lines = [
@@ -208,15 +206,16 @@ def _worst(folder: RunFolder, number: int) -> str:
 
 
 def _question(question: Json, line: Json) -> str:
-    score = f"recall@10 {line['metrics']['recall@10']:.2f}"
-    places = {one: place for place, one in enumerate(line["found"], start=1)}
+    """Return a question with its gold and the turns that were found instead."""
+    ranks = {turn_id: rank for rank, turn_id in enumerate(line["found"], start=1)}
     gold = "".join(
-        _quote("gold", one, f"answers; found at {places.get(one['id'], 'no place')}")
-        for one in question["gold"]
+        _quote("gold", turn, f"answers; found at {ranks.get(turn['id'], 'no place')}")
+        for turn in question["gold"]
     )
     instead = "".join(
-        _quote("wrong", one, f"found at {places[one['id']]} instead") for one in line["instead"]
+        _quote("wrong", turn, f"found at {ranks[turn['id']]} instead") for turn in line["instead"]
     )
+    score = f"recall@10 {line['metrics']['recall@10']:.2f}"
     head = (
         f"<b>{text(question['question'])}</b> <small>{text(question['category'])}, {score}</small>"
     )
@@ -224,26 +223,24 @@ def _question(question: Json, line: Json) -> str:
     return f"<details><summary>{head}</summary>{answer}{gold}{instead}</details>"
 
 
-def _quote(kind: str, turn: Json, what: str) -> str:
-    said = " ".join(text(turn[name]) for name in ("time", "speaker") if name in turn)
-    body = (
-        f"<small>{said} · {text(turn['id'])} · {text(what)}</small>\n{text(turn.get('text', ''))}"
-    )
-    return f'<blockquote class="{kind}">{body}</blockquote>'
+def _quote(kind: str, turn: Json, note: str) -> str:
+    origin = " ".join(text(turn[name]) for name in ("time", "speaker") if name in turn)
+    head = f"<small>{origin} · {text(turn['id'])} · {text(note)}</small>"
+    return f'<blockquote class="{kind}">{head}\n{text(turn.get("text", ""))}</blockquote>'
 
 
-def _interval(one: Json | None) -> str:
-    if one is None:
+def _interval(metric: Json | None) -> str:
+    if metric is None:
         return "-"
-    return f"{one['mean']:.3f} <small>[{one['low']:.3f}, {one['high']:.3f}]</small>"
+    return f"{metric['mean']:.3f} <small>[{metric['low']:.3f}, {metric['high']:.3f}]</small>"
 
 
-def _mean(part: Json | None) -> str:
+def _mean_recall(part: Json | None) -> str:
     return f"{part['metrics']['recall@10']['mean']:.3f}" if part and part["questions"] else "-"
 
 
-def _html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of cells that are HTML already; its caption and its head are text."""
-    top = "".join(f"<th>{text(one)}" for one in head)
+    top = "".join(f"<th>{text(name)}" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}' for cell in row)}" for row in rows)
     return f"<table><caption>{text(caption)}</caption><tr>{top}{body}</table>"

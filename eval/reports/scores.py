@@ -1,8 +1,7 @@
-"""One system's scores, question by question: of a run, or of a baseline kept from one.
+"""Scores: one system's metrics, question by question, of a run or of a baseline kept from one.
 
-A baseline is a small file of JSON lines, first what it is of, then a question a line; it stands in
-the repository, so that a change can be compared with what was there before without asking anything
-again.
+A baseline is a small file of JSON lines: first what it is of, then a question a line. It is kept in
+the repository, so that a change can be compared with the state before without asking again.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.reports.summary import ADVERSARIAL, SILENT, value
-from eval.runs.run_folder import RunError, RunFolder, read_lines, write_lines
+from eval.datasets.models import ADVERSARIAL
+from eval.errors import RunError
+from eval.json_files import read_lines, write_lines
+from eval.runs.run_folder import RunFolder
+from eval.runs.summary import SILENT, value
 
 FORMAT = "memory_service.baseline/1"
 METRICS = ("recall@10", "ndcg@10", "evidence@1000")
@@ -37,7 +39,7 @@ def read(path: Path, system: str) -> Scores:
 
 
 def of_run(run: RunFolder, system: str) -> Scores:
-    """Return the scores of one of a run's systems; adversarial questions are no part of them."""
+    """Return the scores of one of a run's systems, without adversarial questions."""
     groups: dict[str, str] = {}
     values: dict[str, dict[str, float]] = {}
     for line in run.answers(system):
@@ -57,7 +59,8 @@ def of_run(run: RunFolder, system: str) -> Scores:
 def write_baseline(path: Path, scores: Scores) -> None:
     """Write scores as a baseline."""
     questions = [
-        {"id": one, "group": scores.groups[one], **scores.values[one]} for one in scores.values
+        {"id": question_id, "group": scores.groups[question_id], **metrics}
+        for question_id, metrics in scores.values.items()
     ]
     write_lines(path, [{"format": FORMAT, **scores.about}, *questions])
 
@@ -69,7 +72,7 @@ def _of_baseline(path: Path) -> Scores:
     about, *questions = lines
     groups = {line["id"]: line["group"] for line in questions}
     values = {
-        line["id"]: {name: one for name, one in line.items() if name not in {"id", "group"}}
+        line["id"]: {name: score for name, score in line.items() if name not in {"id", "group"}}
         for line in questions
     }
     return Scores(about, groups, values)

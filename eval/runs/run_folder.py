@@ -1,29 +1,24 @@
-"""A run on disk: a folder whose files say what was measured, on what, and every single answer.
+"""A run on disk: a folder whose files hold what was measured, on what, and every single answer.
 
-`run.json` has the commit, packages, settings, the set's hash, the seed, the systems;
-`questions.jsonl` what was asked and what answers it; for each system `SYSTEM.jsonl` has what it
-found, question by question, and `SYSTEM.run` the same as TREC lines; `metrics.json` is computed
-from these.
+* `run.json`: the provenance (commit, packages, settings, hash of the set, seed) and the systems.
+* `questions.jsonl`: the questions with their gold.
+* `SYSTEM.jsonl`: what a system found, question by question; `SYSTEM.run`: the same as TREC lines.
+* `metrics.json`: computed from these.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from eval.runs import provenance
+from eval.errors import RunError
+from eval.json_files import Json, read_lines, write_lines
+from eval.runs.trec import Ranking, write_trec
 
 FORMAT = "memory_service.evaluation/1"
-
-Json = dict[str, Any]
-
-
-class RunError(Exception):
-    """A folder is not a run, or cannot become one; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +44,9 @@ class RunFolder:
 
     @cached_property
     def questions(self) -> dict[str, Json]:
-        """What was asked, by id."""
-        return {one["id"]: one for one in read_lines(self.path / "questions.jsonl")}
+        """The questions, by id."""
+        lines = read_lines(self.path / "questions.jsonl")
+        return {question["id"]: question for question in lines}
 
     @property
     def systems(self) -> list[str]:
@@ -65,38 +61,24 @@ class RunFolder:
 
     def _json(self, name: str) -> Json:
         try:
-            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{self.path} is no run: {name}: {error}") from error
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise RunError(f"{self.path} is no run: {name} is not an object")
-        return found
+        return content
 
 
 def create(path: Path) -> None:
-    """Make the folder of a run; raises RunError if something is in it."""
+    """Make the folder of a run; raises RunError if it is not empty."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(f"{path} is not empty: a run needs a folder of its own")
     path.mkdir(parents=True, exist_ok=True)
 
 
 def write_system(
-    path: Path, system: str, answers: Sequence[Json], rankings: Mapping[str, provenance.Ranking]
+    path: Path, system: str, answers: Sequence[Json], rankings: Mapping[str, Ranking]
 ) -> None:
     """Write what a system found."""
     write_lines(path / f"{system}.jsonl", answers)
-    provenance.write_trec(path / f"{system}.run", rankings.items(), system)
-
-
-def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON lines."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-
-
-def read_lines(path: Path) -> list[Json]:
-    """Return the objects of JSON lines; raises RunError for a file that has others."""
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {error}") from error
+    write_trec(path / f"{system}.run", rankings.items(), system)

@@ -1,15 +1,15 @@
-"""No search at all: the last turns, or the whole history as far as the budget goes."""
+"""The systems `last-20` and `full-history`: no search, only the newest turns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.datasets import Question
-from eval.systems import Baseline, Found, whole
-from eval.systems.passages import Places
+from eval.datasets.models import Question
+from eval.systems.scopes import ScopeCache
+from eval.systems.system import Baseline, RetrievedTurn, whole
 
 LAST_TURNS = 20
-"""What many programs send: the last few exchanges."""
+"""What many programs send: the last ten exchanges."""
 
 
 class LastTurns(Baseline):
@@ -17,24 +17,27 @@ class LastTurns(Baseline):
 
     name = f"last-{LAST_TURNS}"
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, scopes: ScopeCache) -> None:
+        self._scopes = scopes
 
-    def search(self, question: Question, depth: int) -> Sequence[Found]:
+    def search(self, question: Question, depth: int) -> Sequence[RetrievedTurn]:
         """Return the last turns; the score counts down from the newest."""
-        turns = self._places.turns(question)[-min(depth, LAST_TURNS) :]
-        return [whole(turn, float(score)) for score, turn in enumerate(turns, start=1)][::-1]
+        return _newest(self._scopes, question, min(depth, LAST_TURNS))
 
 
 class FullHistory(Baseline):
-    """Everything, the newest first: what does not fit is what was said first."""
+    """All turns, the newest first: what does not fit into a prompt is the oldest."""
 
     name = "full-history"
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, scopes: ScopeCache) -> None:
+        self._scopes = scopes
 
-    def search(self, question: Question, depth: int) -> Sequence[Found]:
-        """Return all turns, as many as are asked for; the score counts down from the newest."""
-        turns = self._places.turns(question)[-depth:]
-        return [whole(turn, float(score)) for score, turn in enumerate(turns, start=1)][::-1]
+    def search(self, question: Question, depth: int) -> Sequence[RetrievedTurn]:
+        """Return the last `depth` turns; the score counts down from the newest."""
+        return _newest(self._scopes, question, depth)
+
+
+def _newest(scopes: ScopeCache, question: Question, number: int) -> list[RetrievedTurn]:
+    turns = scopes.turns(question)[-number:]
+    return [whole(turn, float(score)) for score, turn in enumerate(turns, start=1)][::-1]

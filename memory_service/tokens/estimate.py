@@ -16,7 +16,7 @@ from memory_service.tokens.slices import count_in_slices, well_formed
 
 RESERVE: Final = 1.05
 
-# Fitted by `python -m eval.fitting.fit_token_factors` to the larger count of cl100k_base and
+# Fitted by `python -m eval fit-token-factors` to the larger count of cl100k_base and
 # o200k_base. On held-out texts of 50 tokens and more, with the reserve: English 14 % too high on
 # average, and too low in one of 2,385 (by 4 %, in a formula); ids, JSON and logs 17 %, other
 # languages 11 % (Ukrainian) to 41 % (Chinese) too high on average and never too low.

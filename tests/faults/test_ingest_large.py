@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eval.benchmarks.serving import memory_of
+from eval.benchmarks.resources import memory_of
 from memory_service.commands.main import app as service_app
 from memory_service.turn_log.log import FILE_NAME
 from tests.support.chatgpt_export import write_export
@@ -91,8 +91,8 @@ def test_memory_of_each_process_stays_below_300_mb(tmp_path: Path) -> None:
     processes = peak = 0
     while process.poll() is None:
         if (memory := memory_of(process.pid)) is not None:
-            processes = max(processes, memory["processes"])
-            peak = max(peak, memory["of_the_largest_bytes"])
+            processes = max(processes, memory.processes)
+            peak = max(peak, memory.of_the_largest_bytes)
         signal.sigtimedwait([], 0.05)
     finish(process)
     assert processes > 2

@@ -60,6 +60,26 @@ ORDER = (
     "eval",
 )
 
+EVAL_ORDER = (
+    "eval.errors",
+    "eval.json_files",
+    "eval.extras",
+    "eval.provenance",
+    "eval.console",
+    "eval.datasets",
+    "eval.metrics",
+    "eval.systems",
+    "eval.runs",
+    "eval.reports",
+    "eval.retrieval",
+    "eval.answers",
+    "eval.benchmarks",
+    "eval.fitting",
+)
+"""The same, inside `eval`."""
+
+LEVELS = (*ORDER[:-1], *EVAL_ORDER, ORDER[-1])
+
 POLICY = (
     *("recall", "vector_index", "summaries", "prompts", "conversations", "gateway"),
     *("maintenance", "api"),
@@ -151,15 +171,15 @@ def level(module: str) -> int:
     """Return the place of a module's package in the order; the package itself comes first."""
     if module == "memory_service":
         return -1
-    fitting = [number for number, name in enumerate(ORDER) if within(module, (name,))]
+    fitting = [number for number, name in enumerate(LEVELS) if within(module, (name,))]
     assert fitting, f"{module} is in no package of ORDER: give it its place"
     return fitting[0]
 
 
 def is_package(module: str) -> bool:
-    """Return whether a module is a package of the service."""
+    """Return whether a module is a package of the service or of the evaluation."""
     return any(name.startswith(f"{module}.") for name in modules()) and not within(
-        module, ("eval", "memory_service", "turn_log.migrations")
+        module, ("memory_service", "turn_log.migrations")
     )
 
 

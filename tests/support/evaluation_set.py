@@ -1,18 +1,21 @@
-"""A small set for tests of the evaluation: two users and a talk, some of it hostile to a page."""
+"""A small set for tests of the evaluation: two conversations, with hostile markup in a text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from eval.__main__ import app
+from eval.datasets.models import DatasetTurn, Question
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror="alert(1)"> & $a$ <b>bold</b>'
-SAID = {
+START = datetime(2024, 5, 1, 10, tzinfo=UTC)
+TEXTS = {
     "talk-1": [
         ("Ida", "I finally bought a kayak, a red one."),
         ("Tor", "Where will you keep it?"),
@@ -30,7 +33,7 @@ SAID = {
         ("Ben", "She is going to repair violins."),
     ],
 }
-ASKED: Sequence[tuple[str, str, str, str | None, list[str]]] = [
+QUESTIONS: Sequence[tuple[str, str, str, str | None, list[str]]] = [
     ("talk-1", "facts", "What colour is the kayak?", "red", ["talk-1/0"]),
     ("talk-1", "facts", "Who teaches the guitar?", "Halvard", ["talk-1/3", "talk-1/5"]),
     ("talk-1", f"odd {HOSTILE}", f"What was said of {HOSTILE}?", HOSTILE, ["talk-1/2"]),
@@ -50,19 +53,19 @@ def write(folder: Path, name: str = "small") -> list[str]:
             "speaker": speaker,
             "text": text,
         }
-        for conversation, turns in SAID.items()
+        for conversation, turns in TEXTS.items()
         for number, (speaker, text) in enumerate(turns)
     ]
     queries: list[Mapping[str, Any]] = [
         {
             "id": f"q{number}",
-            "conv": place,
+            "conv": conversation,
             "category": category,
             "question": text,
             "answer": answer,
             "gold": gold,
         }
-        for number, (place, category, text, answer, gold) in enumerate(ASKED)
+        for number, (conversation, category, text, answer, gold) in enumerate(QUESTIONS)
     ]
     options = ["--dataset", "jsonl"]
     for kind, lines in (("docs", docs), ("queries", queries)):
@@ -78,7 +81,25 @@ def evaluate(*arguments: str) -> Result:
 
 
 def checked(*arguments: str) -> Result:
-    """Run it and return what it said; fail if it failed."""
+    """Run `python -m eval` with these arguments, and fail unless it succeeds."""
     result = evaluate(*arguments)
     assert result.exit_code == 0, result.output
     return result
+
+
+def turn(number: int, text: str, conversation: str = "a") -> DatasetTurn:
+    """Return a turn, a minute after the one of the previous number."""
+    time = START + timedelta(minutes=number)
+    return DatasetTurn(f"{conversation}/{number}", conversation, time, "Ida", "user", text)
+
+
+def talk(texts: Sequence[str], conversation: str = "a") -> list[DatasetTurn]:
+    """Return the turns of a conversation."""
+    return [turn(number, text, conversation) for number, text in enumerate(texts)]
+
+
+def asked(text: str, *gold: str, **fields: Any) -> Question:
+    """Return a question about the conversation `a`, or about a `user` if one is given."""
+    conversation = None if "user" in fields else "a"
+    values: dict[str, Any] = {"id": "q", "category": "x", "now": START, **fields}
+    return Question(text=text, gold=gold, conversation=conversation, **values)

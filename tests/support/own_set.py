@@ -1,6 +1,6 @@
-"""The project's own evaluation set for tests: its rows, and a memory that holds it.
+"""The bundled evaluation set for tests: its rows, and a memory that holds it.
 
-The files are read as they are, without the loader of `eval`, so that the two check each other.
+The files are read without the loader of `eval`, so that the two check each other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ TURNS = lines("turns.jsonl")
 QUESTIONS = lines("questions.jsonl")
 ASKED = [question for question in QUESTIONS if question["category"] != "none"]
 CONVERSATIONS: dict[str, list[dict[str, Any]]] = defaultdict(list)
-for one in TURNS:
-    CONVERSATIONS[one["conv"]].append(one)
+for turn in TURNS:
+    CONVERSATIONS[turn["conv"]].append(turn)
 
 
 def language(row: dict[str, Any]) -> str:

@@ -1,0 +1,200 @@
+"""`python -m eval answers`: a model on a real socket, and a record that can be continued."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from eval.answers import judging
+from tests.support.evaluation_set import evaluate, write
+from tests.support.upstream import Behaviour, Body, Reply, Upstream, fails, running_upstream, says
+
+ANSWERABLE = ["q0", "q1", "q2", "q4"]
+OPTIONS = ["--judge-model", "stand-in-mini", "--budget", "400", "--top-k", "3"]
+KNOWN = {"What colour is the kayak?": "A red one.", "Who teaches the guitar?": "Halvard"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """The small set, a model's server, and the folder of a record."""
+
+    folder: Path
+    server: Upstream
+
+    def answers(self, *more: str) -> Result:
+        """Run the command."""
+        out = ["--out", str(self.folder / "out"), "--model", "stand-in"]
+        return evaluate("answers", *write(self.folder), *out, *self.where, *more)
+
+    @property
+    def where(self) -> list[str]:
+        """Return the option that names the server."""
+        return ["--base-url", self.server.base_url]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the answers in the order they came."""
+        text = (self.folder / "out" / "answers.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Return the result."""
+        result: dict[str, Any] = json.loads((self.folder / "out" / "answers.json").read_text())
+        return result
+
+
+def knowing(body: Body) -> Reply:
+    """Answer two questions, and judge by whether the reference is in the answer."""
+    text = body["messages"][-1]["content"]
+    if isinstance(text, str) and text.startswith("Question: "):
+        reference, answer = text.split("Reference: ")[1].split("\n\nAnswer: ")
+        return says("CORRECT" if reference in answer else "WRONG")(body)
+    question = text if isinstance(text, str) else text[-1]["text"]
+    return says(KNOWN.get(question, "I do not know"))(body)
+
+
+def often(behaviour: Behaviour) -> list[Behaviour]:
+    return [behaviour] * 8
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Record]:
+    with running_upstream() as server:
+        server.then(*often(knowing))
+        yield Record(tmp_path, server)
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
+    """Return a record that was made once, with a key; tests of this module only look at it."""
+    with running_upstream() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMORY_UPSTREAM_API_KEY", "sk-secret-key")
+        server.then(*often(knowing))
+        made = Record(tmp_path_factory.mktemp("answered"), server)
+        result = made.answers(*OPTIONS, "--yes")
+        assert result.exit_code == 0, result.output
+        yield made
+
+
+@pytest.fixture
+def copied(answered: Record, record: Record) -> Record:
+    """Return a copy of that record, to go on with."""
+    shutil.copytree(answered.folder / "out", record.folder / "out")
+    return record
+
+
+def test_answers_are_judged_and_counted(answered: Record) -> None:
+    assert [line["id"] for line in answered.lines] == ANSWERABLE
+    assert [line["correct"] for line in answered.lines] == [True, True, False, False]
+    assert answered.result["judged_correct"]["mean"] == 0.5
+    assert [line["exact_match"] for line in answered.lines] == [0.0, 1.0, 0.0, 0.0]
+    assert answered.lines[0]["f1"] == pytest.approx(2 / 3)
+
+
+def test_prompt_has_recalled_turns_and_time(answered: Record) -> None:
+    system, asked = answered.server.requests[0].messages
+    assert system["content"].endswith("It is now Wednesday, 2024-05-01 10:05.")
+    assert "a red one" in asked["content"][0]["text"]
+    assert asked["content"][-1]["text"] == "What colour is the kayak?"
+
+
+def test_record_has_models_and_prompts(answered: Record) -> None:
+    result = answered.result
+    assert (result["model"], result["judge_model"]) == ("stand-in", "stand-in-mini")
+    assert (result["token_budget"], result["top_k"], result["temperature"]) == (400, 3, 0)
+    assert result["prompts"]["answer"] == judging.ANSWERING
+    assert "not comparable" in result["note"]
+    judges = {request.body["model"] for request in answered.server.requests[1::2]}
+    assert judges == {"stand-in-mini"}
+    assert all(len(line["turns"]) <= 3 for line in answered.lines)
+
+
+def test_record_has_no_keys(answered: Record) -> None:
+    assert answered.server.requests[0].headers["authorization"] == "Bearer sk-secret-key"
+    for path in (answered.folder / "out").iterdir():
+        assert "secret" not in path.read_text()
+
+
+def test_cost_is_estimated_before_asking(record: Record) -> None:
+    result = record.answers("--price-in", "2.5", "--price-out", "10")
+    assert result.exit_code == 1
+    assert "4 questions: 8 calls" in result.stdout
+    assert "$0.0" in result.stdout
+    assert record.server.requests == []
+
+
+def test_interrupted_run_continues(record: Record) -> None:
+    record.server._script.clear()  # noqa: SLF001 - the script of this test replaces the fixture's
+    record.server.then(knowing, knowing, knowing, fails(400, "out of credit"))
+    broken = record.answers("--yes")
+    assert broken.exit_code == 1
+    assert "run the same command again" in broken.stderr.replace("\n", " ")
+    assert [line["id"] for line in record.lines] == ANSWERABLE[:1]
+    record.server.then(*often(knowing))
+    assert record.answers("--yes").exit_code == 0
+    assert [line["id"] for line in record.lines] == ANSWERABLE
+    assert len(record.server.requests) == 4 + 6
+
+
+def test_incomplete_line_is_asked_again(copied: Record) -> None:
+    path = copied.folder / "out" / "answers.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert copied.answers(*OPTIONS, "--yes").exit_code == 0
+    assert [line["id"] for line in copied.lines] == ANSWERABLE
+    assert len(copied.server.requests) == 2
+
+
+def test_record_without_answers_continues(
+    copied: Record,
+) -> None:
+    (copied.folder / "out" / "answers.jsonl").unlink()
+    assert copied.answers(*OPTIONS, "--yes").exit_code == 0
+    assert [line["id"] for line in copied.lines] == ANSWERABLE
+
+
+def test_record_of_other_plan_is_refused(copied: Record) -> None:
+    result = copied.answers("--yes", "--budget", "300")
+    assert result.exit_code == 1
+    assert "holds answers to other prompts" in result.stderr
+
+
+def test_unreadable_verdict_is_unscored(record: Record) -> None:
+    record.server._script.clear()  # noqa: SLF001 - as above
+    record.server.then(*[says("red"), says("Hard to say.")] * 4)
+    assert record.answers("--yes").exit_code == 0
+    assert record.result["unscored"] == 4
+    assert record.result["judged_correct"] is None
+
+
+def test_upstream_must_be_named(tmp_path: Path) -> None:
+    arguments = [*write(tmp_path), "--out", str(tmp_path / "out"), "--model", "stand-in"]
+    result = evaluate("answers", *arguments)
+    assert result.exit_code == 2
+    assert "no upstream is named" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ("CORRECT", True),
+        ("correct.", True),
+        ("**Correct**", True),
+        ("WRONG", False),
+        ("Incorrect: the reference says May.", False),
+        ("not correct", None),
+        ("CORRECT or WRONG", None),
+        ("", None),
+        ("Yes", None),
+        ("It is correctly dated", None),
+    ],
+)
+def test_read_verdict(verdict: str, *, expected: bool | None) -> None:
+    assert judging.read_verdict(verdict) is expected
