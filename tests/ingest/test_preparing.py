@@ -65,7 +65,8 @@ def prepare(settings: Settings, batch: list[PreparationTask], *, in_child: bool)
 
 
 def test_child_process_prepares_the_same_batch(settings: Settings) -> None:
-    here, in_child = (prepare(settings, tasks(), in_child=where) for where in (False, True))
+    batch = tasks()
+    here, in_child = (prepare(settings, batch, in_child=where) for where in (False, True))
     assert here.tokens == in_child.tokens > 0
     assert here.counter == in_child.counter
     assert_same_plan(here.prepared_turns[0], in_child.prepared_turns[0])
