@@ -241,6 +241,15 @@ def test_package_docstring_says_what_it_imports_and_where_to_start(package: str)
     assert "Start reading: " in docstring, package
 
 
+def test_public_class_names_are_unique() -> None:
+    owners: dict[str, list[str]] = {}
+    for module, tree in modules().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners.setdefault(node.name, []).append(module)
+    assert {name: where for name, where in owners.items() if len(where) > 1} == {}
+
+
 @pytest.mark.parametrize("library", list(HOMES))
 def test_a_library_stays_at_home(library: str) -> None:
     users = {

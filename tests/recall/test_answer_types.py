@@ -30,7 +30,7 @@ def test_answer_types_have_the_known_tables() -> None:
     assert {table: set(DATA[table]) for table in TYPES} == TYPES
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", sorted(LISTS))
 def test_expressions_are_listed_once_for_a_supported_language(name: str) -> None:
     assert set(LISTS[name]) <= SUPPORTED_LANGUAGES | {"unspaced"}
     for expressions in LISTS[name].values():
@@ -38,7 +38,7 @@ def test_expressions_are_listed_once_for_a_supported_language(name: str) -> None
         assert sorted(set(expressions)) == sorted(expressions)
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", sorted(LISTS))
 def test_expressions_compile_and_match_some_text(name: str) -> None:
     for expressions in LISTS[name].values():
         assert not any(re.compile(expression).search("") for expression in expressions)

@@ -164,7 +164,7 @@ def text_of(message: Message) -> str:
 
 def count_tokens(body: Body) -> int:
     """Count the tokens of a prompt: words and signs, and four per message."""
-    said = [*body.get("messages", ()), *body.get("tools", ())]
+    said = [*(body.get("messages") or ()), *(body.get("tools") or ())]
     return sum(len(_WORD.findall(_plain(one))) + MESSAGE_TOKENS for one in said)
 
 
