@@ -120,7 +120,7 @@ class VectorIndex(Protocol):
 
 
 class UpstreamAnswer(Protocol):
-    """A model's answer whose status and headers have come."""
+    """A model's answer whose status and headers have arrived."""
 
     @property
     def status(self) -> int:
@@ -137,7 +137,7 @@ class UpstreamAnswer(Protocol):
         """Return the whole body; raises UpstreamDown if it breaks off."""
 
     async def close(self) -> None:
-        """Release the connection; an answer that has not ended is broken off."""
+        """Release the connection; an unfinished answer is cancelled."""
 
 
 class Upstream(Protocol):

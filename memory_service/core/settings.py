@@ -1,6 +1,6 @@
 """The settings. No other module reads the environment.
 
-Units are part of the names, and impossible values stop the start.
+Names end with their unit where they have one. The service does not start with an impossible value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The values that travel between packages: frozen, free of I/O, free of vendor types.
+"""The values that packages exchange: frozen, without I/O and without types of vendors.
 
 Times are integers: microseconds since the Unix epoch, UTC. `utc_offset_minutes` keeps the offset
-that a caller wrote beside a time, so that an export returns what was sent and "yesterday" can be
+that a caller sent with a time, so that an export returns what was sent and "yesterday" can be
 resolved in the speaker's own day.
 
 Imports: no other package of the service.

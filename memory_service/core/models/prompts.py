@@ -12,7 +12,7 @@ from memory_service.core.models.summaries import Summary
 
 @dataclass(frozen=True, slots=True)
 class RecalledSpan:
-    """A hit by key: what it takes to quote the same span again."""
+    """A hit by key: the span of a turn's text that a prompt quotes, and its score."""
 
     turn_key: int
     start: int

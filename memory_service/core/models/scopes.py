@@ -13,8 +13,8 @@ from memory_service.core.models.conversations import Conversation
 class ScopeMember:
     """A conversation of a scope: its language, and the numbers of its passages and their terms.
 
-    What was read of it before is still valid if `erasures` (for passages) or `path_changes` (for
-    the active branch) is the same. It has then only grown, up to `next_seq`.
+    Data that was read earlier is valid while `erasures` (for passages) or `path_changes` (for the
+    active branch) is the same. The conversation has then only grown, up to `next_seq`.
     """
 
     language: str | None
