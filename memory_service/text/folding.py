@@ -15,7 +15,7 @@ MAX_FOLDED_CHARACTERS = 128
 """Longer words fold to nothing: normalising a long run of marks takes quadratic time."""
 
 # Letters that Unicode does not decompose, although people type them without the stroke; the one
-# Cyrillic diacritic that Russians leave out; and the Arabic tatweel, which only stretches a line.
+# Cyrillic diacritic that Russians leave out; and the Arabic tatweel, which only lengthens a line.
 _UNDECOMPOSED_LETTERS = str.maketrans(
     {
         "ø": "o",

@@ -1,4 +1,4 @@
-"""Language detection: which supported language the prose of a text is written in.
+"""Language detection: the supported language in which the prose of a text is written.
 
 The detector is py3langid. It is built once, on first use or by `load_detector`, and may be called
 from many threads.
@@ -41,9 +41,12 @@ _UNSTEMMED = frozenset({"ja", "km", "ko", "lo", "my", "th", "zh"})
 
 SUPPORTED_LANGUAGES = frozenset(STEMMERS) | _UNSTEMMED
 
-# Related languages are offered to the detector so that their texts do not get the stemmer of a
-# relative (Ukrainian is not Russian). "zxx" is its label for text without language. All mean None.
-_DECOYS = frozenset({"af", "be", "bg", "gl", "he", "hr", "mk", "sk", "sl", "uk", "ur", "vi", "zxx"})
+# Related languages are offered to the detector, so that their texts do not get the stemmer of
+# another language (Ukrainian is not Russian). "zxx" is its label for text without language. All of
+# these mean None.
+_RELATED_LANGUAGES = frozenset(
+    {"af", "be", "bg", "gl", "he", "hr", "mk", "sk", "sl", "uk", "ur", "vi", "zxx"}
+)
 
 _LETTER = regex.compile(r"[\p{L}\p{M}]")
 _UNSPACED_LETTER = regex.compile(rf"(?V1){UNSPACED}")
@@ -83,7 +86,7 @@ def _identifier() -> Any:
 def _built_identifier() -> Any:
     """Load the model and restrict it to the languages above; takes about a second."""
     full = LanguageIdentifier.from_model_file(MODEL_FILE)
-    full.set_languages(SUPPORTED_LANGUAGES | _DECOYS)
+    full.set_languages(SUPPORTED_LANGUAGES | _RELATED_LANGUAGES)
     # A new object does not keep the model of the languages that are left out: 28 MB.
     return LanguageIdentifier(
         full.nb_ptc,

@@ -1,7 +1,7 @@
 """Small talk: thanks, greetings, farewells, praise, agreement, laughter and apologies.
 
 The words are in `data/small_talk.toml`. `phatic` words make a message small talk; `filler` words
-often stand beside them and carry no information of their own. A word that only repeats a sound
+often accompany them and carry no information of their own. A word that only repeats a sound
 ("hahaha", "jajaja", "mmm") counts as laughter in any language.
 """
 

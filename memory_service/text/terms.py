@@ -1,4 +1,4 @@
-"""Terms: the units of the inverted index, taken from a text in any language.
+"""Terms: the entries of the inverted index, taken from a text in any language.
 
 Turns and queries use the same functions, so two texts match when they have an equal term.
 
@@ -37,7 +37,7 @@ ANALYSER_VERSION = 1
 """Raise it whenever the same text yields other terms, so that old indexes are derived again."""
 
 MAX_IDENTIFIER_CHARACTERS = 256
-"""Longer identifiers are read up to here: the head of a URL names it, and a blob has no end."""
+"""Longer identifiers are read up to here: the start of a URL identifies it."""
 
 # Same-length replacements, so that the patterns below need one spelling and offsets stay true:
 # full-width ASCII, and the typographic apostrophes and hyphens.

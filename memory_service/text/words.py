@@ -43,7 +43,7 @@ def _folded_word_terms(word: str, language: str | None) -> tuple[str, ...]:
     """Return the terms of a folded word.
 
     An apostrophe separates a clitic ("Anna's", "they'll") or an elided article ("l'amour"). Any
-    other apostrophe is removed, and a longer tail is a term beside the joined name ("obrien",
+    other apostrophe is removed, and a longer tail is a term as well as the joined name ("obrien",
     "brien"), because people write both and because the language may be unknown.
     """
     if word in stop_words(language):
