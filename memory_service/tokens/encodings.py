@@ -57,7 +57,7 @@ class TiktokenCounter:
 def _counter_key(
     encoding: str, *, allow_download: bool, cache_dir: Path | None, fetch: Fetch = download
 ) -> tuple[object, ...]:
-    """Return what tells counters apart; `fetch` is the way, not the content."""
+    """Return the cache key of a counter; it leaves out `fetch`, which does not change counts."""
     del fetch
     return hashkey(encoding, allow_download, cache_dir)
 
@@ -91,14 +91,14 @@ def counter_of(settings: Settings, model: str | None) -> TokenCounter:
 def open_offline_counter() -> OfflineCounter:
     """Return the estimate, which needs no vocabulary of tiktoken."""
     tokenizer = open_tokenizer(tokenizer_file())
-    # Else "</s>" in a user's text is one token, though an upstream counts it as three.
+    # Otherwise "</s>" in a user's text is one token, though an upstream counts it as three.
     tokenizer.encode_special_tokens = True
     pieces = WordPieces(lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
     return OfflineCounter(lambda text: len(pieces.ids(text)))
 
 
 def _open(encoding: str, cache_dir: Path | None, fetch: Fetch | None) -> TokenCounter:
-    """Return tiktoken's counter, or the estimate and log a warning."""
+    """Return tiktoken's counter; without its vocabulary log a warning and return the estimate."""
     try:
         return TiktokenCounter(_load(encoding, cache_dir, fetch))
     except VocabularyError as error:
@@ -125,5 +125,5 @@ def _load(encoding: str, cache_dir: Path | None, fetch: Fetch | None) -> tiktoke
     def load(url: str, expected_hash: str) -> dict[bytes, int]:
         return parse_ranks(read_vocabulary(url, expected_hash, cache_dir, fetch))
 
-    ours = FunctionType(constructor.__code__, {**constructor.__globals__, _LOADER: load})
-    return tiktoken.Encoding(**ours())
+    patched = FunctionType(constructor.__code__, {**constructor.__globals__, _LOADER: load})
+    return tiktoken.Encoding(**patched())

@@ -1,7 +1,7 @@
 """The offline estimate of tiktoken's count, from a llama tokenizer. Pure.
 
-The estimate errs upwards: a prompt that turns out too long is refused, one that is a little shorter
-than it could be loses nothing.
+The estimate is too high rather than too low: an upstream refuses a prompt that is too long, while a
+prompt that is a little too short loses nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FACTORS: Final[Mapping[str, float]] = MappingProxyType(
         "japanese": 1.02,
     }
 )
-# A text with one accented letter in so many tokens, or more, counts as accented as a whole: other
+# A text with at least one accented letter in this many tokens counts as accented as a whole: other
 # European languages split into more tokens than English, in words without an accent too.
 ACCENT_REACH: Final = 25
 

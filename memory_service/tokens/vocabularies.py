@@ -27,7 +27,7 @@ Fetch = Callable[[str], bytes]
 
 
 class VocabularyError(RuntimeError):
-    """A vocabulary is missing, damaged or not to be had; the message says which and why."""
+    """A vocabulary is missing, damaged or not available; the message says which and why."""
 
 
 def download(url: str) -> bytes:
