@@ -21,7 +21,7 @@ _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _ROLES = {"unknown": "user", "critic": "user", "discriminator": "user"}
 _CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
 _OUTPUT_KINDS = frozenset({"function_call_output", "custom_tool_call_output"})
-# Fields with an assistant's answer, besides tool calls.
+# Fields with an assistant's answer, other than tool calls.
 _ANSWER_FIELDS = ("content", "refusal", "function_call", "audio")
 # Fields of an item that chat-completions messages do not have.
 OUR_FIELDS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
@@ -154,6 +154,7 @@ def _dropped(
 
 
 def _links(turn: Turn, item: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the tool calls that a turn makes."""
     if turn.kind in _CALL_KINDS:
         return [str(item["call_id"])]
     if turn.kind == "message" and turn.role == "assistant":

@@ -14,7 +14,7 @@ from memory_service.core.data_files import read_toml
 
 @dataclass(frozen=True, slots=True)
 class ItemKind:
-    """What is known of the items of one type; the defaults hold for unknown types.
+    """What the service knows about the items of one type; the defaults hold for unknown types.
 
     `text` are the paths of the fields with an item's words, as sequences of names.
     """

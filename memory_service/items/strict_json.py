@@ -70,7 +70,7 @@ def dumps(value: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Return the same text for equal values, whatever the order of their keys."""
+    """Return the same text for equal values, regardless of the order of their keys."""
     return json.dumps(
         value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
     )
