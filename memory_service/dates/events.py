@@ -49,6 +49,6 @@ def find_events(text: str, *, is_english: bool) -> Iterator[Span]:
     for match in _EVENT.finditer(text):
         if match["conjunction"] and not is_english:
             continue
-        # What the grammar reads by itself is a date.
+        # A date, which the grammar reads by itself, is not an event.
         if not _DATE_START.match(text, match.start("event")):
             yield Span(*match.span("event"))

@@ -94,7 +94,7 @@ class ExpressionReader:
             try:
                 expression = read(at)
             except (ValueError, OverflowError):
-                # "February 30th", "9,000 years ago": it looks like a date and is none.
+                # "February 30th", "9,000 years ago": it looks like a date but is not one.
                 continue
             # "After today" has no days yet.
             if expression is not None and expression.period.first <= expression.period.last:
@@ -254,18 +254,18 @@ def _counted_part(which: str, unit: str, whole: Period) -> Period:
 
 
 def _offset_from(edge: date, direction: int, number: str | None, unit: str) -> Period:
-    """Return the period that is so many units, or one, from the edge of another.
+    """Return the period at a number of units, by default 1, from the edge of another period.
 
-    A direction of 1 is after it, and -1 is before it.
+    `direction` is 1 for after the edge and -1 for before it.
     """
-    beside = edge + direction * DAY
+    adjacent = edge + direction * DAY
     if is_weekday(unit):
         return periods.one_day(periods.weekday_beside(edge, weekday_number(unit), direction))
     if number is not None:
         return _counted_offset(edge, direction, number, singular(unit))
     if singular(unit) in ("day", "night", "morning", "evening"):
-        return periods.one_day(beside)
-    return periods.between(beside, edge + direction * periods.duration(1, singular(unit)))
+        return periods.one_day(adjacent)
+    return periods.between(adjacent, edge + direction * periods.duration(1, singular(unit)))
 
 
 def _counted_offset(edge: date, direction: int, number: str, unit: str) -> Period:

@@ -28,7 +28,7 @@ from memory_service.dates.vocabularies import LANGUAGES
 from memory_service.text.spans import Span
 
 _MAX_CHARACTERS = 2_000
-"""A longer text is a document that was pasted, not a question, and its dates are its own."""
+"""A longer text is a pasted document, not a question: its dates do not tell when it was said."""
 
 _WORD = re.compile(r"\b\w+")
 _EARLIER = re.compile(r"\bearlier\b", re.IGNORECASE)
@@ -39,8 +39,8 @@ _ENGLISH: tuple[str | None, ...] = ("en",)
 class TimeReference:
     """What a question says about time.
 
-    `spans` are the spans of the question that say it. With `earlier` the session that is going on
-    is not meant.
+    `spans` are the spans of the question that say it. With `earlier` the current session is
+    excluded.
     """
 
     periods: tuple[Period, ...] = ()
@@ -139,7 +139,7 @@ def _read(text: str, reader: ExpressionReader) -> TimeReference:
 
 
 def _event_start(reader: ExpressionReader, start: int, match: PeriodMatch) -> int:
-    """Return where an expression ends or its event begins: the event's words are searched for."""
+    """Return where the words of a time end: where its event begins, which is searched for."""
     return reader.event_start(Span(start, match.end))
 
 

@@ -39,7 +39,7 @@ def next_days(text: str, day: date) -> Iterator[date]:
     for match in _BARE_DAY.finditer(text):
         number = number_value(match["day"])
         if 1 <= number <= _DAYS_OF_A_MONTH:
-            # In a shorter month it is the last.
+            # In a shorter month it is the last day.
             yield day + relativedelta(months=int(number < day.day), day=number)
 
 

@@ -15,8 +15,8 @@ _LONGEST_EDGE = timedelta(days=31)
 class Period(NamedTuple):
     """Days from the first to the last, both included.
 
-    `otherwise` is the period that is meant if there are no turns in this one: nobody counts 81 days
-    exactly, and the last Saturday may be the last one with a conversation.
+    `otherwise` is the period that is meant if there are no turns in this one: people do not count
+    81 days exactly, and "last Saturday" may be the last one with a conversation.
     """
 
     first: date
@@ -35,7 +35,7 @@ def month_of(first: date) -> Period:
 
 
 def months_before(day: date, months: int) -> Period:
-    """Return the month that is so many months before that of a day."""
+    """Return the month that is a number of months before that of a day."""
     return month_of(day.replace(day=1) - relativedelta(months=months))
 
 
@@ -95,7 +95,7 @@ def third_of(period: Period, name: str) -> Period:
 
 
 def duration(number: int, unit: str) -> relativedelta:
-    """Return so many units, which are in the singular; a unit below a week counts as a day."""
+    """Return the length of a number of units (in the singular); below a week it is in days."""
     if unit == "fortnight":
         return relativedelta(weeks=2 * number)
     if unit in ("week", "month", "year"):

@@ -1,7 +1,7 @@
 """The turns that were said at the time that a question means. Pure.
 
-A session is a run of turns without a long pause. Nobody marks where one ends, but people count
-them.
+A session is a run of turns without a long pause. Conversations do not mark where a session ends,
+but people count sessions.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _in_order(words: list[TranslatedWord], rule: WordOrderRule) -> list[Translat
         if match is None:
             result.append(TranslatedWord(text[start:end], source))
             continue
-        # Some words are several in English, and a rule may match in the midst of them.
+        # One word may be several English words, and a rule may match only some of these.
         if start <= match.start():
             opening = text[start : match.start()] + rule.english.format_map(match.groupdict())
             result.append(TranslatedWord(opening, source))

@@ -59,7 +59,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class WordOrderRule:
-    """A named rule: English that its pattern matches is said as `english`, filled by its groups."""
+    """A named rule: `english`, filled by the groups, replaces English that the pattern matches."""
 
     name: str
     pattern: re.Pattern[str]
@@ -137,7 +137,7 @@ def word_order_rules() -> tuple[WordOrderRule, ...]:
 
 @cache
 def words_without_time() -> frozenset[str]:
-    """Return the English translations that tell of no time by themselves."""
+    """Return the English translations that mean no time by themselves."""
     return frozenset(_word_order()["no_time"])
 
 
@@ -147,7 +147,7 @@ def _word_order() -> dict[str, Any]:
 
 
 def alternatives(expressions: list[str] | tuple[str, ...]) -> str:
-    """Return an expression that matches what any of some expressions does."""
+    """Return an expression that matches what any of the expressions matches."""
     return f"(?:{'|'.join(expressions)})"
 
 
