@@ -45,18 +45,18 @@ class TransactionBatch:
 
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
-        """Write within the batch; what is written is undone if the block raises."""
+        """Write within the batch; the changes are undone if the `with` block raises."""
         with _as_unavailable(), self._connection.begin_nested():
             yield WriteTransaction(self._connection)
 
 
 class TurnLog:
-    """Every turn of every project, in one SQL database that is the truth."""
+    """Every turn of every project in one SQL database, from which all other data is derived."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        # SQLite lets one connection write. Waiting here is fair and free; waiting in its busy
-        # handler is a lottery that some thread loses.
+        # SQLite lets one connection write. Threads wait here in the order of asking; in its
+        # busy handler, which polls, a thread may wait until it times out.
         self._writing = FairLock()
 
     @classmethod
@@ -86,16 +86,16 @@ class TurnLog:
 
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
-        """Open the writing transaction; it is flushed to disk when the block ends without error."""
+        """Open the writing transaction; it is flushed to disk unless the `with` block raises."""
         with self._writing_connection() as connection:
             yield WriteTransaction(connection)
 
     @contextmanager
     def batch(self) -> Iterator[TransactionBatch]:
-        """Open transactions that are flushed to disk together, when the block ends.
+        """Open transactions that are flushed to disk together, at the end of the `with` block.
 
-        Small writes are then as fast as large ones. Other writers wait for the whole block, so it
-        is for callers that wait for nothing else.
+        Small writes are then as fast as large ones. Other writers wait until the end, so it is
+        for callers that wait for nothing else.
         """
         with self._writing_connection() as connection:
             yield TransactionBatch(connection)
@@ -112,12 +112,12 @@ class TurnLog:
             yield connection
 
     def checkpoint(self) -> bool:
-        """Empty the write-ahead file of deleted text; return whether nothing was in the way."""
+        """Empty the write-ahead file of deleted text; return whether no reader prevented it."""
         with self._writing:
             return sqlite.checkpoint(self._engine)
 
     def vacuum(self) -> None:
-        """Rewrite the file without remnants of deleted rows; raises Unavailable if it cannot be.
+        """Rewrite the file without bytes of deleted rows; raises Unavailable if it cannot be.
 
         Writers wait meanwhile, readers do not. Until a `checkpoint` the old pages are still there.
         """
@@ -134,7 +134,7 @@ class TurnLog:
     def check_writable(self) -> None:
         """Raise Unavailable unless a write can be made durable now."""
         with self.write() as transaction:
-            # Another value each time: what does not change, SQLite does not write.
+            # Another value each time: SQLite does not write unchanged pages.
             transaction.properties.set("write_check", uuid.uuid4().hex)
 
     def close(self) -> None:

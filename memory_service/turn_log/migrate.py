@@ -17,8 +17,8 @@ _FOLDER = Path(__file__).parent / "migrations"
 def migrate(engine: sa.Engine, *, to: str = "head") -> None:
     """Run the migrations that are missing, in one transaction.
 
-    Raises StartupError when the log is at a revision this version does not know: going on would
-    write rows that the newer version does not expect.
+    Raises StartupError when the log is at a revision this version does not know: continuing
+    would write rows that the newer version does not expect.
     """
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))

@@ -11,7 +11,7 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
 * `conversations.passages` and `.terms` are the number and the summed length of its passages.
 * A passage that is not in the vector index has a row in `index_queue`.
 * A summary covers the path that ends in the turn `tip_key`, from `first_seq` to `last_seq`; if its
-  tip is active, so are they all. A turn is never deleted without the summaries that cover it.
+  tip is active, all these turns are. A turn is never deleted without the summaries that cover it.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
   wrote of turns is in `summaries` alone.
 """
@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# SQLite gives automatic keys to INTEGER columns only; PostgreSQL wants 64 bits said aloud.
+# SQLite gives automatic keys to INTEGER columns only; PostgreSQL needs BIGINT for 64 bits.
 Key = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -57,7 +57,7 @@ key_blocks = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("next_key", Key, nullable=False),
-    comment="Internal keys come in blocks and are never reused: a vector never changes owner.",
+    comment="Internal keys are allocated in ranges and never reused: a vector never changes owner.",
 )
 
 projects = Table(
@@ -149,7 +149,7 @@ tool_calls = Table(
     Column("call_id", String(256), primary_key=True),
     Column("turn_key", Key, _cascade("turns.key"), primary_key=True),
     Index("tool_calls_by_turn", "turn_key"),
-    comment="Which turn made a tool call: a result joins the unit of its call.",
+    comment="Which turn made a tool call: a result joins the tool group of its call.",
 )
 
 passages = Table(
@@ -211,7 +211,7 @@ index_queue = Table(
     Column("parked_at", BigInteger),
     Index("index_queue_by_conversation", "conversation_key"),
     Index("index_queue_by_passage", "passage_key"),
-    comment="What the vector index has still to take in (upsert) or to forget (delete, drop).",
+    comment="Changes that the vector index has not applied yet: upsert, delete or drop.",
 )
 
 residues = Table(
@@ -223,7 +223,7 @@ residues = Table(
     Column("conversation_key", Key),
     Column("erased", Boolean, nullable=False),
     Index("residues_by_conversation", "conversation_key"),
-    comment="Where bytes of what was deleted (or only moved) may lie until files are rewritten.",
+    comment="Places where bytes of deleted (or moved) data may remain until files are rewritten.",
 )
 
 idempotency = Table(
@@ -250,7 +250,7 @@ receipts = Table(
     Column("kind", String(16), nullable=False),
     Column("counts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    comment="What was forgotten, in numbers. Nothing here names or quotes it.",
+    comment="What was deleted, in numbers, without names and texts.",
 )
 
 summaries = Table(
@@ -278,7 +278,7 @@ summary_queue = Table(
     "summary_queue",
     metadata,
     Column("conversation_key", Key, _cascade("conversations.key"), primary_key=True),
-    # Rises with each request, so that one that comes while the last is worked off is not lost.
+    # Rises with each request, so that a request during the work on an earlier one is kept.
     Column("requests", Integer, nullable=False),
     comment="Conversations that may have something to summarise.",
 )

@@ -28,7 +28,7 @@ _VACUUM_IN_MEMORY_BYTES = 64 * 1024 * 1024
 _PRAGMAS = {
     # An acknowledged turn survives a power cut: the WAL is flushed at every commit.
     "synchronous": "FULL",
-    # A second process (`keys create` beside a server) waits for its turn instead of failing.
+    # A second process (`keys create` while a server runs) waits instead of failing.
     "busy_timeout": str(BUSY_TIMEOUT_MS),
     "foreign_keys": "ON",
     # Deleted text is overwritten with zeros, not left in free pages.
@@ -48,7 +48,7 @@ def open_engine(path: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> sa.E
     memory = {"cache_size": str(-1024 * cache_mib), "mmap_size": str(1024 * 1024 * mmap_mib)}
     engine = sa.create_engine(
         sa.URL.create("sqlite+pysqlite", database=str(path)),
-        # One connection for each of the API's worker threads, and some for the background.
+        # One connection for each of the API's worker threads, and more for background threads.
         pool_size=16,
         max_overflow=48,
         # Parameters of statements are texts of users: no error message may show them.
@@ -63,7 +63,7 @@ def open_engine(path: Path, *, cache_mib: int = 64, mmap_mib: int = 256) -> sa.E
 def _prepare(
     pragmas: Mapping[str, str], connection: DBAPIConnection, _entry: ConnectionPoolEntry
 ) -> None:
-    # The driver's own transactions begin late and end early; `_begin` says BEGIN instead.
+    # The driver's own transactions begin late and end early; `_begin` executes BEGIN instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_write_ahead_log(cursor)
@@ -78,10 +78,10 @@ def _prepare(
 
 
 def _use_write_ahead_log(cursor: DBAPICursor) -> None:
-    """Make readers never wait for the writer, nor the writer for them.
+    """Switch to WAL mode, in which readers and the writer do not wait for each other.
 
-    Processes that switch a new file at the same moment are not made to wait for each other: all
-    but one are told at once that it is locked.
+    If several processes switch a new file at the same moment, SQLite does not let them wait: all
+    but one get an error at once that the file is locked.
     """
     deadline, pause = time.monotonic() + BUSY_TIMEOUT_MS / 1000, threading.Event()
     while True:
@@ -103,7 +103,7 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def checkpoint(engine: sa.Engine) -> bool:
-    """Move the WAL into the database and empty it; return whether no reader was in the way.
+    """Move the WAL into the database and empty it; return whether no reader prevented it.
 
     Until then deleted text can still be read in the WAL file.
     """
@@ -126,7 +126,7 @@ def checkpoint(engine: sa.Engine) -> bool:
 def vacuum(engine: sa.Engine) -> None:
     """Rewrite the file row by row; raises sqlite3.OperationalError without a lock or room.
 
-    `secure_delete` overwrites a row where it lies, but not the copy that stays in the gap of a page
+    `secure_delete` overwrites a row in place, but not the copy that stays in the gap of a page
     when rebalancing moves the row to another: of 300 deletions one rare word stayed readable in
     three of five runs.
     """
@@ -134,7 +134,7 @@ def vacuum(engine: sa.Engine) -> None:
     try:
         cursor = connection.cursor()
         large = file_size(engine) > _VACUUM_IN_MEMORY_BYTES
-        # The copy of a large file is no matter for the memory; SQLite unlinks its file at once.
+        # The copy of a large file may not fit into memory; SQLite unlinks its temporary file.
         cursor.execute(f"PRAGMA temp_store = {'FILE' if large else 'MEMORY'}")
         try:
             cursor.execute("VACUUM")
@@ -151,7 +151,7 @@ def file_size(engine: sa.Engine) -> int:
 
 
 def integrity_problems(connection: sa.Connection) -> list[str]:
-    """Return what SQLite finds wrong with the file, and rows whose parent is gone."""
+    """Return what SQLite finds wrong with the file, and rows that refer to missing rows."""
     messages = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
     orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     return [message for message in messages if message != "ok"] + [

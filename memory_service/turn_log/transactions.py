@@ -77,7 +77,7 @@ class ReadTransaction:
 
     @cached_property
     def turns(self) -> TurnQueries:
-        """Turns: appending them to the tree, and reading along the active branch."""
+        """Turns: reading them by id, by key and along the active branch."""
         return TurnQueries(self._connection)
 
     @cached_property
@@ -146,7 +146,7 @@ class ReadTransaction:
 
 
 class WriteTransaction(ReadTransaction):
-    """The transaction that writes; all of it is durable when it ends, or nothing."""
+    """The transaction that writes; when it ends, all of its changes are durable, or none."""
 
     @cached_property
     def properties(self) -> PropertyRepository:
@@ -175,7 +175,7 @@ class WriteTransaction(ReadTransaction):
 
     @cached_property
     def turns(self) -> TurnRepository:
-        """Turns: appending them to the tree, and reading along the active branch."""
+        """Turns: appending them to the tree, and moving the head."""
         return TurnRepository(self._connection)
 
     @cached_property

@@ -25,7 +25,7 @@ class ApiKeyQueries(Statements):
     """Reads API keys."""
 
     def exist(self) -> bool:
-        """Return whether a key was ever created; revoking the last does not open the service."""
+        """Return whether a key was ever created; keyless mode ends then, even if it is revoked."""
         return self._connection.scalar(sa.select(api_keys.c.key).limit(1)) is not None
 
     def project_of(self, key: str) -> int | None:
@@ -60,7 +60,7 @@ class ApiKeyRepository(ApiKeyQueries):
         return key
 
     def revoke(self, key_number: int, now: int) -> bool:
-        """Revoke a key by its number in `api_keys()`; return whether it was valid until now."""
+        """Revoke a key by its number in `all()`; return whether it was valid until now."""
         changed = self._connection.execute(
             sa.update(api_keys)
             .where(api_keys.c.key == key_number, api_keys.c.revoked_at.is_(None))

@@ -40,7 +40,7 @@ _WITH_ROOM = (
 
 
 class Home(NamedTuple):
-    """Whose a conversation is, and how many passages it has."""
+    """The project and the user of a conversation, and the number of its passages."""
 
     project_key: int
     user_key: int | None
@@ -48,7 +48,7 @@ class Home(NamedTuple):
 
 
 class Indexed(NamedTuple):
-    """What a collection should hold: how many passages, and the keys of batch, rising."""
+    """What a collection should hold: the number of passages, and the keys of a sample, rising."""
 
     passages: int
     sample: list[int]
@@ -105,7 +105,7 @@ class CollectionQueries(Statements):
     def expected(self, collection_key: int, sample: int) -> Indexed:
         """Return how many passages a collection should hold now, and about `sample` of them.
 
-        What SQLite counts, Python need not hold: the keys of a million are 100 MB of objects.
+        SQLite counts them: the keys of a million passages are 100 MB of Python objects.
         """
         expected = self.expected_passages(collection_key)
         count, oldest, newest = self._connection.execute(
@@ -137,7 +137,7 @@ class CollectionQueries(Statements):
         """Return a shared collection of the project that has or awaits fewer than `below` vectors.
 
         One that holds the user's other conversations comes first, so that a recall over a user
-        asks few collections; then the fullest, so that half-empty ones do not pile up.
+        asks few collections; then the fullest, so that few stay half empty.
         """
         row = self._connection.execute(
             _WITH_ROOM, {"project_key": project_key, "user_key": user_key, "below": below}
@@ -163,9 +163,9 @@ class CollectionRepository(CollectionQueries):
         return allocate_keys(self._connection, "collections", 1)[0]
 
     def count_vectors(self, conversation_key: int, change: int) -> None:
-        """Note that a conversation gained or lost passages, if it has its place already.
+        """Count passages that a conversation gained or lost, if it is placed.
 
-        So a collection counts what it holds and what it is still to take in.
+        The count of a collection includes passages that are queued but not indexed yet.
         """
         self._connection.execute(
             _COUNT_VECTORS, {"placed_conversation": conversation_key, "change": change}

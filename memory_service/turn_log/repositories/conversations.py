@@ -23,7 +23,8 @@ _SELECT = sa.select(conversations, users.c.id.label("user")).select_from(
     conversations.outerjoin(users, users.c.key == conversations.c.user_key)
 )
 
-# Made once: each request looks its conversation up a few times, and half of that was making this.
+# Built once: each request looks up its conversation a few times, and building the statement took
+# half of that time.
 _BY_ID = _SELECT.where(
     conversations.c.project_key == sa.bindparam("project_key"),
     conversations.c.id == sa.bindparam("conversation_id"),
@@ -65,12 +66,12 @@ class ConversationQueries(Statements):
 
     def get(self, project_key: int, conversation_id: str) -> Conversation | None:
         """Return a conversation of the project by its id."""
-        named = {"project_key": project_key, "conversation_id": conversation_id}
-        row = self._connection.execute(_BY_ID, named).first()
+        parameters = {"project_key": project_key, "conversation_id": conversation_id}
+        row = self._connection.execute(_BY_ID, parameters).first()
         return None if row is None else _record(row)
 
     def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Conversation]:
-        """Return those of the keys that are the project's."""
+        """Return the project's conversations among the keys."""
         conversations_by_key: dict[int, Conversation] = {}
         for batch in batches(keys):
             rows = self._connection.execute(
@@ -82,7 +83,7 @@ class ConversationQueries(Statements):
         return conversations_by_key
 
     def by_key(self, conversation_key: int) -> Conversation | None:
-        """Return a conversation by its key; for work in no project."""
+        """Return a conversation of any project by its key; for background work."""
         row = self._connection.execute(_BY_KEY, {"conversation_key": conversation_key}).first()
         return None if row is None else _record(row)
 
@@ -178,11 +179,11 @@ class ConversationRepository(ConversationQueries):
                 "summaries": summaries,
             },
         )
-        made = self._connection.execute(_BY_KEY, {"conversation_key": key}).one()
-        return _record(made)
+        row = self._connection.execute(_BY_KEY, {"conversation_key": key}).one()
+        return _record(row)
 
     def lock(self, project_key: int, conversation_id: str) -> Conversation | None:
-        """Return a conversation that nobody else changes until this transaction ends."""
+        """Return a conversation; no other transaction changes it until this one ends."""
         row = self._connection.execute(
             _SELECT.where(
                 conversations.c.project_key == project_key,
@@ -192,7 +193,7 @@ class ConversationRepository(ConversationQueries):
         return None if row is None else _record(row)
 
     def stored_at(self, conversation_key: int) -> int:
-        """Return when the conversation was made here, whatever time its caller gave it."""
+        """Return when the conversation was stored; its `created_at` may be set by the caller."""
         return int(
             self._connection.execute(
                 sa.select(conversations.c.stored_at).where(conversations.c.key == conversation_key)
@@ -200,7 +201,7 @@ class ConversationRepository(ConversationQueries):
         )
 
     def set_summaries(self, conversation_key: int, *, wanted: bool | None) -> None:
-        """Say whether the conversation is summarised; None leaves that to the settings."""
+        """Set whether the conversation is summarised; None leaves that to the settings."""
         self._update(conversation_key, {"summaries": wanted})
 
     def update(
@@ -216,7 +217,7 @@ class ConversationRepository(ConversationQueries):
             self._update(conversation_key, values)
 
     def set_language(self, conversation_key: int, language: str) -> None:
-        """Fix the language under which the conversation's terms are made."""
+        """Set the language in which the conversation's terms are made."""
         self._connection.execute(
             _SET_LANGUAGE, {"conversation_key": conversation_key, "new_language": language}
         )

@@ -30,12 +30,12 @@ from memory_service.turn_log.schema import (
 class DeletionRepository(Statements):
     """Deletes; each method returns how many rows of each kind it deleted."""
 
-    def delete_turns(self, conversation: Conversation, doomed: Sequence[Turn]) -> Counter[str]:
-        """Delete turns; their children hang on the nearest ancestor left, behind a gap."""
-        keys = [turn.key for turn in doomed]
-        for turn in sorted(doomed, key=lambda turn: -turn.seq):
+    def delete_turns(self, conversation: Conversation, deleted: Sequence[Turn]) -> Counter[str]:
+        """Delete turns; attach their children, after a gap, to the nearest remaining ancestor."""
+        keys = [turn.key for turn in deleted]
+        for turn in sorted(deleted, key=lambda turn: -turn.seq):
             self._bypass(conversation, turn)
-        seqs = [turn.seq for turn in doomed]
+        seqs = [turn.seq for turn in deleted]
         self._residues.add("log")
         counts = self._delete_passages(conversation.key, keys)
         self._turns.count_path_change(conversation.key)
@@ -58,7 +58,7 @@ class DeletionRepository(Statements):
         return counts
 
     def delete_conversation(self, conversation: Conversation) -> Counter[str]:
-        """Delete a conversation with everything below it."""
+        """Delete a conversation with everything that belongs to it."""
         self._residues.add("log")
         counts = self._remove_vectors(conversation.key)
         for table, name in (
@@ -80,13 +80,13 @@ class DeletionRepository(Statements):
         return counts
 
     def delete_user(self, user_key: int) -> Counter[str]:
-        """Delete a user who has no conversations any more."""
+        """Delete a user who has no conversations left."""
         self._residues.add("log")
         deleted = self._connection.execute(sa.delete(users).where(users.c.key == user_key))
         return Counter({"users": deleted.rowcount})
 
     def _bypass(self, conversation: Conversation, turn: Turn) -> None:
-        """Hang a turn's children on its parent, newest turn first so that chains close up."""
+        """Attach a turn's children to its parent; of several turns the newest must come first."""
         parent = self._connection.scalar(
             sa.select(turns.c.parent_key).where(turns.c.key == turn.key)
         )
@@ -106,14 +106,14 @@ class DeletionRepository(Statements):
         keys = [passage.key for passage in self._passage_keys(turn_keys)]
         placement = self._placements.of_conversation(conversation_key)
         if placement is not None:
-            # One that is still waiting may be in the index: the service can stop between the two.
+            # A queued passage may be in the index already: the service can stop in between.
             self._index_queue.add_deletions(placement.key, keys)
             self._collections.count_vectors(conversation_key, -len(keys))
             self._residues.mark_erased(conversation_key)
             if keys:
                 self._residues.add("collection", placement.key)
         for batch in batches(keys):
-            gone = self._connection.execute(
+            deleted = self._connection.execute(
                 sa.select(sa.func.count(), sa.func.sum(passages.c.length)).where(
                     passages.c.key.in_(batch)
                 )
@@ -122,13 +122,13 @@ class DeletionRepository(Statements):
                 sa.update(conversations)
                 .where(conversations.c.key == conversation_key)
                 .values(
-                    passages=conversations.c.passages - gone[0],
-                    terms=conversations.c.terms - int(gone[1] or 0),
+                    passages=conversations.c.passages - deleted[0],
+                    terms=conversations.c.terms - int(deleted[1] or 0),
                     erasures=conversations.c.erasures + 1,
                 )
             )
             # Scanning the conversation's postings is slower than deriving the terms again from
-            # the text, and finds them whatever version of the analyser wrote them.
+            # the text, but works for postings of any version of the analyser.
             counts["postings"] += self._connection.execute(
                 sa.delete(postings).where(
                     postings.c.conversation_key == conversation_key,
@@ -155,7 +155,7 @@ class DeletionRepository(Statements):
         ]
 
     def _remove_vectors(self, conversation_key: int) -> Counter[str]:
-        """Queue the vectors of a conversation out of the index, or its whole collection."""
+        """Queue a conversation's vectors, or its whole collection, for removal from the index."""
         placement = self._placements.of_conversation(conversation_key)
         if placement is None:
             return Counter()

@@ -16,7 +16,7 @@ from memory_service.turn_log.schema import idempotency
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """What a request with an Idempotency-Key was, and what it led to, by reference."""
+    """A request with an Idempotency-Key: its hash, and its result with references."""
 
     request_hash: bytes
     result: Mapping[str, Any]
@@ -38,7 +38,7 @@ class IdempotencyQueries(Statements):
 
 
 class IdempotencyRepository(IdempotencyQueries):
-    """Stores what a keyed request led to."""
+    """Stores the results of keyed requests."""
 
     def add(
         self,
@@ -52,7 +52,7 @@ class IdempotencyRepository(IdempotencyQueries):
         now: int,
         forget_before: int,
     ) -> None:
-        """Keep what a keyed request led to; older ones are forgotten on the way."""
+        """Store the result of a keyed request; delete those from before `forget_before`."""
         self._connection.execute(
             sa.delete(idempotency).where(
                 idempotency.c.project_key == project_key,

@@ -28,7 +28,7 @@ class IndexQueueQueries(Statements):
     """Reads the queue."""
 
     def status(self) -> IndexStatus:
-        """Return how many changes the index has not taken in yet, and how many are parked."""
+        """Return how many changes the index has not applied yet, and how many are parked."""
         row = self._connection.execute(
             sa.select(
                 sa.func.count(),
@@ -40,7 +40,7 @@ class IndexQueueQueries(Statements):
         return IndexStatus(row[0], row[1], error=row[2], erasure_is_pending=is_pending)
 
     def lag(self) -> int:
-        """Return how many changes the index has not taken in yet: each append says it."""
+        """Return how many changes the index has not applied yet; each append reports it."""
         return self._connection.scalar(sa.select(sa.func.count()).select_from(index_queue)) or 0
 
     def next(
@@ -73,7 +73,7 @@ class IndexQueueQueries(Statements):
         return [_change(*row) for row in rows]
 
     def change_count(self, collection_key: int) -> int:
-        """Return how many passages a collection is still to take in or to forget."""
+        """Return how many additions and deletions of passages are queued for a collection."""
         waits = (
             sa.select(sa.func.count())
             .select_from(index_queue)
@@ -94,7 +94,7 @@ class IndexQueueQueries(Statements):
         return self._connection.scalar(waits) or 0
 
     def deletions(self, collection_key: int) -> set[int]:
-        """Return the passages that a collection is still to forget."""
+        """Return the passages whose deletion from a collection is queued."""
         return set(
             self._connection.scalars(
                 sa.select(index_queue.c.passage_key).where(
@@ -104,7 +104,7 @@ class IndexQueueQueries(Statements):
         )
 
     def upserts(self, collection_key: int) -> set[int]:
-        """Return the passages that a collection is still to take in, as far as it is known."""
+        """Return the queued passages of the conversations that are placed in a collection."""
         return set(
             self._connection.scalars(
                 sa.select(index_queue.c.passage_key)
@@ -116,7 +116,7 @@ class IndexQueueQueries(Statements):
         )
 
     def drops(self) -> set[int]:
-        """Return the collections that are still to be dropped."""
+        """Return the collections whose removal is queued."""
         return set(
             self._connection.scalars(
                 sa.select(index_queue.c.collection_key).where(index_queue.c.action == "drop")
@@ -158,7 +158,7 @@ class IndexQueueRepository(IndexQueueQueries):
     """Adds changes to the queue and removes them."""
 
     def add_upserts(self, passages_of: Iterable[tuple[int, int]]) -> None:
-        """Queue passages to be taken into the index: (passage, conversation) each."""
+        """Queue passages to be added to the index, given as (passage key, conversation key)."""
         self._insert_plain(
             index_queue,
             ("action", "passage_key", "conversation_key", "attempts"),
@@ -166,7 +166,7 @@ class IndexQueueRepository(IndexQueueQueries):
         )
 
     def add_deletions(self, collection_key: int, passage_keys: Iterable[int]) -> None:
-        """Queue vectors to be taken out of a collection, whether it has taken them in or not."""
+        """Queue vectors to be removed from a collection, whether it holds them already or not."""
         self._insert(
             index_queue,
             [
@@ -187,7 +187,7 @@ class IndexQueueRepository(IndexQueueQueries):
         )
 
     def finish(self, queue_keys: Sequence[int]) -> None:
-        """Take changes that the index has made durable off the queue."""
+        """Remove changes from the queue that the index has made durable."""
         for batch in batches(queue_keys):
             self._connection.execute(sa.delete(index_queue).where(index_queue.c.key.in_(batch)))
 
@@ -201,7 +201,7 @@ class IndexQueueRepository(IndexQueueQueries):
             )
 
     def unpark(self, *, before: int | None = None) -> int:
-        """Give parked changes another chance, or those parked earlier; return how many."""
+        """Unpark all changes, or those parked before a time; return how many."""
         parked = index_queue.c.parked_at
         changed = self._connection.execute(
             sa.update(index_queue)
@@ -211,7 +211,7 @@ class IndexQueueRepository(IndexQueueQueries):
         return int(changed.rowcount)
 
     def requeue(self, collection_key: int, keys: Iterable[int] | None = None) -> int:
-        """Queue what a collection should hold, all or batch; return how many passages that is."""
+        """Queue what a collection should hold, all or only `keys`; return how many passages."""
         if keys is None:
             return self._requeue_all(collection_key)
         wanted = self._collections.expected_keys(collection_key) & set(keys)

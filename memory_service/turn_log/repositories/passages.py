@@ -59,7 +59,7 @@ class PassageQueries(Statements):
     """Reads passages."""
 
     def by_keys(self, keys: Iterable[int]) -> dict[int, StoredPassage]:
-        """Return passages by their keys; the caller checks whose they are by their turns."""
+        """Return passages by their keys; the caller checks the project of their turns."""
         return {passage.key: passage for passage in self._passages(passages.c.key, keys)}
 
     def of_turns(self, turn_keys: Iterable[int]) -> list[StoredPassage]:
@@ -115,7 +115,7 @@ class PassageQueries(Statements):
         return waiting[:limit]
 
     def totals(self, conversation_key: int) -> tuple[int, int]:
-        """Return the number of a conversation's passages and of their terms, as it is kept."""
+        """Return the stored numbers of a conversation's passages and of their terms."""
         row = self._connection.execute(
             sa.select(conversations.c.passages, conversations.c.terms).where(
                 conversations.c.key == conversation_key
@@ -132,7 +132,7 @@ class PassageRepository(PassageQueries):
 
     def add(self, conversation_key: int, by_turn: Mapping[int, Sequence[Passage]]) -> list[int]:
         """Store the passages of turns with their postings and queue rows; return their keys."""
-        flat = [(turn_key, passage) for turn_key, batch in by_turn.items() for passage in batch]
+        flat = [(turn_key, passage) for turn_key, of_turn in by_turn.items() for passage in of_turn]
         if not flat:
             return []
         keys = allocate_keys(self._connection, "passages", len(flat))

@@ -39,7 +39,7 @@ class PlacementQueries(Statements):
         return self.of_conversations([conversation_key]).get(conversation_key)
 
     def of_conversations(self, conversation_keys: Iterable[int]) -> dict[int, Collection]:
-        """Return the collections that the vectors of conversations are in, of those that have."""
+        """Return the collections of those conversations that are placed."""
         placed = sa.select(placements.c.conversation_key, collections).join(
             collections, placements.c.collection_key == collections.c.key
         )
@@ -62,7 +62,7 @@ class PlacementQueries(Statements):
         )
 
     def foreign_conversations(self, collection: Collection) -> set[int]:
-        """Return conversations placed in a collection of another project, or of another's own."""
+        """Return conversations placed in a collection of another project or conversation."""
         own = conversations.c.key == collection.conversation_key
         rows = self._connection.scalars(
             sa.select(placements.c.conversation_key)
@@ -78,8 +78,8 @@ class PlacementQueries(Statements):
         return set(rows)
 
     def homes(self, conversation_keys: Iterable[int]) -> dict[int, Home]:
-        """Return what a conversation's place depends on; those that were deleted are left out."""
-        of = (
+        """Return the homes of conversations by key; deleted conversations are left out."""
+        columns = (
             conversations.c.key,
             conversations.c.project_key,
             conversations.c.user_key,
@@ -89,7 +89,7 @@ class PlacementQueries(Statements):
             row[0]: Home(*row[1:])
             for batch in batches(conversation_keys)
             for row in self._connection.execute(
-                sa.select(*of).where(conversations.c.key.in_(batch))
+                sa.select(*columns).where(conversations.c.key.in_(batch))
             )
         }
 
@@ -98,7 +98,7 @@ class PlacementRepository(PlacementQueries):
     """Places conversations, and moves and replaces collections."""
 
     def place(self, conversation_key: int, collection: Collection, passage_count: int) -> None:
-        """Say that the vectors of a conversation without a place are in a collection from now."""
+        """Place a conversation, which must not have a collection yet, in a collection."""
         self._connection.execute(
             sa.insert(placements),
             {"conversation_key": conversation_key, "collection_key": collection.key},
@@ -108,7 +108,7 @@ class PlacementRepository(PlacementQueries):
     def move(
         self, conversation_key: int, old: Collection, new: Collection, passage_count: int
     ) -> None:
-        """Place a conversation elsewhere: its vectors are queued out of `old` and into `new`."""
+        """Move a conversation: queue its vectors for removal from `old` and addition to `new`."""
         waiting = sa.select(index_queue.c.passage_key).where(
             index_queue.c.conversation_key == conversation_key, index_queue.c.action == "upsert"
         )
@@ -127,9 +127,9 @@ class PlacementRepository(PlacementQueries):
         self._residues.add("collection", old.key, conversation_key, erased=False)
 
     def replace(self, old: Collection, new_key: int, *, settled: int) -> None:
-        """Let a filled collection take the place of another, which is queued for removal.
+        """Replace a collection by its filled copy, and queue the old one for removal.
 
-        Residues up to `settled` were not copied; younger ones pass on to the new collection.
+        Residues up to `settled` are not in the copy; newer ones are transferred to it.
         """
         self._connection.execute(
             sa.insert(collections).values(
@@ -149,12 +149,12 @@ class PlacementRepository(PlacementQueries):
         self.retire(old.key)
 
     def retire(self, collection_key: int) -> None:
-        """Remove a collection in which nothing is placed, and queue it out of the index."""
+        """Remove a collection in which nothing is placed, and queue its removal from the index."""
         self.remove(collection_key)
         self._index_queue.add_drop(collection_key)
 
     def remove(self, collection_key: int) -> None:
-        """Remove a collection's row: the index has dropped it, or is to."""
+        """Remove a collection's row: the index has dropped it, or will drop it."""
         self._residues.settle_moves(collection_key)
         self._connection.execute(sa.delete(collections).where(collections.c.key == collection_key))
 

@@ -25,7 +25,7 @@ _TERMS_COUNTED_AT_ONCE = 16
 def _counting(terms: int) -> sa.TextClause:
     """Return the statement that counts the passages of several terms, each up to a limit.
 
-    One statement, and as text: built anew for each term, it took longer than the counting.
+    One statement, and as text: built again for each term, it took longer than the counting.
     """
     counts = (
         f"SELECT {number}, count(*) FROM (SELECT 1 FROM postings"  # noqa: S608 - only numbers
@@ -48,15 +48,15 @@ class PostingQueries(Statements):
         cost more than the rest of the recall.
         """
         counts: Counter[str] = Counter(dict.fromkeys(terms, 0))
-        for asked in batches(counts, _TERMS_COUNTED_AT_ONCE):
-            for batch in batches(scope.conversation_keys, MAX_PARAMETERS // len(asked)):
+        for counted in batches(counts, _TERMS_COUNTED_AT_ONCE):
+            for batch in batches(scope.conversation_keys, MAX_PARAMETERS // len(counted)):
                 rows = self._connection.execute(
-                    _counting(len(asked)),
+                    _counting(len(counted)),
                     {"scope": batch, "most": at_most}
-                    | {f"term{number}": term for number, term in enumerate(asked)},
+                    | {f"term{number}": term for number, term in enumerate(counted)},
                 )
                 for number, count in rows:
-                    counts[asked[number]] += count
+                    counts[counted[number]] += count
         return {term: min(count, at_most) for term, count in counts.items()}
 
     def in_scope(self, scope: Scope, terms: Sequence[str]) -> list[Posting]:
@@ -70,7 +70,7 @@ class PostingQueries(Statements):
     def in_passages(
         self, terms: Sequence[str], passages: Mapping[int, Iterable[int]]
     ) -> list[Posting]:
-        """Return the postings of the terms in batch passages, given by conversation."""
+        """Return the postings of the terms in the given passages, by conversation key."""
         return [
             posting
             for conversation_key, keys in passages.items()
@@ -85,8 +85,8 @@ class PostingQueries(Statements):
         ]
 
     def _postings(self, terms: Sequence[str], where: sa.ColumnElement[bool]) -> list[Posting]:
-        # A row a term, its columns as text: Python gives up its lock for each row that it reads,
-        # and beside threads that compute waits for it again, thousands of times a query.
+        # One row per term, its columns as text: Python releases its lock for each row that it reads
+        # and, while other threads compute, waits for it again, thousands of times a query.
         columns = (postings.c.passage_key, postings.c.tf, postings.c.length)
         rows = self._fetch_plain(
             sa.select(
@@ -119,7 +119,7 @@ class PostingRepository(PostingQueries):
     """Writes postings."""
 
     def replace(self, conversation_key: int, terms: Mapping[int, Sequence[str]]) -> None:
-        """Make the postings of all the conversation's passages anew."""
+        """Replace the postings of all the conversation's passages."""
         self._connection.execute(
             sa.delete(postings).where(postings.c.conversation_key == conversation_key)
         )
@@ -150,7 +150,7 @@ class PostingRepository(PostingQueries):
             for term, tf in terms.items()
         ]
         # In the order of the clustered key a batch touches each page once. Passages come by rising
-        # keys and stay so; to compare whole rows takes three times as long.
+        # keys, which a stable sort keeps; comparing whole rows takes three times as long.
         rows.sort(key=itemgetter(1))
         self._insert_plain(
             postings, ("conversation_key", "term", "passage_key", "tf", "length"), rows

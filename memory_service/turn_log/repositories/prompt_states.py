@@ -43,7 +43,7 @@ class PromptStateRepository(PromptStateQueries):
     """Writes prompt states."""
 
     def set(self, conversation_key: int, state: PromptState) -> None:
-        """Remember how a prompt was built; nothing happens if the conversation was deleted."""
+        """Store how a prompt was built; nothing happens if the conversation was deleted."""
         values = {
             "window_seq": state.window_seq,
             "input_parent_key": state.input_parent_key,

@@ -12,7 +12,7 @@ class PropertyQueries(Statements):
     """Reads properties."""
 
     def get(self, name: str) -> str | None:
-        """Return what the data was made with, by name."""
+        """Return the value of a property, None if it is not set."""
         return self._connection.scalar(
             sa.select(properties.c.value).where(properties.c.name == name)
         )
@@ -22,7 +22,7 @@ class PropertyRepository(PropertyQueries):
     """Writes properties."""
 
     def set(self, name: str, value: str) -> None:
-        """Remember what the data was made with."""
+        """Set the value of a property."""
         changed = self._connection.execute(
             sa.update(properties).where(properties.c.name == name).values(value=value)
         )

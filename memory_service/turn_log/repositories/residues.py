@@ -13,7 +13,7 @@ class ResidueQueries(Statements):
     """Reads residues."""
 
     def erased(self) -> list[Residue]:
-        """Return where deleted data may still lie, in the order of the deletions."""
+        """Return the residues of deletions, oldest first."""
         rows = self._connection.execute(
             sa.select(residues.c.key, residues.c.place, residues.c.collection_key)
             .where(residues.c.erased)
@@ -22,14 +22,14 @@ class ResidueQueries(Statements):
         return [Residue(*row) for row in rows]
 
     def newest(self) -> int | None:
-        """Return the key of the newest of these, or None if there is none."""
+        """Return the key of the newest residue of a deletion, None if there is none."""
         newest = sa.select(sa.func.max(residues.c.key)).where(residues.c.erased)
         key: int | None = self._connection.scalar(newest)
         return key
 
 
 class ResidueRepository(ResidueQueries):
-    """Notes residues, and that they are gone."""
+    """Adds residues, and removes them when their files were rewritten."""
 
     def add(
         self,
@@ -39,9 +39,9 @@ class ResidueRepository(ResidueQueries):
         *,
         erased: bool = True,
     ) -> None:
-        """Note that a file may hold what is gone from its rows.
+        """Add a place where bytes of removed rows may remain.
 
-        What only moved elsewhere is not `erased`; it is a residue as soon as its conversation is.
+        `erased` is false for rows that only moved, until their conversation is deleted.
         """
         self._insert(
             residues,
@@ -56,11 +56,13 @@ class ResidueRepository(ResidueQueries):
         )
 
     def mark_erased(self, conversation_key: int) -> None:
-        """Note that vectors of a conversation are to leave the collections it once was in, too."""
-        of_it = residues.c.conversation_key == conversation_key, ~residues.c.erased
-        moved = self._connection.scalars(sa.select(residues.c.collection_key).where(*of_it)).all()
-        # New rows, not changed ones: an erasure that is running settles all rows older than it.
-        self._connection.execute(sa.delete(residues).where(*of_it))
+        """Mark the collections that a conversation was moved out of: its data is deleted now."""
+        conditions = residues.c.conversation_key == conversation_key, ~residues.c.erased
+        moved = self._connection.scalars(
+            sa.select(residues.c.collection_key).where(*conditions)
+        ).all()
+        # Inserted again, not updated: a running erasure settles all rows older than itself.
+        self._connection.execute(sa.delete(residues).where(*conditions))
         for collection_key in moved:
             self.add("collection", collection_key)
 
@@ -71,7 +73,7 @@ class ResidueRepository(ResidueQueries):
         )
 
     def carry(self, old_collection: int, new_collection: int, after: int) -> None:
-        """Let a collection that replaces another answer for what left it meanwhile."""
+        """Transfer the residues after a key to the collection that replaces another."""
         self._connection.execute(
             sa.update(residues)
             .where(residues.c.collection_key == old_collection, residues.c.key > after)
@@ -79,7 +81,7 @@ class ResidueRepository(ResidueQueries):
         )
 
     def settle_moves(self, collection_key: int) -> None:
-        """Delete what moved out of a collection whose files go anyway."""
+        """Delete the residues of moves out of a collection whose files are removed."""
         self._connection.execute(
             sa.delete(residues).where(
                 residues.c.collection_key == collection_key, ~residues.c.erased

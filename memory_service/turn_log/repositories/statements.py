@@ -21,16 +21,16 @@ MAX_PARAMETERS = 900
 """Keys in one IN list; SQLite's oldest limit on parameters is 999."""
 
 _KNOWN_STATEMENTS = 512
-"""Each data folder that a process opens has a dialect of its own; it needs about 200."""
+"""SQL texts that are cached: each open data folder has its own dialect, which needs about 200."""
 
 _KEYS_STEP = 30
-"""Lists of keys are filled up to a multiple of this, so that few statements do for all lengths."""
+"""Lists of keys are filled up to a multiple of this, so that few statements serve all lengths."""
 
 
 # Statements of an append are built once: building one takes as long as executing it.
 _ALLOCATE = (
     sa.update(key_blocks)
-    .where(key_blocks.c.name == sa.bindparam("block"))
+    .where(key_blocks.c.name == sa.bindparam("block_name"))
     .values(next_key=key_blocks.c.next_key + sa.bindparam("count", type_=sa.BigInteger))
     .returning(key_blocks.c.next_key)
 )
@@ -38,7 +38,7 @@ _ALLOCATE = (
 
 def allocate_keys(connection: sa.Connection, name: str, count: int) -> range:
     """Reserve `count` keys that were never used before; runs inside the caller's transaction."""
-    end = connection.scalar(_ALLOCATE, {"block": name, "count": count})
+    end = connection.scalar(_ALLOCATE, {"block_name": name, "count": count})
     if end is None:
         raise LookupError(f"the turn log has no key block {name!r}")
     return range(end - count, end)
@@ -57,7 +57,7 @@ class Statements:
     def _fetch_plain(self, statement: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Return rows of integers and strings as the driver has them.
 
-        SQLAlchemy makes an object of each row; of thousands that takes longer than the query.
+        SQLAlchemy makes an object of each row; for thousands this takes longer than the query.
         """
         return _plain_rows(self._connection.execute(statement))
 
@@ -66,16 +66,16 @@ class Statements:
     ) -> list[tuple[Any, ...]]:
         """Return the rows, as the driver has them, of those keys that a column holds.
 
-        The statement has no parameters of its own. SQLAlchemy writes a list of keys into it anew
+        The statement has no parameters of its own. SQLAlchemy writes a list of keys into it
         each time, which takes longer than reading 300 rows; so it is written once for each length,
         and lists are filled up with a key that they have.
         """
         rows: list[tuple[Any, ...]] = []
         for batch in batches(keys):
             size = min(MAX_PARAMETERS, -(-len(batch) // _KEYS_STEP) * _KEYS_STEP)
-            asked = batch + batch[:1] * (size - len(batch))
+            padded = batch + batch[:1] * (size - len(batch))
             text, names = _of_keys(statement, column, size, self._connection.dialect)
-            values = dict(zip(names, asked, strict=True)) if names else tuple(asked)
+            values = dict(zip(names, padded, strict=True)) if names else tuple(padded)
             rows.extend(_plain_rows(self._connection.exec_driver_sql(text, values)))
         return rows
 
@@ -97,11 +97,11 @@ class Statements:
             self._connection.exec_driver_sql(single_row, named)
             return
         at_once = MAX_PARAMETERS // len(columns)
-        many, _ = _plain_insert(table, columns, dialect, at_once)
+        many_rows, _ = _plain_insert(table, columns, dialect, at_once)
         whole = len(rows) - len(rows) % at_once
         for start in range(0, whole, at_once):
             batch = chain.from_iterable(rows[start : start + at_once])
-            self._connection.exec_driver_sql(many, tuple(batch))
+            self._connection.exec_driver_sql(many_rows, tuple(batch))
         if whole < len(rows):
             self._connection.exec_driver_sql(single_row, list(rows[whole:]))
 
@@ -116,7 +116,7 @@ def _plain_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
 def _of_keys(
     statement: sa.Select[Any], column: sa.Column[int], size: int, dialect: sa.Dialect
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the statement in the driver's own language, and its parameters' names if it has."""
+    """Return the statement for the driver, and the names of its parameters, if they have names."""
     wanted: sa.BindParameter[Any] = sa.bindparam("key", [0] * size, expanding=True)
     compiled = statement.where(column.in_(wanted)).compile(
         dialect=dialect, compile_kwargs={"render_postcompile": True}
@@ -128,7 +128,7 @@ def _of_keys(
 def _plain_insert(
     table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect, rows: int
 ) -> tuple[str, bool]:
-    """Return the driver's statement for so many rows, and whether it counts its parameters."""
+    """Return the driver's statement for `rows` rows, and whether its parameters are positional."""
     compiled = sa.insert(table).compile(dialect=dialect, column_keys=list(columns))
     into, values, row = str(compiled).partition("VALUES ")
     return into + values + ", ".join([row] * rows), bool(compiled.positional)

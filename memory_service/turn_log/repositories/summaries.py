@@ -29,7 +29,7 @@ from memory_service.turn_log.repositories.statements import (
 from memory_service.turn_log.repositories.summary_queue import SummaryQueueRepository
 from memory_service.turn_log.schema import summaries, turns
 
-# One that was made on another branch is kept, and comes back with the branch.
+# A summary of another branch is kept, and is used again when that branch is active.
 _ACTIVE = summaries.join(turns, sa.and_(turns.c.key == summaries.c.tip_key, turns.c.active))
 
 
@@ -147,7 +147,7 @@ class SummaryRepository(SummaryQueries):
         vector: Vector | None,
         now: int,
     ) -> bool:
-        """Keep a summary; False, and nothing happens, if what it was made of is not all there."""
+        """Store a summary; return False, and store nothing, if a source of it was deleted."""
         if not self._all_exist(turns, new.turn_keys) or not self._all_exist(
             summaries, new.summary_keys
         ):
@@ -183,7 +183,7 @@ class SummaryRepository(SummaryQueries):
     def delete(self, conversation_key: int, seqs: Sequence[int]) -> int:
         """Delete every summary, of whatever level or branch, whose range holds one of the `seqs`.
 
-        What is left uncovered is queued to be summarised again.
+        Remaining turns that they covered are queued to be summarised again.
         """
         rows = self._connection.execute(
             sa.select(summaries.c.key, summaries.c.first_seq, summaries.c.last_seq).where(
@@ -192,15 +192,15 @@ class SummaryRepository(SummaryQueries):
                 summaries.c.last_seq >= min(seqs),
             )
         ).all()
-        doomed = [row.key for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
-        for batch in batches(doomed):
+        keys = [row.key for row in rows if any(row[1] <= seq <= row[2] for seq in seqs)]
+        for batch in batches(keys):
             self._connection.execute(sa.delete(summaries).where(summaries.c.key.in_(batch)))
-        if doomed:
+        if keys:
             self._summary_queue.add(conversation_key)
-        return len(doomed)
+        return len(keys)
 
     def _all_exist(self, table: sa.Table, keys: Sequence[int]) -> bool:
-        """Return whether a table has all of the keys; they are never given twice."""
+        """Return whether a table has all of the keys, which are never reused."""
         count = sum(
             self._connection.scalar(
                 sa.select(sa.func.count()).select_from(table).where(table.c.key.in_(batch))

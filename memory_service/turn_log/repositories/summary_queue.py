@@ -28,22 +28,22 @@ class SummaryQueueRepository(SummaryQueueQueries):
     """Adds conversations to the queue and removes them."""
 
     def add(self, conversation_key: int) -> None:
-        """Say that a conversation may have something to summarise, unless it was deleted."""
+        """Queue a conversation that may have something to summarise, unless it was deleted."""
         changed = self._connection.execute(
             sa.update(summary_queue)
             .where(summary_queue.c.conversation_key == conversation_key)
             .values(requests=summary_queue.c.requests + 1)
         )
         if changed.rowcount == 0:
-            is_there = sa.select(conversations.c.key, sa.literal(1)).where(
+            existing = sa.select(conversations.c.key, sa.literal(1)).where(
                 conversations.c.key == conversation_key
             )
             self._connection.execute(
-                sa.insert(summary_queue).from_select(["conversation_key", "requests"], is_there)
+                sa.insert(summary_queue).from_select(["conversation_key", "requests"], existing)
             )
 
     def finish(self, done: QueuedConversation) -> None:
-        """Take a conversation off the queue, unless it was queued again since it was read."""
+        """Remove a conversation from the queue, unless it was queued again since it was read."""
         self._connection.execute(
             sa.delete(summary_queue).where(
                 summary_queue.c.conversation_key == done.conversation_key,

@@ -1,4 +1,4 @@
-"""Turns written: appending them to the tree, and moving the head."""
+"""Turns: appending them to the tree, and moving the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns: appending them to the tree, and reading along the active branch."""
+"""Turns: reading them by id, by key and along the active branch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TURN = (
 )
 """In the order of a Turn's fields."""
 
-_LIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
+_ACTIVE, _GAP_BEFORE, _METADATA = 6, 7, 13
 
 _OWNED_TURN = sa.select(*_TURN, turns.c.project_key)
 
@@ -55,7 +55,7 @@ _PASSAGE_TEXT = sa.select(
     turns.c.key,
     turns.c.role,
     turns.c.name,
-    # With numbers for parameters the statement could not be written once.
+    # A literal, not a parameter: `_fetch_of_keys` allows no parameters.
     sa.func.substr(
         turns.c.text,
         passages.c.start + sa.literal_column("1"),
@@ -63,13 +63,13 @@ _PASSAGE_TEXT = sa.select(
     ),
     turns.c.project_key,
 ).join(passages, passages.c.turn_key == turns.c.key)
-"""In the order of a PassageTextRow's fields, and whose it is."""
+"""In the order of a PassageTextRow's fields, then the project's key."""
 
 
 def _record(row: Sequence[Any]) -> Turn:
     """Return the turn of a row that begins like `_TURN`; the driver has 0 and 1 for booleans."""
     fields = list(row[: len(_TURN)])
-    fields[_LIVE] = bool(row[_LIVE])
+    fields[_ACTIVE] = bool(row[_ACTIVE])
     fields[_GAP_BEFORE] = bool(row[_GAP_BEFORE])
     fields[_METADATA] = metadata_from_text(row[_METADATA])
     return Turn(*fields)
@@ -87,7 +87,7 @@ class BranchRow(NamedTuple):
 
 
 class PassageTextRow(NamedTuple):
-    """A passage's turn, who says it, and its words."""
+    """A passage's turn, its speaker's role and name, and its text."""
 
     turn_key: int
     role: str
@@ -132,7 +132,7 @@ class TurnQueries(Statements):
         return turn if turn and turn.conversation_key == conversation_key else None
 
     def by_ids(self, project_key: int, ids: Iterable[str]) -> dict[str, Turn]:
-        """Return those of the ids that the project has, in whatever conversation."""
+        """Return the project's turns among the ids, of any conversation."""
         turns_by_id: dict[str, Turn] = {}
         for batch in batches(ids):
             rows = self._connection.execute(_BY_IDS, {"project_key": project_key, "ids": batch})
@@ -140,7 +140,7 @@ class TurnQueries(Statements):
         return turns_by_id
 
     def by_keys(self, project_key: int, keys: Iterable[int]) -> dict[int, Turn]:
-        """Return those of the keys that are the project's."""
+        """Return the project's turns among the keys."""
         # The project is compared here: in the statement SQLite would look the keys up by it, which
         # reads an index entry of each turn the project has (33 ms of 100,000, not 2).
         return {
@@ -150,7 +150,7 @@ class TurnQueries(Statements):
         }
 
     def passage_texts(self, project_key: int, passage_keys: Iterable[int]) -> list[PassageTextRow]:
-        """Return the words of passages of the project, without the rest of their turns."""
+        """Return the texts of passages of the project, without the rest of their turns."""
         return [
             PassageTextRow(*row[:-1])
             for row in self._fetch_of_keys(_PASSAGE_TEXT, passages.c.key, passage_keys)
@@ -158,7 +158,7 @@ class TurnQueries(Statements):
         ]
 
     def of_conversation(self, conversation_key: int, keys: Iterable[int]) -> list[Turn]:
-        """Return those of the keys that are turns of the conversation; for work in no project."""
+        """Return the conversation's turns among the keys; for background work of no project."""
         return [
             _record(row)
             for batch in batches(keys)
@@ -195,7 +195,7 @@ class TurnQueries(Statements):
     def between(
         self, conversation_key: int, after_seq: int, before_seq: int, limit: int
     ) -> list[Turn]:
-        """Return the first turns of the active branch between two, system messages apart."""
+        """Return the first active turns between two `seq`s, without system messages."""
         rows = self._connection.execute(
             sa.select(*_TURN)
             .where(
@@ -230,7 +230,7 @@ class TurnQueries(Statements):
         return list(reversed(self.page(conversation_key, None, limit, "desc").data))
 
     def before(self, turn: Turn, limit: int) -> list[Turn]:
-        """Return the last turns of the path that leads to a turn, without itself, oldest first."""
+        """Return the last turns of the path to a turn, without that turn, oldest first."""
         path: list[Turn] = []
         key = turn.parent_key
         while key is not None and len(path) < limit:
@@ -244,7 +244,7 @@ class TurnQueries(Statements):
         return list(reversed(path))
 
     def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
-        """Return the last turns of the active branch, and of other branches those beside them."""
+        """Return the last active turns, and the inactive turns from the first of these on."""
         newest = (
             sa.select(*_TREE_POINT)
             .where(turns.c.conversation_key == conversation_key)
@@ -253,10 +253,10 @@ class TurnQueries(Statements):
         )
         active = self._connection.execute(newest.where(turns.c.active)).all()
         first = active[-1].seq if len(active) == limit else 0
-        aside = self._connection.execute(
+        inactive = self._connection.execute(
             newest.where(turns.c.active.is_(False), turns.c.seq >= first)
         ).all()
-        return [TreePoint(*row) for row in (*active, *aside)]
+        return [TreePoint(*row) for row in (*active, *inactive)]
 
     def raw(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
         """Return the JSON of turns of a conversation, by key."""

@@ -39,10 +39,10 @@ class UserQueries(Statements):
 
     def page(self, project_key: int, after: int | None, limit: int, order: Order) -> Page:
         """Return a page of the project's users in the order they were first seen."""
-        users_found = self._users(
+        found_users = self._users(
             project_key, beyond(users.c.key, after, order), order=order, limit=limit + 1
         )
-        return Page(users_found[:limit], has_more=len(users_found) > limit)
+        return Page(found_users[:limit], has_more=len(found_users) > limit)
 
     def _users(
         self,
@@ -98,5 +98,5 @@ class UserRepository(UserQueries):
         return inserted_key(made)
 
     def mark_seen(self, user_key: int, now: int) -> None:
-        """Note that the user said something."""
+        """Record when the user last sent a message."""
         self._connection.execute(_MARK_SEEN, {"user_key": user_key, "now": now})

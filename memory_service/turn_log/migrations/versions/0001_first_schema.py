@@ -26,9 +26,9 @@ def upgrade() -> None:
     _create_conversations()
     _create_recall()
     _create_bookkeeping()
-    blocks = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
+    key_blocks = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
     names = ("conversations", "turns", "passages", "collections")
-    op.bulk_insert(blocks, [{"name": name, "next_key": 1} for name in names])
+    op.bulk_insert(key_blocks, [{"name": name, "next_key": 1} for name in names])
 
 
 def _create_tenants() -> None:

@@ -1,4 +1,4 @@
-"""What is known of prompts: each conversation's window and recalled block, and traces.
+"""Prompt states (each conversation's recent window and recalled block), and traces.
 
 Revision ID: 0002
 """

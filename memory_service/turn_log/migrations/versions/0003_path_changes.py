@@ -1,4 +1,4 @@
-"""How often a conversation's live path changed other than by growing.
+"""How often a conversation's active branch changed other than by an append.
 
 Revision ID: 0003
 """
@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Count the changes of branch, so that what is known of a path can be told from what was."""
+    """Add the counter, which shows whether a branch that was read earlier is out of date."""
     op.add_column(
         "conversations", sa.Column("path_changes", sa.Integer, nullable=False, server_default="0")
     )

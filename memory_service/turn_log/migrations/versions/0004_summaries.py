@@ -1,4 +1,4 @@
-"""Summaries of what left the recent window, the queue of what is to be summarised, the switch.
+"""Summaries of turns that left the recent window, their queue, and a switch per conversation.
 
 Revision ID: 0004
 """
@@ -21,7 +21,7 @@ def _cascade(column: str) -> sa.ForeignKey:
 
 
 def upgrade() -> None:
-    """Create the tables, and let prompts remember their summaries."""
+    """Create the tables, and the columns for the model and the summaries of a prompt."""
     op.add_column("conversations", sa.Column("summaries", sa.Boolean))
     op.add_column("prompt_states", sa.Column("model", sa.Text))
     op.add_column(
@@ -50,5 +50,5 @@ def upgrade() -> None:
         sa.Column("conversation_id", Key, _cascade("conversations.id"), primary_key=True),
         sa.Column("requests", sa.Integer, nullable=False),
     )
-    blocks = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
-    op.bulk_insert(blocks, [{"name": "summaries", "next_key": 1}])
+    key_blocks = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
+    op.bulk_insert(key_blocks, [{"name": "summaries", "next_key": 1}])

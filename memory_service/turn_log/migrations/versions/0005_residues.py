@@ -1,4 +1,4 @@
-"""Where bytes of what was deleted may still lie in files.
+"""Residues: places where bytes of deleted data may remain in files.
 
 Revision ID: 0005
 """
@@ -17,7 +17,7 @@ Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Create the table, and have the log's files scrubbed once: older versions left remnants."""
+    """Create the table, and request one erasure of files: older versions left residues."""
     residues = op.create_table(
         "residues",
         sa.Column("id", Key, primary_key=True),
@@ -32,5 +32,5 @@ def upgrade() -> None:
     )
     if op.get_bind().scalar(sa.select(sa.func.count()).select_from(receipts)):
         op.bulk_insert(residues, [{"place": "log", "erased": True}])
-        every = sa.select(sa.literal("collection"), collections.c.id, sa.true())
-        op.execute(sa.insert(residues).from_select(["place", "collection_id", "erased"], every))
+        of_all = sa.select(sa.literal("collection"), collections.c.id, sa.true())
+        op.execute(sa.insert(residues).from_select(["place", "collection_id", "erased"], of_all))
