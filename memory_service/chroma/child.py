@@ -63,7 +63,7 @@ def main() -> None:
 def _fill_new_memory() -> None:
     """Overwrite freed memory, so that deleted data cannot get into unused parts of files.
 
-    Chroma writes blocks of memory to files that it never filled: a new collection's file held
+    Chroma writes memory to files that it has not filled before: a new collection's file held
     vectors that had been deleted from another. Only glibc has this setting.
     """
     library = ctypes.CDLL(None)

@@ -37,7 +37,7 @@ class ChromaProcess:
     """A `VectorIndex` whose Chroma is in a child process.
 
     A child that died, hangs or cannot write is replaced. If Chroma cannot open its folder, the
-    index opens all the same, and each call raises VectorIndexDown until `reset` empties the folder.
+    index still opens, and each call raises VectorIndexDown until `reset` empties the folder.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ChromaProcess:
         """Load a collection into memory; an unknown one is ignored.
 
         A million vectors are a gigabyte to read, which on a busy machine takes longer than a query
-        may.
+        may take.
         """
         self._call("load", (collection,), self._write_seconds)
 
@@ -139,7 +139,7 @@ class ChromaProcess:
         self._supervisor.close()
 
     def _restart_when_full(self, count: int) -> None:
-        """Replace a child that has taken in enough; Chroma keeps each collection it ever opened.
+        """Replace a child that has written enough; Chroma keeps opened collections in memory.
 
         A request that is sent to it at that moment fails with VectorIndexDown.
         """

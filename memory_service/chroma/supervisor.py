@@ -1,8 +1,8 @@
 """The supervisor of the child process that owns Chroma's folder.
 
 One background thread starts, checks, ends and replaces the child, one thing after the other. A
-start takes up to 60 s and an end up to 30 s; whoever needs a child waits for as long as he can
-afford and holds no lock meanwhile.
+start takes up to 60 s and an end up to 30 s; a thread that needs a child sets its own time limit
+and holds no lock while it waits.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ChildSupervisor:
         removal.result()
 
     def close(self) -> None:
-        """Let the child finish and end it; nobody gets a child any more."""
+        """Let the child finish and end it; no thread gets a child afterwards."""
         with self._lock:
             self._is_closed = True
             newest = self._newest
