@@ -85,7 +85,7 @@ class HttpUpstream:
 
 
 class HttpUpstreamAnswer:
-    """An answer whose status and headers have come."""
+    """An answer whose status and headers have arrived."""
 
     def __init__(self, response: httpx2.Response, base_url: str, timeout_seconds: float) -> None:
         self._response = response
@@ -118,7 +118,7 @@ class HttpUpstreamAnswer:
             return await self._response.aread()
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         await self._response.aclose()
 
 
