@@ -44,7 +44,7 @@ def filled(texts: Sequence[str]) -> dict[int, str]:
 def token_counts(texts: Mapping[int, str], counter: TokenCounter, limit: int) -> dict[int, int]:
     """Return the tokens of each text; raises EmbedderRefused that names those over the limit.
 
-    Servers and libraries cut longer texts without an error, and nobody could recall the rest.
+    Servers and libraries cut longer texts without an error, and the rest could not be recalled.
     """
     counts = {position: counter.count(text) for position, text in texts.items()}
     too_long = [position for position, count in counts.items() if count > limit]

@@ -124,7 +124,9 @@ class OpenAIEmbedder:
         counts = token_counts(sent, self._counter, self._max_input_tokens)
         vectors: dict[int, Vector] = {}
         for batch in batches(counts, self._batch, self._max_batch_tokens):
-            vectors |= self._embed({place: sent[place] for place in batch}, self._documents)
+            vectors |= self._embed(
+                {position: sent[position] for position in batch}, self._documents
+            )
         return [vectors.get(position) for position in range(len(texts))]
 
     def embed_query(
@@ -178,7 +180,7 @@ class OpenAIEmbedder:
             return
         if patience is self._query or left > LONGEST_WAIT_SECONDS:
             raise EmbedderDown(
-                f"{self._where} wants not to be asked for another {left:.0f} s.",
+                f"{self._where} asks for a pause of another {left:.0f} s.",
                 retry_after_seconds=left,
             )
         self._pause(left)
