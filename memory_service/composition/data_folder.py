@@ -31,7 +31,7 @@ def prepare_folder(folder: Path) -> Path:
 
 
 def open_log(folder: Path) -> TurnLog:
-    """Open the turn log alone: safe beside a running server, which owns the vector index."""
+    """Open the turn log alone: safe while a server runs, which owns the vector index."""
     return TurnLog.open(prepare_folder(folder))
 
 
@@ -39,7 +39,8 @@ def open_log(folder: Path) -> TurnLog:
 def own_folder(folder: Path, purpose: str) -> Iterator[None]:
     """Hold the data folder: two processes that write one Chroma folder lose vectors silently.
 
-    Raises StartupError if another process holds it; `purpose` is what that error says of this one.
+    Raises StartupError if another process holds it; `purpose` describes this process in
+    the error that another one gets.
     """
     prepare_folder(folder)
     lock, holder = FileLock(folder / _LOCK_NAME), folder / _HOLDER_NAME

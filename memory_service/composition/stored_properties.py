@@ -48,7 +48,7 @@ def check_stored_properties(log: TurnLog, embedder: Embedder) -> None:
             elif stored != value:
                 raise StartupError(
                     f"This data was made with {name} {stored!r}, the service runs {value!r}. "
-                    "Start it with the former, or make the data anew with the latter: "
+                    "Start it with the former, or make the data again with the latter: "
                     "`memory-service export --out history.jsonl` (with --project for each), then "
                     "`memory-ingest history.jsonl --data-dir` and a new folder."
                 )
