@@ -116,7 +116,7 @@ class MemoryIndex:
         if self.failures:
             if self.failures > 0:
                 self.failures -= 1
-            raise VectorIndexDown("The vector index was told to fail.")
+            raise VectorIndexDown("The vector index fails on request.")
 
 
 class HashingEmbedder:
@@ -181,7 +181,7 @@ class RepeatingModel:
             self.asked.append([dict(message) for message in messages])
             if self.failures:
                 self.failures -= 1
-                raise ChatModelDown("The model was told to fail.")
+                raise ChatModelDown("The model fails on request.")
         words = [model, *messages[-1]["content"].split()]
         return ModelAnswer(" ".join(words[:max_tokens]), is_whole=len(words) <= max_tokens)
 

@@ -1,4 +1,4 @@
-"""Rewriting a collection: a copy is filled beside it, and takes its place in one transaction.
+"""Rewriting a collection: a copy is filled, and then replaces it in one transaction.
 
 Chroma keeps deleted vectors in the files of a collection until the collection is dropped.
 """

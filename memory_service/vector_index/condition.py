@@ -32,12 +32,12 @@ class IndexerCondition:
         return time.monotonic() < self._embedder_rests_until
 
     def note(self, event: str, error: ServiceError) -> None:
-        """Log a failure and show its message."""
+        """Log a failure and record its message as the problem."""
         logger.warning(event, error=error.message)
         self._problem = error.message
 
     def note_bug(self, bug: Exception) -> None:
-        """Show that an error was raised that nobody expected."""
+        """Record an unexpected error as the problem."""
         self._problem = f"A bug in the indexer: {type(bug).__name__}."
 
     def rest_embedder(self, seconds: float) -> None:
@@ -56,6 +56,6 @@ class IndexerCondition:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the last problem, unless the embedder still rests because of it."""
+        """Clear the last problem, unless the embedder still rests because of it."""
         if not self.embedder_rests:
             self._problem = None

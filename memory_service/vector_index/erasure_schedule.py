@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 QUIET_SECONDS = 1.0
-"""An erasure waits until nothing was deleted for so long, so that many deletions share one."""
+"""An erasure waits until nothing was deleted for this time: many deletions then share one."""
 LONGEST_WAIT_SECONDS = 30.0
 REST_FACTOR = 20
-"""An erasure is followed by a rest of so many times its own length."""
+"""An erasure is followed by a pause of this many times its own duration."""
 
 
 class ErasureSchedule:
@@ -36,5 +36,5 @@ class ErasureSchedule:
         self._newest = None
 
     def ended(self, worked_seconds: float) -> None:
-        """Note that an erasure ended, finished or not, after so much work."""
+        """Note that an erasure ended, finished or not, after this much work."""
         self._rests_until = time.monotonic() + REST_FACTOR * worked_seconds

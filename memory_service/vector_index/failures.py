@@ -1,4 +1,4 @@
-"""Failures of the index: finding out what a failed change is about.
+"""Failures of the index: finding the cause of a failed change.
 
 A damaged collection is repaired. An index that takes no writes at all is waited for. Only a change
 that fails where others succeed is counted as failed, and parked after too many attempts.
@@ -73,7 +73,7 @@ class FailureHandler:
 
     def repair(self, collection_key: int) -> bool:
         """Repair a collection if it needs that; return whether it did."""
-        # The log does not know yet what an erasure has begun: it would be taken for lost.
+        # The log does not have the copies of a running erasure: the repair would drop them.
         self._before_repair()
         return self._repair.mend(collection_key)
 

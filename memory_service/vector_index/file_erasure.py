@@ -4,7 +4,7 @@ A deleted row is overwritten in place, but copies of it may stay in the gaps of 
 deleted vectors in the files of a collection, and its database keeps them in free pages. The log
 notes each such place as a residue, in the transaction that deletes. An erasure rewrites the
 collections concerned, drops the old ones with their files, and rewrites both databases. Only then
-are the residues settled: an erasure that was cut short begins again. Many deletions share one.
+are the residues settled: an interrupted erasure begins again. Many deletions share one erasure.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class FileErasure:
             self.step(hurry=True)
 
     def stop(self) -> None:
-        """Break off; what is due stays in the log."""
+        """Stop the running erasure; its residues stay in the log."""
         if self._steps is not None:
             self._steps.close()
             self._steps = None

@@ -1,6 +1,6 @@
 """The indexer: a thread that applies the log's queue of changes to the vector index.
 
-The queue is part of the log, so a batch that was cut short is taken again. The loop has a fixed
+The queue is part of the log, so an interrupted batch is applied again. The loop has a fixed
 order: restore what the index has lost, probe collections, apply changes, erase deleted data from
 files.
 """
@@ -48,7 +48,7 @@ _CLOSING_SECONDS = 10.0
 
 
 class Indexer:
-    """One thread that keeps the vector index level with the log, and erases deleted data."""
+    """One thread that keeps the vector index in sync with the log, and erases deleted data."""
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class Indexer:
         self._is_restored = False
         self._unprobed: deque[int] = deque()
         self._unparks_at = 0.0
-        self._singly = 0  # so many changes are taken one by one: one of them met a bug
+        self._singly = 0  # changes to apply one by one, since one of them met a bug
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
     def start(self) -> None:
-        """Give parked changes another chance and begin to work in the background."""
+        """Unpark all changes and begin to work in the background."""
         with self._log.write() as transaction:
             transaction.index_queue.unpark()
         end_rebuild(self._log)
@@ -114,7 +114,7 @@ class Indexer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread lives."""
+        """Whether the thread is alive."""
         return self._thread.is_alive()
 
     @property
@@ -123,20 +123,20 @@ class Indexer:
         return self._condition.problem
 
     def wake(self) -> None:
-        """Say that there is something new in the queue."""
+        """Notify the thread of new changes in the queue."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Finish the batch at hand and end the thread; what is left stays in the queue."""
+        """Finish the current batch and end the thread; what is left stays in the queue."""
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def drain(self) -> None:
-        """Apply the whole queue in the calling thread; give up where nothing succeeds.
+        """Apply the whole queue in the calling thread; stop if nothing succeeds.
 
-        Not to be called beside `start`.
+        Must not be called after `start`.
         """
         failures_in_a_row = 0
         while failures_in_a_row < self._policy.max_attempts:
@@ -177,7 +177,7 @@ class Indexer:
         self._erase_before_the_end()
 
     def _iterate(self) -> float:
-        """Do what is due next, whatever it meets; return how many seconds to wait after it."""
+        """Do what is due next and catch its errors; return how many seconds to wait after it."""
         try:
             return self._do_next()
         except ServiceError as error:
@@ -222,7 +222,7 @@ class Indexer:
         return 1
 
     def _unpark(self) -> None:
-        """Give parked changes another chance from time to time: their cause may be gone."""
+        """Unpark changes from time to time: the cause of their failure may be gone."""
         now = time.monotonic()
         if now < self._unparks_at:
             return

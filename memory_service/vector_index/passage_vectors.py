@@ -42,31 +42,31 @@ class PassageVectors:
             return {}
         with self._log.read() as snapshot:
             texts = self._texts(snapshot, passages)
-        known = [passage for passage in passages if passage.key in texts]
-        fresh = self._embedder.embed_documents([texts[passage.key] for passage in known])
-        if len(fresh) != len(known):
-            raise EmbedderDown(f"{len(fresh)} vectors came for {len(known)} texts.")
+        existing = [passage for passage in passages if passage.key in texts]
+        fresh = self._embedder.embed_documents([texts[passage.key] for passage in existing])
+        if len(fresh) != len(existing):
+            raise EmbedderDown(f"{len(fresh)} vectors came for {len(existing)} texts.")
         bad = [
             passages.index(passage)
-            for passage, vector in zip(known, fresh, strict=True)
+            for passage, vector in zip(existing, fresh, strict=True)
             if vector is not None and not self.is_usable(vector)
         ]
         if bad:
             raise EmbedderDown(
-                f"{len(bad)} of {len(known)} vectors are not finite or not of the dimension "
+                f"{len(bad)} of {len(existing)} vectors are not finite or not of the dimension "
                 f"{self.dimension}.",
                 positions=bad,
             )
         return {
             passage.key: vector
-            for passage, vector in zip(known, fresh, strict=True)
+            for passage, vector in zip(existing, fresh, strict=True)
             if vector is not None
         }
 
     def _texts(
         self, snapshot: ReadTransaction, passages: Sequence[StoredPassage]
     ) -> dict[int, str]:
-        """Return what each passage says, without those that were deleted meanwhile."""
+        """Return the text of each passage, without those that were deleted meanwhile."""
         by_conversation: dict[int, list[int]] = {}
         for passage in passages:
             by_conversation.setdefault(passage.conversation_key, []).append(passage.turn_key)

@@ -1,6 +1,6 @@
 """Repair of the vector index: what cannot be read is filled again from the log.
 
-A kill can leave a collection unreadable for ever. A damaged file gives silence, an error or a
+A kill can leave a collection unreadable for ever. A damaged file causes no error, an error or a
 crash, depending on the file. So a collection is probed: does it open, does it hold as many vectors
 as the log says, and do some of them equal the log's? A collection that fails is dropped and queued
 again; if that fails too, the whole folder is removed.
@@ -41,7 +41,7 @@ class IndexRepair:
         Returns the collections that exist and should be probed.
         """
         with self._log.read() as snapshot:
-            known = {
+            logged = {
                 collection.key for collection in snapshot.collections.all()
             } - snapshot.index_queue.drops()
         try:
@@ -50,11 +50,11 @@ class IndexRepair:
             logger.warning("the vector index is unreadable", error=error.message)
             self._index.reset()
             held = set()
-        lost = known - held
+        lost = logged - held
         with self._log.write() as transaction:
             vectors = sum(transaction.index_queue.requeue(key) for key in lost)
             # A copy that was to replace a collection, and was not finished.
-            for key in held - known - transaction.index_queue.drops():
+            for key in held - logged - transaction.index_queue.drops():
                 transaction.index_queue.add_drop(key)
         if vectors:
             logger.warning(
@@ -62,7 +62,7 @@ class IndexRepair:
                 collections=len(lost),
                 vectors=vectors,
             )
-        return sorted(known & held)
+        return sorted(logged & held)
 
     def mend(self, collection_key: int) -> bool:
         """Repair a collection if it needs that; return whether it did."""
@@ -109,7 +109,7 @@ class IndexRepair:
             key: passage.vector for key, passage in passages.items() if passage.vector is not None
         }
         try:
-            # The first use of a large collection takes long without any damage.
+            # The first use of a large collection takes long even if it is not damaged.
             self._index.load(collection_key)
             count = self._index.count(collection_key)
             stored = self._index.vectors(collection_key, list(vectors))
@@ -119,11 +119,11 @@ class IndexRepair:
             logger.warning("a collection is unreadable", error=error.message)
             return False
         if not expected.passages <= count <= expected.passages + waiting:
-            return self._level(collection_key)
+            return self._queue_differences(collection_key)
         return all(_agrees(vector, stored.get(key)) for key, vector in vectors.items())
 
-    def _level(self, collection_key: int) -> bool:
-        """Queue what a collection lacks or has too much; return whether it can be read at all."""
+    def _queue_differences(self, collection_key: int) -> bool:
+        """Queue what a collection lacks or should not hold; return whether it is readable."""
         with self._log.read() as snapshot:
             expected = snapshot.collections.expected_keys(collection_key)
             waiting = snapshot.index_queue.upserts(collection_key) | snapshot.index_queue.deletions(

@@ -1,7 +1,7 @@
 """How often a failed change of the index is tried, and how long the indexer pauses after a failure.
 
 tenacity repeats one call; here each attempt is an iteration of the queue's loop and its count is
-kept in the log, so that it survives a restart. Only the numbers are left to decide.
+kept in the log, so that it survives a restart. Only the numbers are decided here.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class RetryPolicy:
     longest_pause_seconds: float = 30.0
 
     def parks(self, attempts: int) -> bool:
-        """Return whether a change is parked that fails once more after so many attempts."""
+        """Return whether a change is parked when it fails after `attempts` failures."""
         return attempts + 1 >= self.max_attempts
 
     def longer(self, pause: float) -> float:
-        """Return the pause after one that was too short."""
+        """Return the pause that follows a pause, twice as long."""
         return min(2 * pause, self.longest_pause_seconds)

@@ -1,7 +1,8 @@
 """Upserts: passages that are added to the vector index, with the vectors that they lack.
 
 A batch passes four steps: its conversations are placed in collections, its passages are read,
-missing vectors are embedded and stored, and each collection is written and taken off the queue.
+missing vectors are embedded and stored, and each collection is written and its changes are removed
+from the queue.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class UpsertWriter:
             self._add(collection_key, members)
 
     def finish(self, changes: Sequence[QueuedUpsert]) -> None:
-        """Take changes off the queue whose conversation was deleted."""
+        """Remove changes from the queue whose conversation was deleted."""
         if changes:
             with self._log.write() as transaction:
                 transaction.index_queue.finish([change.queue_key for change in changes])
@@ -87,7 +88,9 @@ class UpsertWriter:
         def write(attempted: Sequence[QueuedUpsert]) -> None:
             keys = {change.passage_key for change in attempted}
             self._write(
-                collection_key, attempted, [one for key, one in ready.items() if key in keys]
+                collection_key,
+                attempted,
+                [passage for key, passage in ready.items() if key in keys],
             )
 
         self._failures.attempt(collection_key, changes, write)
@@ -107,7 +110,7 @@ class UpsertWriter:
     def _write(
         self, collection_key: int, changes: Sequence[QueuedUpsert], ready: Sequence[ReadyPassage]
     ) -> None:
-        """Write passages to the index and take their changes off the queue."""
+        """Write passages to the index and remove their changes from the queue."""
         keys = [passage.key for passage, _ in ready]
         for target in self._targets(collection_key) if ready else ():
             self._index.upsert(
@@ -122,7 +125,7 @@ class UpsertWriter:
             deleted = set(keys) - remaining
             if deleted:
                 transaction.residues.add("collection", collection_key)
-            # The deletion has queued that itself if the conversation had its placement by then.
+            # The deletion has queued the removal itself if the conversation was placed by then.
             transaction.index_queue.add_deletions(
                 collection_key, sorted(deleted - transaction.index_queue.deletions(collection_key))
             )

@@ -38,7 +38,7 @@ def test_model_that_is_down_is_asked_again_and_failure_is_in_status(service: Ser
         create(other, "c", *remarks(12))
         summarise(other)
         status = summarizer(other).status()
-        assert (status.waiting, status.error) == (1, "The model was told to fail.")
+        assert (status.waiting, status.error) == (1, "The model fails on request.")
         summarizer(other).drain()
         assert (summarizer(other).status().error, len(summaries(other))) == (None, 1)
 

@@ -264,7 +264,7 @@ def test_an_index_that_takes_nothing_parks_nothing_and_is_waited_for(small: Sett
         service.indexer.drain()
         status = service.index_status()
         assert (status.parked, status.lag) == (0, 5)
-        assert status.error == "The vector index was told to fail."
+        assert status.error == "The vector index fails on request."
         index.failures = 0
         service.indexer.drain()
         assert service.index_status().error is None
