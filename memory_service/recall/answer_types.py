@@ -1,6 +1,6 @@
 """Answer types: what kind of thing a question asks for, and what kinds of things a text offers.
 
-The types are a time, a number and a name. The words that tell them are in
+The types are a time, a number and a name. The words that indicate them are in
 `data/answer_types.toml`: short lists for some languages, used for texts in any language. A question
 in another language has no answer type and is ranked by its words and its vector alone.
 """
@@ -34,7 +34,7 @@ class ChunkAnswers(NamedTuple):
 
     `types` are the answer types as bits, without `NAME`. `name` is the folded word if it may be a
     name: it has a capital, which counts inside a sentence only. In German every noun has a capital,
-    so there a name tells little. `ends_sentence` says whether a sentence ends with the chunk.
+    so a capital says little there. `ends_sentence` says whether a sentence ends with the chunk.
     """
 
     types: int

@@ -42,7 +42,7 @@ class BranchPositions(NamedTuple):
 
 
 class CandidateTurn(NamedTuple):
-    """A candidate as its branch knows it: a turn, its position, and the segment it is in."""
+    """A candidate as its branch describes it: a turn, its position, and the segment it is in."""
 
     conversation_key: int
     position: int
@@ -145,6 +145,8 @@ def _best_turns(
 
 def _newest(positions: Mapping[int, Positions]) -> dict[int, Positions]:
     """Return at most `MAX_TURNS_OF_TIME` positions, the last of each conversation."""
-    filled = {key: found for key, found in positions.items() if len(found)}
+    filled = {key: of_branch for key, of_branch in positions.items() if len(of_branch)}
     share = max(1, MAX_TURNS_OF_TIME // max(1, len(filled)))
-    return {key: found[-share:] for key, found in sorted(filled.items())[-MAX_TURNS_OF_TIME:]}
+    return {
+        key: of_branch[-share:] for key, of_branch in sorted(filled.items())[-MAX_TURNS_OF_TIME:]
+    }

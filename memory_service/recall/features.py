@@ -47,7 +47,7 @@ def compute_features(
 
     `languages` are those of the scope.
     """
-    in_time = {key: set(found.tolist()) for key, found in time_scope.positions.items()}
+    in_time = {key: set(positions.tolist()) for key, positions in time_scope.positions.items()}
     of_texts = text_features(terms.text, terms.weights, languages, texts, token_arrays)
     return [
         Candidate(
@@ -117,7 +117,7 @@ def query_words(
 ) -> list[QueryWord]:
     """Return the distinct weighted words of a query in reading order.
 
-    `names` are words of the speakers' names. They tell whom the query is about, not what.
+    `names` are words of the speakers' names. They tell whom the query is about, not its subject.
     """
     terms_at: dict[tuple[int, int], set[str]] = {}
     for language in languages:
@@ -136,9 +136,9 @@ def query_words(
 def _speaker_matches(
     query: str, texts: Sequence[PassageText], speakers: Collection[str]
 ) -> list[float]:
-    """Return 0.5 for texts of whom the query is about and -0.5 for those of others.
+    """Return 0.5 for texts of the speaker that the query is about, and -0.5 for those of others.
 
-    All are 0 if the query is about nobody, or about everybody.
+    All are 0 if the query is about no speaker in particular.
     """
     named = answer_types.named_speakers(query, speakers)
     if named and len(named) < len(speakers):

@@ -89,7 +89,7 @@ class WordArrays:
         return result
 
     def phrases(self, query: Sequence[QueryWord]) -> npt.NDArray[np.float32]:
-        """Return for each text the weight of the query's pairs of words that it has, too.
+        """Return for each text the weight of the query's pairs of words that it has as well.
 
         A pair is two words that follow each other in the query; a text has it where the two stand
         at most `PHRASE_REACH` apart, in either order. A pair weighs as its lighter word.

@@ -24,7 +24,7 @@ class BestPassage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassageText:
-    """The text of a candidate's best passage, the language it is analysed in, and who says it.
+    """The text of a candidate's best passage, the language it is analysed in, and its speaker.
 
     `follows` says that its turn is the next one after the turn before in the list.
     """

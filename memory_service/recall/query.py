@@ -11,11 +11,11 @@ from memory_service.core.models import Turn
 class Query:
     """The text that is looked for, and which turns may be hits.
 
-    `exclude` holds keys of turns that the prompt has anyway. With `relevant_only` a message that
-    does not call for memory gets no hits. `context` is what was said just before a text that is too
-    short to be looked for alone; it does not count for that decision. `now` is when the query is
-    asked, in microseconds, by default the clock. Days are those of `utc_offset_minutes`, by default
-    the offset in which the newest turn was written.
+    `exclude` holds keys of turns that the prompt has already. With `relevant_only` a message that
+    does not call for memory gets no hits. `context` is the text before a query that is too short
+    to be searched alone; `relevant_only` ignores it. `now` is when the query is asked, in
+    microseconds, by default the clock. Days are those of `utc_offset_minutes`, by default the
+    offset in which the newest turn was written.
     """
 
     text: str

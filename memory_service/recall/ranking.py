@@ -26,7 +26,7 @@ class Weights:
     `tuned_on` conversations of `eval.datasets.splits`: among people to those of LoCoMo, REALTALK
     and TMD's questions of content and time, with an assistant to those of BEAM-100K and the
     project's own set. docs/evaluation.md has what they reach on the others, and what each feature
-    earns there. The features and their word lists were written while looking at all of these sets.
+    adds there. The features and their word lists were written while looking at all of these sets.
     """
 
     vector: float
@@ -72,7 +72,7 @@ request for a cat's name.
 
 
 class Component(StrEnum):
-    """A component of recall that a measurement can leave out, to see what it earns.
+    """A component of recall that a measurement can leave out, to see what it adds.
 
     No setting does: a service has them all. Except for the last two, a component is a feature: its
     name in lower case is the field of `Weights`, its value is its name in responses, traces and
@@ -104,9 +104,10 @@ class Candidate:
     counts the turns of the branch. `in_time` says that it was said at the time the query means.
     `vector` is a cosine (-1 to 1), None where it has no vector. `own_words` is the weight of the
     query's words that it matches itself, `nearby_words` that with what its neighbours say, `phrase`
-    that of pairs of words (all at least 0). `speaker` is 0.5 if the query is about whoever speaks,
-    -0.5 if about another, 0 if about nobody. `answers` counts the answer types asked for that the
-    text holds; `length` is ln(1 + words); `asks` says that it asks something.
+    that of pairs of words (all at least 0). `speaker` is 0.5 if the query is about the
+    turn's speaker, -0.5 if about another, 0 if about none in particular. `answers` counts the
+    answer types asked for that the text holds; `length` is ln(1 + words); `asks` says that it asks
+    something.
     """
 
     turn_key: int
@@ -236,11 +237,11 @@ def _standard_scores(values: Sequence[float | None]) -> Column:
 
     A missing value counts as the mean; where all are equal, every score is 0.
     """
-    known = np.array([value is not None for value in values])
+    is_present = np.array([value is not None for value in values])
     column = np.array([0.0 if value is None else value for value in values], dtype=np.float64)
-    if not known.any():
+    if not is_present.any():
         return np.zeros(len(values))
-    mean, deviation = column[known].mean(), column[known].std()
+    mean, deviation = column[is_present].mean(), column[is_present].std()
     if deviation < 1e-9:
         return np.zeros(len(values))
-    return np.where(known, (column - mean) / deviation, 0.0)
+    return np.where(is_present, (column - mean) / deviation, 0.0)

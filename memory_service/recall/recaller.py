@@ -58,7 +58,7 @@ class Recaller:
         self._branches = BranchCache(round(pause_hours * 3600 * MICROSECONDS))
 
     def in_conversation(self, project_key: int, conversation_id: str, query: Query) -> Recall:
-        """Recall inside one conversation; raises NotFound if the project has no such."""
+        """Recall inside one conversation; raises NotFound if the project does not have it."""
         times = StageTimes()
         with self._log.read() as snapshot:
             conversation = snapshot.conversations.get(project_key, conversation_id)
@@ -106,13 +106,13 @@ class Recaller:
         vectors = self._vector_search.search(snapshot, scope, embedding.vector, limit)
         times.end("vectors")
         used_words = words if Component.WORDS in self._components else WordMatches()
-        found = find_candidates(
+        positions = find_candidates(
             snapshot, scope, self._branches, used_words, vectors, time_scope, limit
         )
 
         # 3. Compute their features, from the best passage of each.
-        passages = best_passages(snapshot, scope, found, terms, used_words, vectors)
-        turns = candidate_turns(found)
+        passages = best_passages(snapshot, scope, positions, terms, used_words, vectors)
+        turns = candidate_turns(positions)
         texts = read_texts(snapshot, scope, turns, passages)
         candidates = compute_features(
             terms, scope.languages, turns, texts, passages, time_scope, self._token_arrays

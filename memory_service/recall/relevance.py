@@ -34,7 +34,7 @@ do not call for memory, 25, 23 and 22 recalled nothing.
 """
 
 MAX_SMALL_TALK_CHARACTERS = 300
-"""Longer texts are not small talk; a paste is not analysed in every language to find that out."""
+"""Longer texts are not small talk; pasted text is not analysed in every language."""
 
 _UNSPACED_LANGUAGES = frozenset({"ja", "zh"})
 # Words for the people who talk, and for what they said before.
@@ -78,15 +78,17 @@ def calls_for_memory(
     spoken = {language for language in languages if language not in (None, "und")}
     if not spoken <= small_talk.languages() | _UNSPACED_LANGUAGES:
         return True
-    known = [language for language in languages if language in small_talk.languages()] or ["en"]
-    if _is_personal(text, known):
+    listed = [language for language in languages if language in small_talk.languages()] or ["en"]
+    if _is_personal(text, listed):
         return True
-    rests = [leftover(text, language) for language in known]
-    telling = {term for rest, _ in rests for term in rest}
-    polite = any(phatic for _, phatic in rests)
-    if polite and not _ASKS_OR_COUNTS.search(text) and telling.isdisjoint(known_terms):
+    leftovers = [leftover(text, language) for language in listed]
+    left_terms = {term for rest in leftovers for term in rest.terms}
+    has_small_talk = any(rest.has_small_talk for rest in leftovers)
+    if has_small_talk and not _ASKS_OR_COUNTS.search(text) and left_terms.isdisjoint(known_terms):
         return False
-    return _names_something(text, known[0], known_terms) or _shares_weight(telling, weights, best)
+    return _names_something(text, listed[0], known_terms) or _shares_weight(
+        left_terms, weights, best
+    )
 
 
 def _is_small_talk(text: str) -> bool:
@@ -105,8 +107,8 @@ def _names_something(text: str, language: str, known_terms: Collection[str]) -> 
     return not names.isdisjoint(known_terms)
 
 
-def _shares_weight(telling: Collection[str], weights: Mapping[str, float], best: float) -> bool:
-    weight = sum(weights.get(term, 0.0) for term in telling)
+def _shares_weight(terms: Collection[str], weights: Mapping[str, float], best: float) -> bool:
+    weight = sum(weights.get(term, 0.0) for term in terms)
     return weight > 0.0 and best / weight >= MIN_SHARED_WEIGHT
 
 

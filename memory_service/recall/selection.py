@@ -106,7 +106,7 @@ class _Selector:
         return self._taken.total() >= self._rules.top_k
 
     def offer(self, ranked: RankedTurn) -> None:
-        """Recall a turn or not."""
+        """Decide whether a turn is recalled."""
         if ranked.candidate.score < self._rules.standout_score:
             self.admit_passed_over()
         turn = ranked.turn

@@ -6,7 +6,7 @@ import time
 
 
 class StageTimes:
-    """A stopwatch that reads milliseconds by stage."""
+    """Measures how many milliseconds each stage takes."""
 
     def __init__(self) -> None:
         self._milliseconds: dict[str, float] = {}

@@ -30,7 +30,7 @@ RecallTurns = Callable[[Query], Sequence[Turn]]
 """Recalls turns, best first."""
 
 EventDays = Mapping[Span, date]
-"""The day of each event of a query, by the span that tells the event."""
+"""The day of each event of a query, by the span that names the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def read_time_scope(
     positions = _positions_meant(snapshot, scope, branches, references, now)
     if not positions:
         return TimeScope(query.search_text)
-    # The references differ in the days of the events, not in the spans that tell the time.
+    # The references differ in the days of the events, not in the spans that name the time.
     reference = references[-1]
     is_exclusive = not events and timeline.is_only_time(query.text, reference, scope.languages)
     text = query.text if is_exclusive else reference.without(query.text)
@@ -110,7 +110,7 @@ def _possible_days(
             for turn in recall_turns(about_event)
         )
         possible = [
-            {**known, event: day} for known in possible for day in list(days)[:EVENT_DAYS]
+            {**earlier, event: day} for earlier in possible for day in list(days)[:EVENT_DAYS]
         ] or possible
     return possible
 

@@ -2,7 +2,7 @@
 
 Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009),
 with the non-negative inverse document frequency of Lucene. The statistics are the scope's own: in a
-chat the names of the speakers and their topic are in most passages, and only the scope tells that.
+chat the names of the speakers and their topic are in most passages, which only the scope shows.
 The frequencies of other text do not help a scope of few passages: mixed in below 50 passages, those
 of the bundled conversation lowered recall@5 on 20 turns of LoCoMo from 0.882 to 0.870.
 """
@@ -22,7 +22,7 @@ BM25_K1 = 1.2
 BM25_B = 0.4
 
 MAX_COUNTED = 20_000
-"""Passages of a term that are counted; a term in more of them weighs next to nothing."""
+"""Passages of a term that are counted; a term in more of them has almost no weight."""
 MAX_POSTINGS = 4_000
 """Postings that are read to find candidates, of the rarest terms. Common terms are looked up in the
 candidates only.

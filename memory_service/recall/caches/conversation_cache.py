@@ -41,7 +41,7 @@ class ConversationCache(Generic[Entry]):
     def growth_lock(self, conversation_key: int) -> AbstractContextManager[object]:
         """Return the lock to hold while an entry is read or extended.
 
-        Only one thread may write behind the arrays of an entry.
+        Only one thread at a time may append to the arrays of an entry.
         """
         return self._growth_locks[conversation_key % _GROWTH_LOCKS]
 

@@ -1,9 +1,9 @@
-"""Token arrays: what texts say, as arrays that do not depend on the query.
+"""Token arrays: the words, answer types and lengths of texts, independent of the query.
 
-A query is compared with some 300 turns, word by word; analysing them anew took longer than the rest
-of a recall. Text is split at its spaces into chunks. Each distinct chunk is analysed once and
+A query is compared with some 300 turns, word by word; analysing them again took longer than the
+rest of a recall. Text is split at its spaces into chunks. Each distinct chunk is analysed once and
 gets a number; its words and answer types are rows of tables, and the rest is arithmetic on arrays.
-Few chunks make up most of what people say, so most have been seen before, in any conversation.
+A few chunks make up most of the text of conversations, so most have been analysed before.
 The tables do not hold which turn a chunk is from, so a deletion changes nothing here.
 """
 
@@ -28,7 +28,7 @@ MAX_BYTES = 48 * 1024 * 1024
 19,000 words, whose vectors are 20 MB of that.
 """
 
-# Further bits of a chunk's flags, beside its answer types.
+# Further bits of a chunk's flags, after its answer types.
 _ENDS_SENTENCE, _ASKS = 64, 128
 # Measured with tracemalloc: what the tables hold per row, without the characters of the chunk.
 _CHUNK_BYTES, _WORD_BYTES = 150, 300
@@ -129,9 +129,9 @@ class _TokenTables:
         return len(self._flags) - 1
 
     def _word_number(self, word: Word) -> int:
-        known = self._word_numbers.get(word)
-        if known is not None:
-            return known
+        existing = self._word_numbers.get(word)
+        if existing is not None:
+            return existing
         number = self._word_numbers[word] = len(self._word_numbers)
         self._words_of_term.setdefault(word[0], []).append(number)
         self._without_vector.append(word[1])
@@ -223,12 +223,12 @@ class _TokenTables:
         fresh = self._vectors_of(self._without_vector)
         if fresh is None:
             return None
-        known = total - len(fresh)
+        old_count = total - len(fresh)
         if total > len(vectors):
             grown = np.empty((total + total // 4, fresh.shape[1]), dtype=np.float32)
-            grown[:known] = vectors[:known] if known else 0.0
+            grown[:old_count] = vectors[:old_count] if old_count else 0.0
         else:
             grown = vectors
-        grown[known:total] = fresh
+        grown[old_count:total] = fresh
         self.size += fresh.nbytes
         return grown
