@@ -60,14 +60,14 @@ class Memory:
     def add_items(
         self, conversation: str, items: Sequence[Mapping[str, Any]], *, user: str | None = None
     ) -> Sequence[Turn]:
-        """Store items or chat messages, tool calls too; one with a known id is not stored again."""
+        """Store items or chat messages, tool calls too; known ids are not stored again."""
         turns = [
             parse_item(item, dumps(item), {}, self._service.item_limits, f"items.{number}")
             for number, item in enumerate(items)
         ]
-        remember = self._service.writer
+        writer = self._service.writer
         try:
-            return remember.append(self._project, conversation, turns, UNIDENTIFIED).turns
+            return writer.append(self._project, conversation, turns, UNIDENTIFIED).turns
         except NotFound:
             new = NewConversation(
                 id=check_id(conversation, "conversation"),
@@ -75,7 +75,7 @@ class Memory:
                 title=None,
                 metadata={},
             )
-            return remember.create_conversation(self._project, new, turns, UNIDENTIFIED).turns
+            return writer.create_conversation(self._project, new, turns, UNIDENTIFIED).turns
 
     def search(
         self,
@@ -86,13 +86,13 @@ class Memory:
         top_k: int = 10,
     ) -> Sequence[Hit]:
         """Return the turns of a conversation, or of all of a user's, that a query is about."""
-        wanted = Query(query, top_k)
+        recall_query = Query(query, top_k)
         if (conversation is None) == (user is None):
             raise InvalidRequest("Give exactly one of 'conversation' and 'user'.")
         recaller = self._service.recaller
         if conversation is not None:
-            return recaller.in_conversation(self._project, conversation, wanted).hits
-        return recaller.of_user(self._project, str(user), wanted).hits
+            return recaller.in_conversation(self._project, conversation, recall_query).hits
+        return recaller.of_user(self._project, str(user), recall_query).hits
 
     def build_prompt(
         self,

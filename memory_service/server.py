@@ -23,7 +23,7 @@ from memory_service.service import Service
 logger = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 30
-"""How long requests in progress may go on after a signal to stop."""
+"""How long requests in progress may continue after a signal to stop."""
 
 _START_SECONDS = 60
 _SWITCH_SECONDS = 0.0005

@@ -55,7 +55,7 @@ from memory_service.vector_index.indexer import Indexer
 logger = structlog.get_logger(__name__)
 
 LOCAL_PROJECT = "local"
-"""The one project of keyless mode."""
+"""The only project of keyless mode."""
 
 
 class Service:
@@ -198,7 +198,7 @@ class Service:
         return service
 
     def close(self) -> None:
-        """Finish the batch at hand and close everything in reverse order."""
+        """Finish the current batch and close everything in reverse order."""
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -241,9 +241,9 @@ class Service:
     def local_project(self) -> int:
         """Return the project of keyless mode; it is made at the first use."""
         with self.log.read() as snapshot:
-            found = snapshot.projects.key_of(LOCAL_PROJECT)
-        if found is not None:
-            return found
+            key = snapshot.projects.key_of(LOCAL_PROJECT)
+        if key is not None:
+            return key
         with self.log.write() as transaction:
             return transaction.projects.ensure(LOCAL_PROJECT, clock.now())
 
