@@ -37,7 +37,7 @@ ANALYSER_VERSION = 1
 """Raise it whenever the same text yields other terms, so that old indexes are derived again."""
 
 MAX_IDENTIFIER_CHARACTERS = 256
-"""Longer identifiers are read up to here: the start of a URL identifies it."""
+"""Longer identifiers are read up to here: a URL is known by its start, encoded data may be long."""
 
 # Same-length replacements, so that the patterns below need one spelling and offsets stay true:
 # full-width ASCII, and the typographic apostrophes and hyphens.

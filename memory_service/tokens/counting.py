@@ -21,7 +21,7 @@ PRIMING_TOKENS: Final = 3
 
 # OpenAI does not publish how tools are written into a prompt. The cookbook measures 7 + 12 tokens
 # around a function plus 3 a property on top of its words; the JSON text with its quotes and braces
-# has more tokens than the properties' share, so the sum with these two constants is too high.
+# has more tokens than the properties' share, so the sum with these two constants is never too low.
 TOOLS_TOKENS: Final = 12
 TOOL_TOKENS: Final = 12
 TOOL_CALL_TOKENS: Final = 8
