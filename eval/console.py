@@ -1,4 +1,4 @@
-"""What the commands share on a terminal: settings, file options, progress, error lines."""
+"""Shared by the commands: settings, file options, progress bars, error lines."""
 
 from __future__ import annotations
 

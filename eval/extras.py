@@ -1,4 +1,4 @@
-"""Packages of the `eval` extra, imported on first use: commands that need none work without it."""
+"""Packages of the `eval` extra, imported on first use, so that other commands work without it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Provenance: what a measurement was taken with, so that its numbers can be judged and repeated.
 
-Every command that writes numbers writes the result of `provenance` beside them.
+Every command that writes numbers writes the result of `provenance` with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command `memory-ingest`: old conversations into a data folder or a server."""
+"""The command `memory-ingest`: store old conversations in a data folder or a server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from memory_service.items.strict_json import check_text
 from memory_service.service import LOCAL_PROJECT
 
 FAILED = 2
-"""The exit code when nothing could be used, or the ingestion broke off."""
+"""The exit code when nothing could be used, or the ingestion failed."""
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, by the convention of shells."""
 
@@ -130,7 +130,7 @@ def run(
 ) -> None:
     """Store old conversations; running it again stores only what is new.
 
-    Ctrl-C stops it between two conversations, and the same command goes on from there. Exits with
+    Ctrl-C stops it between two conversations, and the same command continues from there. Exits with
     0, with 1 if some records could not be used, or with 2 if nothing could.
     """
     settings = load_settings(data_dir=data_dir, log_level="error")
@@ -169,14 +169,14 @@ def run(
     if not quiet:
         result.report.show(dry_run=dry_run)
     if result.reason is not None:
-        _print_error(f"{result.reason} Run the same command again to go on.")
+        _print_error(f"{result.reason} Run the same command again to continue.")
     if as_json:
         _print_json(result.report)
     raise typer.Exit(result.exit_code)
 
 
 class _Result(NamedTuple):
-    """How an ingestion ended; `reason` says why it ended early."""
+    """How an ingestion ended; `reason` is given if it ended early."""
 
     report: IngestReport
     reason: str | None
@@ -219,7 +219,7 @@ def _ingest(
 def _print_json(report: IngestReport) -> None:
     file = stdout().file
     file.write(json.dumps(report.as_dict(), ensure_ascii=True) + "\n")
-    # A reader that has gone is noticed here, where it ends the command, and not after its end.
+    # If the reader has closed the pipe, the command fails here and not after its end.
     file.flush()
 
 

@@ -1,4 +1,4 @@
-"""Shows the progress of an ingestion: a bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of an ingestion: a bar on a terminal, elsewhere a line every 10 seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that every format is turned into: transcripts of items with ids, times and branches."""
+"""The model that all formats are read into: transcripts of items with ids, times and branches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 class Location(NamedTuple):
     """Where something was read: a file (a member of a ZIP or folder) and its record, from 1.
 
-    A record is a line, or an element of a JSON array. Record 0 stands for the whole file.
+    A record is a line, or an element of a JSON array. Record 0 means the whole file.
     """
 
     file: str
@@ -70,7 +70,7 @@ class FormatOptions:
 
     `branches`: keep the active branch of each conversation, or all branches. `reasoning`: keep the
     model's reasoning. `sidechains`: keep conversations among agents, as conversations of their own.
-    `date_order` and `zone`: how to read dates that do not say.
+    `date_order` and `zone`: how to read ambiguous dates, and times without a zone.
     """
 
     branches: Literal["active", "all"] = "active"

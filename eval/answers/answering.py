@@ -102,7 +102,7 @@ def open_client(settings: Settings) -> openai.OpenAI:
     key = settings.upstream_api_key
     return openai.OpenAI(
         base_url=settings.upstream_base_url,
-        # Servers without keys need none; the client insists on one.
+        # Servers without keys need none, but the client requires one.
         api_key="none-needed" if key is None else key.get_secret_value(),
         max_retries=_RETRIES,
         timeout=_TIMEOUT_SECONDS,
@@ -112,7 +112,7 @@ def open_client(settings: Settings) -> openai.OpenAI:
 def ask(
     client: openai.OpenAI, prompts: Iterable[QuestionPrompt], model: str, judge_model: str
 ) -> Iterator[Json]:
-    """Yield each answer with its verdict, as it comes."""
+    """Yield each answer with its verdict, as it arrives."""
     for prompt in prompts:
         question = prompt.question
         answer = _complete(client, model, prompt.messages, ANSWER_TOKENS)

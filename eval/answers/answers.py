@@ -1,7 +1,7 @@
 """`python -m eval answers`: a model answers from the prompts, and a model judges the answers.
 
-Any server of OpenAI's chat completions will do. The cost is estimated first. Each answer is written
-when it comes, so that an interrupted run continues where it was.
+Any server with OpenAI's chat completions works. The cost is estimated first. Each answer is written
+when it arrives, so that an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def answers(
     top_k: Annotated[int, typer.Option(min=1, help="Most turns in a prompt.")] = 50,
     budget: Annotated[int, typer.Option(min=300, help="Tokens of a prompt.")] = 1_000,
     questions: Annotated[
-        int | None, typer.Option(min=1, help="Ask only so many, spread over the set.")
+        int | None, typer.Option(min=1, help="Ask only this many, spread over the set.")
     ] = None,
     docs: options.Docs = None,
     queries: options.Queries = None,
@@ -110,7 +110,7 @@ def _confirm(
         f"read and at most {cost.output_tokens:,} to write{money}."
     )
     if waiting and not yes:
-        typer.confirm("Ask?", abort=True)
+        typer.confirm("Continue?", abort=True)
 
 
 def _ask_all(

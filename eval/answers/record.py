@@ -1,6 +1,6 @@
 """The record of answers on disk: `plan.json`, `answers.jsonl` and `answers.json` in one folder.
 
-Only answers of one plan stand in one record. A run that was interrupted continues in its folder.
+A record has the answers of one plan only. An interrupted run continues in its folder.
 """
 
 from __future__ import annotations

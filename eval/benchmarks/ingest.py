@@ -1,4 +1,4 @@
-"""`python -m eval ingest`: how fast an export is ingested, beside storing the same turns alone.
+"""`python -m eval ingest`: the speed of ingesting an export, compared with storing its turns alone.
 
 Storing alone is the bulk append of the benchmark of speed: the texts go to a server over HTTP, in
 conversations of 500 turns that are made before the clock starts, until the last vector is indexed.
@@ -82,7 +82,7 @@ def ingest(
     ],
     json_out: Annotated[Path | None, output_file("File for all numbers, as JSON.")] = None,
 ) -> None:
-    """Measure ingesting an export into a local folder, beside storing its turns alone."""
+    """Measure ingesting an export into a local folder, and storing its turns alone."""
     about = provenance(load_settings()).as_json()
     try:
         texts = _texts(export)
@@ -149,7 +149,7 @@ def _store_alone(folder: Path, texts: Sequence[str]) -> StoredAlone:
 
 def _ingest(folder: Path, export: Path) -> IngestedExport:
     command = [sys.executable, "-m", "ingest", str(export), "--data-dir", str(folder)]
-    # A file, not a pipe: nobody reads while it runs, and its last line may be long.
+    # A file, not a pipe: a pipe is not read while it runs, and the last line may be long.
     report = folder.with_suffix(".json")
     highest = largest = 0
     began = time.perf_counter()

@@ -110,7 +110,7 @@ class MeasuredService:
 def serving(
     folder: Path, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[MeasuredService]:
-    """Run `memory-service serve` on a folder; stops it at the end in any case.
+    """Run `memory-service serve` on a folder; always stops it at the end.
 
     `settings` are environment variables in addition to the caller's. Raises MeasurementError if the
     service does not start.

@@ -1,14 +1,13 @@
-"""Distractors: turns to bury others under, as many as are wanted, with hardly any repetition.
+"""Distractors: any number of turns that no question is about, with hardly any repetition.
 
 The public sets have some ten thousand turns of talk among people, so most of a million must be
-made. Excerpts of other conversations are used once unchanged. After that their words are exchanged:
-half of the names, numbers and longer words for others that are as frequent there and look alike. So
-the distractors say the same kinds of things, in sentences of people, about something else. Copies
-would not do: a hundred copies of one turn take all places among the candidates at once.
+made. Excerpts of other conversations are used once unchanged. After that half of their names,
+numbers and longer words are exchanged for others that are as frequent there and look alike. So the
+distractors are sentences of people, of the same kinds, about other subjects. Copies are not used: a
+hundred copies of one turn would take all places among the candidates at once.
 
-What the conversations under measurement say never occurs among the distractors: turns that repeat
-one of theirs are left out, and so are whole conversations that repeat much of them (two sets may
-publish the same talk).
+The distractors do not repeat the measured conversations: turns that equal one of theirs are left
+out, and so are conversations that repeat many of their turns (two sets may publish the same talk).
 
 Three things differ from real talk of that length. No new words occur after the first round, so all
 terms are more frequent than they would be. The distractors are of other speakers than the measured
@@ -122,7 +121,7 @@ class Distractors:
         return random.Random(f"{self._seed}-lap-{lap}").sample(self._starts, len(self._starts))
 
     def _time(self, number: int, rng: random.Random) -> datetime:
-        """Return the time of an excerpt: the more excerpts, the further back the earliest lies.
+        """Return the time of an excerpt: the more excerpts, the earlier the first one is.
 
         Time passes as it does between the targets' turns, up to `LONGEST_SPAN`.
         """

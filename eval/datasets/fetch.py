@@ -1,7 +1,7 @@
 """`python -m eval fetch`: downloads a published set from its official place and checks its hash.
 
-Where no hash is known, the hash of the first download is kept beside the file and shown, and other
-bytes are refused from then on.
+If no hash is known, the hash of the first download is shown and stored next to the file, and later
+downloads must have it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A turn is `{"id", "conv", "time", "text", "speaker"?, "role"?, "caption"?}`, in the order of the
 conversation; a question `{"id", "conv", "question", "category"?, "gold": [ids], "answer"?,
 "paraphrases"?, "audit_gold"?}`. Other members, such as the number of a session, are ignored: the
-service is not told them. `audit_gold` is a corrected gold, of questions whose gold has an error.
+service does not get them. `audit_gold` is a corrected gold, of questions whose gold has an error.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ def _turn(line: Mapping[str, Any], position: str) -> DatasetTurn:
         conversation=parsing.string(line, "conv", position),
         time=_time(parsing.string(line, "time", position), position),
         speaker=line.get("speaker"),
-        # Where two people talk, neither is the assistant: the set does not say so, and the service
-        # is not told more than the set says.
+        # Where two people talk, neither is the assistant. The service gets only what the set has.
         role=line.get("role") or "user",
         text=parsing.with_caption(parsing.string(line, "text", position), line.get("caption")),
     )

@@ -7,7 +7,7 @@ A question names its evidence by turn. Some names are misspelt (`D8:6; D9:17` in
 `D:11:26`, `D30:05`). A name that can be read in one way only is repaired. One that cannot, or names
 a turn that does not exist, is left out. `Dataset.notes` lists both.
 
-Other labels are well written and wrong. Corrections are not in the published file; they are read
+Other labels are well-formed and wrong. Corrections are not in the published file; they are read
 from JSON lines with the `id` of a question and its `audit_gold`, or from the list of errors of
 https://github.com/dial481/locomo-audit, which names a question by numbers (`locomo_1_qa24`).
 """

@@ -134,6 +134,6 @@ class _Haystack:
 
 
 def _time(written: str) -> datetime:
-    """Return `2023/12/18 (Mon) 04:17` in UTC, whatever the locale calls the days."""
+    """Return `2023/12/18 (Mon) 04:17` in UTC, in any locale."""
     value = datetime.strptime(_DAY_NAME.sub(" ", written), _TIME)  # noqa: DTZ007 - as_utc gives it a zone
     return as_utc(value)

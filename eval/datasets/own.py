@@ -3,7 +3,7 @@
 `own/turns.jsonl` has a turn a line, `{"id", "conv", "user", "time", "speaker", "role", "text"}`;
 `own/questions.jsonl` a question, `{"id", "scope", "conv" or "user", "question", "answer",
 "answer_in"?, "category", "language", "gold": [ids], "now"}`. The scope is "conversation" or "user".
-Times have the offset of the place where they were said: "yesterday" depends on it.
+Times have the UTC offset of the speaker's place: "yesterday" depends on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Publications: the official place, the licence and the hash of each published data set.
 
-The hashes are those of the published files at a fixed revision, so that a set is the same for
-everybody. No set is part of the project: whoever fetches one must follow its licence.
+The hashes are those of the published files at a fixed revision, so that all users measure the same
+set. No set is part of the project: users who fetch one must follow its licence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The split: which conversations may be tuned on, and which are held back to report on. Pure.
 
 A conversation's side follows from its name alone, so that it is the same in every version and part
-of a set, and nobody can move it. LoCoMo and TMD ask about the same conversations, which share a
-side.
+of a set. LoCoMo and TMD ask about the same conversations, which have the same side in both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`python -m eval fit-ranking`: fits the ranking's weights to sets, and compares the shipped ones.
 
-A set is stored in the real service and its questions are asked. What the ranking was given for each
-is kept and fitted to. The table in `memory_service/recall/ranking.py` was made so: run, round,
-paste, run again.
+A set is stored in the real service and its questions are asked. The weights are fitted to the
+candidates that the ranking gets for each question. The table in `memory_service/recall/ranking.py`
+was made in this way: run, round, paste, run again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _by_name(loaded: Sequence[Dataset]) -> dict[str, Dataset]:
 
 
 def show(result: Json) -> None:
-    """Print the weights, what they reach, and what is lost without a channel."""
+    """Print the weights, their recall, and the loss without each feature."""
     sets = [name for name, part in result["recall@10"].items() if part["held_back"]["questions"]]
     tables = [_weights_table(result), _recall_table(result)]
     stdout().print(*tables, *([_without_table(result, sets)] if sets else []))
@@ -91,7 +91,7 @@ def show(result: Json) -> None:
 
 def _weights_table(result: Json) -> Table:
     shipped = WeightsProfile(result["profile"]).shipped
-    table = Table("channel", title=f"Weights: {result['profile']}")
+    table = Table("feature", title=f"Weights: {result['profile']}")
     _add_number_columns(table, "fitted", "shipped")
     for name, weight in result["weights"].items():
         table.add_row(name, f"{weight:.2f}", f"{getattr(shipped, name):.2f}")
@@ -109,7 +109,7 @@ def _recall_table(result: Json) -> Table:
 
 
 def _without_table(result: Json, sets: Sequence[str]) -> Table:
-    table = Table("channel", title="Change of recall@10, held back, if fitted without")
+    table = Table("feature", title="Change of recall@10, held back, if fitted without")
     _add_number_columns(table, *map(harmless, sets))
     for name, changes in result["without"].items():
         table.add_row(name, *(_with_interval(changes[of_set], "+") for of_set in sets))

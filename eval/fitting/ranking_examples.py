@@ -35,9 +35,9 @@ class WeightsProfile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FitPlan:
-    """What is fitted: the channels that the profile weighs, on all but the skipped categories.
+    """What is fitted: the features that the profile weighs, on all but the skipped categories.
 
-    `counts` says how often a set counts that counts more than once.
+    `counts` is the weight of a set that counts more than once.
     """
 
     profile: WeightsProfile
@@ -47,7 +47,7 @@ class FitPlan:
 
     @property
     def channels(self) -> list[str]:
-        """Return the names of the channels, in their order."""
+        """Return the names of the features, in their order."""
         return [name for name in CHANNELS if getattr(self.profile.shipped, name)]
 
 
@@ -90,7 +90,7 @@ class _RecordingRanker:
 
 
 def _example(group: str, candidates: Sequence[Candidate], gold: AbstractSet[int]) -> RankingExample:
-    """Return all channels of candidates, in the order in which the ranking breaks ties."""
+    """Return all features of candidates, in the order in which the ranking breaks ties."""
     ordered = sorted(
         candidates,
         key=lambda candidate: (candidate.segment, candidate.position, candidate.turn_key),

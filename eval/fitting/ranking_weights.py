@@ -1,7 +1,7 @@
-"""Weights fitted to examples, and what they reach beside the shipped ones. Pure.
+"""Weights fitted to examples, and their recall compared with that of the shipped ones. Pure.
 
 The weights are fitted to the questions about tuned-on conversations (`eval.datasets.splits`), and
-rank those about held-back ones, which they never saw.
+measured on those about held-back ones.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ExampleSets = Mapping[str, Sequence[RankingExample]]
 
 
 def fit_and_compare(sets: ExampleSets, plan: FitPlan) -> Json:
-    """Return the weights, what they reach, and what is lost without each of the channels.
+    """Return the weights, their recall, and the loss without each of the features.
 
     Raises DatasetError where no question is about a conversation that may be tuned on.
     """
     asked = {name: examples for name, examples in sets.items() if examples}
     if not asked:
         raise DatasetError(f"no question is ranked with the weights of {plan.profile}")
-    chosen = _with_channels(asked, plan.channels)
+    chosen = _with_features(asked, plan.channels)
     weights = fit(chosen, plan)
     shipped = np.array([getattr(plan.profile.shipped, name) for name in plan.channels])
     return {
@@ -46,7 +46,7 @@ def fit_and_compare(sets: ExampleSets, plan: FitPlan) -> Json:
             for name, examples in chosen.items()
         },
         "without": {
-            channel: _recall_without(asked, plan, channel, weights) for channel in plan.channels
+            feature: _recall_without(asked, plan, feature, weights) for feature in plan.channels
         },
     }
 
@@ -69,9 +69,9 @@ def _of_side(examples: Sequence[RankingExample], of_side: Side) -> list[RankingE
     return [example for example in examples if side(example.group) == of_side]
 
 
-def _with_channels(sets: ExampleSets, channels: Sequence[str]) -> ExampleSets:
-    """Return the examples with these channels as their features."""
-    columns = [CHANNELS.index(name) for name in channels]
+def _with_features(sets: ExampleSets, features: Sequence[str]) -> ExampleSets:
+    """Return the examples with these features only."""
+    columns = [CHANNELS.index(name) for name in features]
     return {
         name: [replace(example, features=example.features[:, columns]) for example in examples]
         for name, examples in sets.items()
@@ -93,14 +93,14 @@ def _recall(
     return {"questions": len(examples)} | numbers
 
 
-def _recall_without(sets: ExampleSets, plan: FitPlan, channel: str, weights: Column) -> Json:
-    """Return by set what fitting without a channel changes of the recall on the held-back side."""
-    whole = _with_channels(sets, plan.channels)
-    reduced = _with_channels(sets, [name for name in plan.channels if name != channel])
+def _recall_without(sets: ExampleSets, plan: FitPlan, feature: str, weights: Column) -> Json:
+    """Return, by set, the change of held-back recall if fitted without a feature."""
+    complete = _with_features(sets, plan.channels)
+    reduced = _with_features(sets, [name for name in plan.channels if name != feature])
     reduced_weights = fit(reduced, plan)
     changes = {}
     for name in sets:
-        before, after = _of_side(whole[name], "held_back"), _of_side(reduced[name], "held_back")
+        before, after = _of_side(complete[name], "held_back"), _of_side(reduced[name], "held_back")
         if before:
             difference = statistics.difference(
                 [example.recall(reduced_weights, DEPTH) for example in after],

@@ -22,7 +22,7 @@ LATIN_QUANTILE = 0.9
 # The other languages are fitted to a few paragraphs: a margin for the subjects they do not have.
 MARGIN = 1.05
 # A kanji takes one token or three, so a short Japanese text can be far from the paragraphs: a
-# sentence of the tests lies 11 % above their quantile.
+# sentence of the tests is 11 % above their quantile.
 MARGINS = {"japanese": 1.12}
 # What three digits and three line ends may weigh: the blank before a number is often a token
 # too, and line ends often share one with the character before them.

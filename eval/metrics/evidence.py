@@ -1,6 +1,6 @@
-"""Evidence: the share of a question's gold that stands in a prompt of a given budget. Pure.
+"""Evidence: the share of a question's gold that is in a prompt of a given budget. Pure.
 
-A gold turn counts if it is quoted. A short gold answer counts if it stands in the recalled block as
+A gold turn counts if it is quoted. A short gold answer counts if it is in the recalled block as
 words (case, typography and punctuation folded), and is not part of the question.
 """
 
@@ -21,7 +21,7 @@ SHORT_ANSWER_WORDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Of one prompt: the share of gold turns, and whether the short answer stands in it (1 or 0).
+    """The share of gold turns in one prompt, and whether the short answer is in it (1 or 0).
 
     `gold` is None without gold. `answer` is None where there is no short answer, or the question
     contains it.
@@ -32,7 +32,7 @@ class Evidence:
 
 
 def evidence(question: Question, turn_ids: Collection[str], recalled_block: str) -> Evidence:
-    """Return the evidence in a prompt that quotes these turns in this block."""
+    """Return the evidence in a prompt with these turns in this recalled block."""
     gold = None
     if question.gold:
         gold = len(set(question.gold).intersection(turn_ids)) / len(question.gold)

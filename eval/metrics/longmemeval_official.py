@@ -35,7 +35,7 @@ def score(dataset: Dataset, question: Question, ranked: Sequence[str]) -> dict[s
     if not gold:
         return None
     ranked_turns = [turn_id for turn_id in ranked if turn_id in sessions]
-    # A turn stands for its session, and whether it answers is a part of that session's name.
+    # A turn counts as its session; the session's name includes whether the turn answers.
     ranked_sessions = [(sessions[turn_id], turn_id in gold) for turn_id in ranked_turns]
     gold_sessions = frozenset((sessions[turn_id], True) for turn_id in gold)
     metrics: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """The metrics of a ranking against the turns that answer the question. Pure.
 
 A mean over questions counts each once, also one for which nothing was found (as `trec_eval -c`).
-A ranking is an order without ties: whoever makes it breaks them, and says how.
+A ranking is an order without ties: the system that returns it breaks them.
 """
 
 from __future__ import annotations

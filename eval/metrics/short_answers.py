@@ -1,4 +1,4 @@
-"""Short answers as words: whether one stands in a text, exact match, and F1. Pure.
+"""Short answers as words: whether one occurs in a text, exact match, and F1. Pure.
 
 Exact match and F1 are those of SQuAD (Rajpurkar et al., 2016): case, punctuation and English
 articles do not count, and F1 is over the words that both have. Scripts without spaces are compared
@@ -23,7 +23,7 @@ def folded(text: str) -> str:
 
 
 def stands_in(answer: str, text: str) -> bool:
-    """Return whether the words of an answer stand in a text, one after the other."""
+    """Return whether the words of an answer occur in a text, one after the other."""
     return f" {folded(answer)} " in f" {folded(text)} "
 
 

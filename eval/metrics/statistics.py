@@ -6,8 +6,8 @@ replacement and takes the mean over the questions of those drawn (Field and Wels
 clustered data", 2007). The middle 95 % of the resampled means is too narrow for few groups (with 5
 groups it held the true mean in 84 % of trials). So it is widened as a t-distribution is wider than
 a normal one: the expanded percentile interval of Hesterberg, "What Teachers Should Know About the
-Bootstrap" (2015). Under `MIN_GROUPS` groups such an interval means nothing, and questions are drawn
-instead; the result names the unit that was drawn.
+Bootstrap" (2015). Under `MIN_GROUPS` groups such an interval is not meaningful, and questions are
+drawn instead; the result names the unit that was drawn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIN_GROUPS = 5
 _OUTSIDE = 0.05
 _DRAWS_AT_ONCE = 1_000
 _CACHED_UNITS = 255
-"""Draws of up to so many units are cached: a run needs the same draws for each of its systems."""
+"""Draws of up to this many units are cached: a run needs the same draws for all its systems."""
 
 Unit = Literal["groups", "questions"]
 Floats = npt.NDArray[np.float64]
@@ -88,12 +88,12 @@ class Difference:
 
     @property
     def is_loss(self) -> bool:
-        """Return whether the whole interval lies below 0."""
+        """Return whether the whole interval is below 0."""
         return self.high < 0.0
 
     @property
     def is_gain(self) -> bool:
-        """Return whether the whole interval lies above 0."""
+        """Return whether the whole interval is above 0."""
         return self.low > 0.0
 
 

@@ -158,7 +158,7 @@ def latency(folders: Sequence[RunFolder]) -> str:
         axes.minorticks_off()
         axes.set_xticks(*_round_ticks(*axes.get_xlim()))
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("turns where a question looks")
+        axes.set_xlabel("turns in the scope of a question")
         axes.set_ylabel("one recall, median, ms")
         axes.set_title("Latency in process")
         if axes.get_legend_handles_labels()[0]:
@@ -190,7 +190,7 @@ def _round_ticks(low: float, high: float) -> tuple[list[int], list[str]]:
 
 
 def growth(sizes: Sequence[Mapping[str, Any]]) -> str:
-    """Return recall and evidence against size, and the median time of a search beside them."""
+    """Return recall, evidence and the median time of a search, against size."""
 
     def draw(axes: Axes) -> None:
         # Where both ways to compare vectors were measured, the default comes first.

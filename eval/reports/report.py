@@ -82,7 +82,7 @@ def _systems_table(folder: RunFolder) -> Table:
 
 
 def _title(folder: RunFolder) -> str:
-    """Return what a run is about, in a line."""
+    """Return one line that describes a run."""
     about = folder.about
     dirty = ", changed" if about["dirty"] else ""
     commit = (about["commit"] or "no commit")[:10]

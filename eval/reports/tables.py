@@ -15,7 +15,7 @@ from eval.reports.markdown.document import render
 from eval.runs.run_folder import RunFolder
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-"""The lines of a document between which its tables stand."""
+"""The lines of a document before and after its tables."""
 
 
 def tables(

@@ -28,7 +28,7 @@ from memory_service.server import running
 _BATCH = 500
 _GOLD = "gold"
 _QUESTIONS_APART = 17
-"""Every so many questions of a conversation one is shown: near ones are alike."""
+"""One of this many questions of a conversation is shown: neighbouring questions are alike."""
 
 
 def prompts(

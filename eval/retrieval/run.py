@@ -49,7 +49,7 @@ def run(
         list[str] | None, typer.Option(help="Ask only the questions of a category; repeatable.")
     ] = None,
     questions: Annotated[
-        int | None, typer.Option(min=1, help="Ask only so many, spread over the set.")
+        int | None, typer.Option(min=1, help="Ask only this many, spread over the set.")
     ] = None,
     exact_scan_max: Annotated[
         int | None, typer.Option(min=0, help="As MEMORY_EXACT_SCAN_MAX; 0 always asks Chroma.")

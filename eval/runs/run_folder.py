@@ -1,4 +1,4 @@
-"""A run on disk: a folder whose files hold what was measured, on what, and every single answer.
+"""A run on disk: a folder with the provenance of a measurement, its metrics, and every answer.
 
 * `run.json`: the provenance (commit, packages, settings, hash of the set, seed) and the systems.
 * `questions.jsonl`: the questions with their gold.

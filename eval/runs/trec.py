@@ -14,7 +14,7 @@ Ranking = Sequence[tuple[str, float]]
 def write_trec(path: Path, rankings: Iterable[tuple[str, Ranking]], tag: str) -> None:
     """Write `query Q0 doc rank score tag` lines; a query that found nothing has none.
 
-    Tools sort by score, and break ties each in its own way; see `falling`.
+    Tools sort by score, and differ in how they break ties; see `falling`.
     """
     with path.open("w", encoding="utf-8") as file:
         for query, ranking in rankings:

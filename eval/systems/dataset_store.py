@@ -1,6 +1,6 @@
 """A data set in the real service: SQLite, Chroma, the embedder, in this process and a new folder.
 
-The service is told what a real one would be: who said what and when. It is not told a set's
+The service gets the same data as in production: speakers, texts and times. It does not get a set's
 numbering of sessions. Everything that the evaluation does with an open service is in this file.
 """
 

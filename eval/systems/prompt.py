@@ -53,7 +53,7 @@ def fill(
     input_ = [{"role": "user", "content": question.text}]
     fixed = fixed_parts(head, input_, [], Budget(budget, 0), counter)
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
-    # The parts were counted one by one; joined, they can take a token or two more.
+    # The parts were counted separately; joined, they can take one or two tokens more.
     for number in range(len(chosen), -1, -1):
         kept = chosen[:number]
         messages = [*head, *with_recalled(input_, kept)]

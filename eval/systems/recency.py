@@ -26,7 +26,7 @@ class LastTurns(Baseline):
 
 
 class FullHistory(Baseline):
-    """All turns, the newest first: what does not fit into a prompt is the oldest."""
+    """All turns, the newest first; the oldest are left out of a prompt that is full."""
 
     name = "full-history"
 

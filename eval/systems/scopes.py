@@ -19,7 +19,7 @@ from memory_service.text.languages import detect_language
 
 @dataclass(frozen=True, slots=True)
 class TurnPassage:
-    """A span of a turn, and the text that stands for it: the speaker, then the span."""
+    """A span of a turn, and its text: the speaker, then the span."""
 
     turn: DatasetTurn
     start: int

@@ -44,7 +44,7 @@ class System(Protocol):
 
 
 class Baseline:
-    """A system that offers to a prompt whatever it finds."""
+    """A system that offers all turns that it finds to a prompt."""
 
     def search(self, question: Question, depth: int) -> Sequence[RetrievedTurn]:
         """Return at most `depth` turns, best first."""

@@ -21,9 +21,9 @@ FORMATS: dict[str, Format] = {
         *(slack, sharegpt, messages, whatsapp, dialogue),
     )
 }
-"""By the name that --format takes; recognised in this order."""
+"""The formats by their `--format` names, in the order in which they are tried."""
 
 
 def recognise(source: ExportSource) -> Format | None:
-    """Return the first format that recognises a source by how its members begin."""
-    return next((known for known in FORMATS.values() if known.sniff(source)), None)
+    """Return the first format that recognises a source by the beginnings of its members."""
+    return next((candidate for candidate in FORMATS.values() if candidate.sniff(source)), None)

@@ -1,8 +1,8 @@
 """Claude.ai's data export: `conversations.json`, bare, in a folder or in its ZIP.
 
-A conversation is a list of `chat_messages`. Where they name their parents it is a tree, and the
-branch that was written last is active; else it is as long as the list. The text of a message is in
-its `content` blocks or in its flat `text`, whichever is filled.
+A conversation is a list of `chat_messages`. If they name their parents, it is a tree, and the
+branch that was written last is active; else it has one branch. The text of a message is in its
+`content` blocks or in its flat `text`, and the other one is empty.
 """
 
 from __future__ import annotations

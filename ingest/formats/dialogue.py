@@ -3,9 +3,9 @@
 Prose often has a word and a colon at the beginning of a line. So a text is a dialogue only if it
 begins with a speaker (a title may come first), and if there are at least two speakers who both
 speak again, or who are a user and an assistant. A line with another word and a colon belongs to the
-turn it stands in; so does everything between the fences of a code block.
+turn that contains it; so does everything between the fences of a code block.
 
-There are no times. A file is one conversation, known by its first two turns.
+There are no times. A file is one conversation, identified by its first two turns.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ def parse(source: ExportSource, options: FormatOptions, warn: Warn) -> Iterator[
         lines = list(text_lines(member, warn))
         style = _find_style([line for _, line in lines])
         if style is None:
-            warn(Location(member.name, 1), f"cannot be told from prose; expected are {EXPECTS}")
+            warn(Location(member.name, 1), f"is not a dialogue; expected are {EXPECTS}")
             continue
         turns, preface = _turns(lines, style)
         yield _transcript(Location(member.name, 1), turns, preface, options)
 
 
 def _find_style(lines: Sequence[str]) -> _Style | None:
-    """Return how turns begin, and who speaks; None if this is not a dialogue."""
+    """Return the form of turns and the speakers; None if this is not a dialogue."""
     for beginning in _STYLES:
         matches = list(_beginnings(lines, beginning))
         style = _Style(beginning, _speakers(matches, by_heading=beginning is _STYLES[0]))
@@ -105,7 +105,7 @@ def _find_style(lines: Sequence[str]) -> _Style | None:
 
 
 def _speakers(matches: Sequence[re.Match[str]], *, by_heading: bool) -> frozenset[str]:
-    """Return who speaks, in lower case; nobody if this is not a dialogue."""
+    """Return the speakers in lower case; empty if this is not a dialogue."""
     names = Counter(match["name"].casefold() for match in matches)
     by_role = {name for name in names if name in _ROLES}
     if {"user", "assistant"} <= {_ROLES[name] for name in by_role}:

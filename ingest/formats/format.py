@@ -12,7 +12,7 @@ from ingest.transcripts import FormatOptions, Transcript, Warn
 class Format(Protocol):
     """Reads the exports of one product.
 
-    `NAME` is what `--format` takes; `EXPECTS` says in one line what the files look like.
+    `NAME` is its `--format` name; `EXPECTS` describes the files in one line.
     """
 
     NAME: str

@@ -10,8 +10,8 @@
 | `{"role": …, "content": …}` | all such records of the file are one conversation |
 
 A conversation has no id, so one is derived from its beginning, up to the first answer. An item's id
-is derived from the conversation's and from all items before it. A file that is read again, or has
-grown at its end, so gives the ids that are stored already.
+is derived from the conversation's and from all items before it. So a file that is read again, or
+has grown at its end, gives the ids that are stored already.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _CUT = re.compile(r'^\s*\[?\s*\{[^\[]*"messages"\s*:\s*\[\s*\{\s*"(?:role|conten
 class _MessageList:
     """The messages of a conversation, with the record's other fields.
 
-    `raws` are their JSON as it stands in the file, None where that is not kept. `locations` are
-    their own, None where one record holds them all. `others` counts answers that are not taken.
+    `raws` are their unchanged JSON, None where it is not kept. `locations` are their own, None
+    where one record holds all messages. `others` counts the answers that are left out.
     """
 
     location: Location
@@ -130,7 +130,7 @@ def _of_record(record: JsonRecord, warn: Warn) -> Iterator[_MessageList]:
 
 
 def _raws(record: JsonRecord, messages: Sequence[Any]) -> Sequence[str | None]:
-    """Return the JSON of messages as it stands in the file; None where they are nested deeper."""
+    """Return the unchanged JSON of messages; None where they are nested deeper."""
     value = record.value
     is_top = isinstance(value, Mapping) and value.get("messages") is messages
     return (
@@ -139,7 +139,7 @@ def _raws(record: JsonRecord, messages: Sequence[Any]) -> Sequence[str | None]:
 
 
 def _count_other_answers(value: Any, answer: Mapping[str, Any]) -> int:
-    """Return how many answers a record has beside the one that is taken."""
+    """Return how many other answers a record has."""
     choices = answer.get("choices")
     rejected = value.get("non_preferred_output") if isinstance(value, Mapping) else None
     return (max(len(choices) - 1, 0) if isinstance(choices, list) else 0) + (
@@ -148,7 +148,7 @@ def _count_other_answers(value: Any, answer: Mapping[str, Any]) -> int:
 
 
 def _messages_of(value: Any) -> list[Any] | None:
-    """Return the messages of a record; None if it is of no kind that has any."""
+    """Return the messages of a record; None if no kind of record matches."""
     if not isinstance(value, Mapping):
         return None
     body = _mapping(value, "body")

@@ -16,7 +16,7 @@ NAME = "export"
 EXPECTS = f'JSON lines, each {{"format": "{FORMAT}", "id": …, "items": […]}}'
 
 _MAX_LINE_BYTES = 1024 * 1024 * 1024
-"""A line is a whole conversation with its images: it was stored once, so it is not refused."""
+"""A line is a conversation with its images. It was stored before, so the limit is high."""
 _SHAPE = ConfigDict(strict=True, extra="forbid")
 
 

@@ -1,7 +1,7 @@
 """ShareGPT's conversations: `{"conversations": [{"from": "human", "value": "…"}, …]}`.
 
-A file is a JSON array of them, or JSON lines. Ids say little, as every file counts from 0; so a
-conversation is known by its id and its beginning together, up to the first answer.
+A file is a JSON array of them, or JSON lines. Ids are not unique, because each file counts from 0;
+so a conversation is identified by its id and its beginning, up to the first answer.
 """
 
 from __future__ import annotations

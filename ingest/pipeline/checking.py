@@ -1,4 +1,4 @@
-"""Checks transcripts as the service would: the items that can be stored, and problems of others."""
+"""Checks transcripts as the service would: items that can be stored, and problems of the others."""
 
 from __future__ import annotations
 

@@ -37,13 +37,14 @@ from memory_service.items.fields import check_id
 
 BATCH_TURNS = 500
 BATCH_CHARS = 2_000_000
-"""One transaction: enough to hide the cost of a flush, little enough to lose at a kill."""
+"""The size of one transaction: large enough that a flush costs little, and small, because a killed
+process loses it."""
 
 _BATCHES_AHEAD = 2
 """While a batch is stored, one is prepared and one is read."""
 
 OnProgress = Callable[[int, int, int], bool]
-"""Gets the bytes read, the bytes in all and the turns stored; returns whether to go on."""
+"""Gets the bytes read, the bytes in all and the turns stored; returns whether to continue."""
 
 
 class _Batch(NamedTuple):
@@ -53,7 +54,7 @@ class _Batch(NamedTuple):
 
 
 class Ingestion:
-    """One run; `report` grows while it runs, and is complete however the run ends."""
+    """One run; `report` is updated while it runs, and is complete also if the run fails."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Ingestion:
             def read_batch() -> Future[_Batch | None]:
                 return reader.submit(self._read_batch, transcripts, queue)
 
-            def goes_on() -> bool:
+            def report_progress() -> bool:
                 done = sum(source.bytes_read for source in sources)
                 total = sum(source.bytes_total for source in sources)
                 return on_progress(done, total, self.report.turns["stored"])
@@ -98,10 +99,10 @@ class Ingestion:
             ahead = deque(read_batch() for _ in range(_BATCHES_AHEAD))
             # Batches that were read before a stop are stored.
             while ahead and (batch := ahead.popleft().result()) is not None:
-                if goes_on():
+                if report_progress():
                     ahead.append(read_batch())
                 self._store(batch, queue.result(batch.tasks, batch.prepared))
-            goes_on()
+            report_progress()
 
     def _transcripts(
         self, sources: Sequence[ExportSource], formats: Sequence[Format]
@@ -175,7 +176,7 @@ class Ingestion:
                 _store_one(sink, checked, turns)
                 for checked, turns in zip(batch.transcripts, prepared.prepared_turns, strict=True)
             ]
-        # The report counts only now: what was stored in the context is durable at its end.
+        # Counted only now: conversations stored in the context are durable at its end.
         for result in results:
             if isinstance(result, RecordProblem):
                 self.report.warn(result.location, result.message)
@@ -202,7 +203,7 @@ def _labelled(transcript: Transcript, label: str | None) -> Transcript:
 
 
 def _labelled_location(location: Location, label: str | None) -> Location:
-    """Return a location with its source in front; a file that is a source itself has its name."""
+    """Return a location with its source in front, unless the file itself is the source."""
     if label is None or location.file == label:
         return location
     return location._replace(file=f"{label}/{location.file}")

@@ -16,7 +16,7 @@ def find_format(source: ExportSource, name: str | None) -> Format:
         return FORMATS[name]
     recognised = recognise(source)
     if recognised is None:
-        expected = "\n".join(f"  {known.NAME}: {known.EXPECTS}" for known in FORMATS.values())
+        expected = "\n".join(f"  {each.NAME}: {each.EXPECTS}" for each in FORMATS.values())
         raise StartupError(
             f"{source.label} is none of the known formats:\n{expected}\n"
             f"{_description(source)} If it is one of them, choose it with --format."

@@ -48,8 +48,8 @@ class IngestReport:
         return 1 if self.warned else 0
 
     def warn(self, location: Location, message: str) -> None:
-        """Note a record that was not used, or only partly."""
-        with self._lock:  # One thread reads while another stores; each count has one of them.
+        """Record a warning about a record that was not used, or only partly."""
+        with self._lock:  # The reading and the storing thread both warn; other counts have one.
             self.warned += 1
             if self.warned == MAX_WARNINGS + 1:
                 message = f"more than {MAX_WARNINGS:,} warnings: the others are not listed"

@@ -15,9 +15,8 @@ from memory_service.core.errors import InvalidRequest
 class TranscriptSelection:
     """The conversations that are wanted.
 
-    `since` and `until` are in microseconds since the epoch: a conversation is wanted if a part of
-    it is from between them. `title` is searched for in titles. `limit` is a number of
-    conversations.
+    `since` and `until` are in microseconds since the epoch: a part of the conversation must be
+    between them. `title` must match somewhere in the title. `limit` is a number of conversations.
     """
 
     since: int | None = None

@@ -27,7 +27,7 @@ def json_records(
     """Yield the elements of a JSON array, or of the arrays that an object has `under` these keys.
 
     An object that has none of the keys is one record itself. A record without its closing bracket
-    swallows those that follow; they are found again by how the first record of this file begins.
+    includes those that follow; they are found by the way in which the file's first record begins.
     """
     numbers = itertools.count(1)
     beginning: re.Pattern[bytes] | None = None

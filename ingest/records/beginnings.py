@@ -1,4 +1,4 @@
-"""The beginning of a JSON file: for recognising formats, and for reading arrays and lines alike."""
+"""The beginning of a JSON file: it shows the format, and whether to read an array or lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DECODER = json.JSONDecoder()
 
 
 def first_objects(head: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects on the first lines of a head; lines that are cut or invalid are passed."""
+    """Yield the objects on the first lines of a head; cut or invalid lines are skipped."""
     for line in islice(head.split("\n"), _MAX_LINES):
         value = _value(line, 0)
         if isinstance(value, dict):
@@ -43,7 +43,7 @@ def first_value(head: str) -> Any:
 def array_or_lines(member: Member, warn: Warn) -> Iterator[JsonRecord]:
     """Yield the elements of a JSON array, the object that fills a file, or the value of each line.
 
-    An array that stands on one line is the value of that line.
+    An array on a single line is the value of that line.
     """
     first = member.head.lstrip(_SPACE).partition("\n")[0].rstrip(_SPACE)
     fills_file = first == "{" or (first.startswith("[") and _value(first, 0) is None)

@@ -1,6 +1,6 @@
 """Cuts a stream of JSON at the brackets that enclose records, without parsing the records.
 
-Memory is bounded by the longest string and the longest record, whatever the length of the file.
+Memory is bounded by the longest string and the longest record, not by the length of the file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cut_elements(file: BinaryIO, under: tuple[str, ...]) -> Cut:
         scanner.start_recording(match.start(1))
         yield from _object_elements(scanner, {key.encode() for key in under})
     if not scanner.is_at_end():
-        yield CutProblem("goes on after the end of its JSON; the rest is not read")
+        yield CutProblem("continues after the end of its JSON; the rest is not read")
 
 
 def _array_elements(scanner: _BracketScanner) -> Cut:
@@ -96,7 +96,7 @@ class _BracketScanner:
         self._file = file
         self._data = file.read(CHUNK_BYTES)
         self._position = len(BOM) if self._data.startswith(BOM) else 0
-        # Where in the data the recording goes on; None while nothing is recorded.
+        # Where in the data the recording continues; None while nothing is recorded.
         self._start: int | None = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -122,11 +122,11 @@ class _BracketScanner:
         return True
 
     def pass_rest(self) -> None:
-        """Pass what is left of a file that ends in the middle."""
+        """Pass the rest of a file that ends in the middle."""
         self._position = len(self._data)
 
     def is_at_end(self) -> bool:
-        """Return whether only blanks follow, as they do not where two exports are in one file."""
+        """Return whether only blanks follow; a second export in the file is not blank."""
         while not self._data[self._position :].strip(_SPACE):
             self._position = len(self._data)
             if not self._read_on():
@@ -151,16 +151,16 @@ class _BracketScanner:
         self._start, self._kept, self._kept_bytes = None, [], 0
 
     def _read_on(self) -> bool:
-        """Read more, at least as much as is waiting; return whether there is something new."""
+        """Read at least as many bytes as are waiting; return whether there were any."""
         if len(self._data) - self._position > MAX_STRING_BYTES:
             return self._omit_string()
         if self._start is not None:
             self._keep(self._data[self._start : self._position])
             self._start = 0
         waiting = self._data[self._position :]
-        more = self._file.read(max(CHUNK_BYTES, len(waiting)))
-        self._data, self._position = waiting + more, 0
-        return bool(more)
+        chunk = self._file.read(max(CHUNK_BYTES, len(waiting)))
+        self._data, self._position = waiting + chunk, 0
+        return bool(chunk)
 
     def _omit_string(self) -> bool:
         """Put a mark in place of the string that is not complete yet; return whether it ends."""
@@ -174,10 +174,10 @@ class _BracketScanner:
             size += stop
             if rest[stop : stop + 1] == b'"':
                 break
-            more = self._file.read(CHUNK_BYTES)
-            if not more:
+            chunk = self._file.read(CHUNK_BYTES)
+            if not chunk:
                 return False
-            rest = rest[stop:] + more
+            rest = rest[stop:] + chunk
         mark = f'"{OMITTED}{size}"'.encode()
         self._data = self._data[:begin] + mark + rest[stop + 1 :]
         return True

@@ -1,4 +1,4 @@
-"""The lines of a member, one at a time: as text, or as a JSON value each.
+"""The lines of a member, one at a time, as texts or as JSON values.
 
 A line that cannot be used is a warning, and the next one is read.
 """

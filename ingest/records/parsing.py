@@ -24,7 +24,7 @@ class InvalidRecord(ServiceError):
 
 
 class JsonRecord(NamedTuple):
-    """A JSON value with its location, and its text as it stands in the file."""
+    """A JSON value with its location, and its unchanged text from the file."""
 
     location: Location
     value: Any
@@ -42,7 +42,7 @@ def parse_record(
 ) -> JsonRecord | None:
     """Return a record; None after a warning if it is invalid.
 
-    A key that is there twice is a warning too; its last value counts. Without `whole`, other text
+    A key that occurs twice is a warning too; its last value is used. Without `whole`, other text
     may follow the value.
     """
     try:

@@ -19,7 +19,7 @@ from memory_service.turn_log.log import FILE_NAME, TurnLog
 
 
 class DryRunSink:
-    """Stores nothing; works beside a server that holds the folder."""
+    """Stores nothing; works while a server has the folder open."""
 
     def __init__(self, settings: Settings, project: str) -> None:
         self._settings = settings
@@ -27,7 +27,7 @@ class DryRunSink:
         self._stack = ExitStack()
         self._log: TurnLog | None = None
         self._project_key: int | None = None
-        # Hashes of what would be stored by now: exports hold conversations twice. 60 bytes each.
+        # Hashes of what would be stored so far, 60 bytes each: exports contain conversations twice.
         self._created: set[int] = set()
         self._added: set[int] = set()
 
@@ -57,7 +57,7 @@ class DryRunSink:
         transcript: Transcript,
         prepared: PreparedTurns | None,  # noqa: ARG002 - the protocol's
     ) -> ConversationSink:
-        """Return what counts the items of a transcript."""
+        """Return a counter of the items of a transcript."""
         stored = None
         if self._log is not None and self._project_key is not None:
             with self._log.read() as snapshot:
@@ -73,7 +73,7 @@ class DryRunSink:
         """Do nothing: nothing was stored."""
 
     def count_new(self, run: ItemRun) -> int:
-        """Return how many items would be new, or stored anew because they were edited.
+        """Return how many items would be new, or stored again because they were edited.
 
         Item ids are unique in a project, so the conversation does not matter.
         """

@@ -123,7 +123,7 @@ class _LocalConversation:
         """Store a run; return how many of its items are new."""
         turns = [item.turn for item in run.items]
         if self._to_create is not None:
-            # Two transactions, for the conversation and for its turns, take half as long again.
+            # Separate transactions for the conversation and its turns take 1.5 times as long.
             first = [] if run.gap_before else turns
             self._writer.create_conversation(
                 self._project_key, self._to_create, first, UNIDENTIFIED, self._prepared
@@ -168,8 +168,8 @@ def _write_settings(settings: Settings) -> Settings:
 
     A server's page cache (64 MiB for each of two connections) and the mapped part of the file are
     most of the memory that ingesting a large export would take, and Chroma would keep every vector:
-    70 MB for 40,000. A vector costs Chroma 160 µs in batches of 2,000, and 250 µs in batches of
-    256, which keep other users waiting less.
+    70 MB for 40,000. A vector takes Chroma 160 µs in batches of 2,000, and 250 µs in batches of
+    256, a size that lets other users wait less.
     """
     defaults = {
         "log_cache_mib": 4,

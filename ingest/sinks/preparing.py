@@ -1,7 +1,7 @@
 """Prepares batches of transcripts before they are stored: token counts, passages and vectors.
 
-Embedding, analysing and counting tokens is half of the work of ingesting. Of a large export it is
-done by a child process, which also takes the memory for it: the models take 120 MB.
+Embedding, analysing and counting tokens is half of the work of ingesting. For a large export a
+child process does it, so that the models, which take 120 MB, are in memory only there.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from memory_service.tokens.counting import TokenCounter
 from memory_service.tokens.encodings import counter_of
 
 MIN_CHILD_BYTES = 8_000_000
-"""Size of an export from which a child is worth its start of a second, in which a process alone
-stores a megabyte."""
+"""Size of an export from which a child process is used: it takes a second to start, in which one
+process alone stores a megabyte."""
 
 MAX_PREPARED_TURNS = 1_000
-"""Of one transcript: a prepared turn takes 5 kB. Later turns are prepared when they are stored."""
+"""The most turns of one transcript to prepare: a prepared turn takes 5 kB. Later turns are prepared
+when they are stored."""
 
 _CHILD = "ingest.sinks.preparing_child"
 
@@ -36,7 +37,7 @@ class PreparationTask(NamedTuple):
 
 
 class PreparedBatch(NamedTuple):
-    """The tokens of a batch, the counter's name, and the prepared turns of tasks that want them."""
+    """The tokens of a batch, the counter's name, and the prepared turns of each task, if any."""
 
     tokens: int
     counter: str

@@ -17,7 +17,7 @@ def main() -> None:
     """Serve the parent until it closes the pipe."""
     # Ctrl-C reaches the whole process group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # As Chroma's process: the writer, which waits for both, has precedence.
+    # The same as for Chroma's process: the writer, which waits for both, has precedence.
     os.nice(NICENESS)
     requests, answers = sys.stdin.buffer, own_stdout()
     settings = receive(requests)

@@ -31,7 +31,7 @@ _RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ServerSink:
-    """Stores conversations in a server; temporary failures are tried again, as late as it asks."""
+    """Stores conversations in a server; retries temporary failures when the server allows it."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
         """Prepare the connection; raises StartupError for a URL or key that cannot be sent."""
@@ -96,7 +96,7 @@ class ServerSink:
         on_lag(0)
 
     def send(self, method: str, path: str, body: str | None = None) -> httpx2.Response:
-        """Return the answer to a request, tried several times; raises what it was refused with."""
+        """Return the answer to a request, tried several times; raises the error of a refusal."""
         attempts = Retrying(
             retry=retry_if_exception_type(_TemporaryFailure),
             stop=stop_after_attempt(_MAX_ATTEMPTS),

@@ -1,4 +1,4 @@
-"""A sink is where transcripts are stored: what every kind of sink can do."""
+"""A sink is a place where transcripts are stored. The protocols of all kinds of sinks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RefusedTranscript(ServiceError):
 
 
 class ConversationSink(Protocol):
-    """One conversation of a sink. `is_new` says that it was not there before."""
+    """One conversation of a sink. `is_new` is True if it was not stored before."""
 
     is_new: bool
 

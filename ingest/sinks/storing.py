@@ -1,8 +1,8 @@
-"""Stores one transcript in a sink: what is there already stays, new and edited items are added.
+"""Stores one transcript in a sink: stored items are kept, new and edited items are added.
 
-An item is recognised by its id. An item that comes again under its id with other content was
-edited: it gets an id derived from its content, and all items below it get ids derived from their
-new parents, so that the edited conversation is a branch, and the same branch every time.
+An item is recognised by its id. An item with a stored id and other content was edited: it gets an
+id derived from its content, and all items below it get ids derived from their new parents. So the
+edited conversation is a branch, and the same branch each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REFUSED = (RefusedTranscript, InvalidRequest, NotFound, Conflict)
 
 @dataclass(frozen=True, slots=True)
 class StoreOutcome:
-    """What became of a conversation: whether it is new, counts of its turns, items refused."""
+    """The result for a conversation: whether it is new, counts of its turns, refused items."""
 
     is_new: bool = False
     new: int = 0
@@ -60,7 +60,7 @@ class _TranscriptWriter:
         self.new = 0
 
     def outcome(self) -> StoreOutcome:
-        """Return what became of the items so far."""
+        """Return the outcome for the items so far."""
         return StoreOutcome(self._is_new, self.new, self._already_there, tuple(self._refused))
 
     def append(self, items: Sequence[CheckedItem]) -> None:

@@ -13,7 +13,7 @@ from ingest.sources.source import ExportSource, Member, SkippedMember
 MAX_RATIO = 200
 """Text compresses up to about 30 times; 1,032 is the most that deflate can do."""
 SMALL_BYTES = 100_000_000
-"""What unpacks to less than this is harmless, whatever its ratio."""
+"""A member that unpacks to less than this is read at any ratio."""
 
 _ENCRYPTED = 0x1
 

@@ -1,4 +1,4 @@
-"""Builds a transcript item by item: ids that are found again, times, and counts of what is skipped.
+"""Builds a transcript item by item: repeatable ids, times, and counts of skipped turns.
 
 For formats that list messages one after another; `ingest.trees.tree_items` is for graphs of nodes.
 """

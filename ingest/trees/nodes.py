@@ -1,4 +1,4 @@
-"""Nodes: what a format of branching conversations fills in; the rest is worked out from them."""
+"""Nodes: the form in which a format gives a branching conversation; its items follow from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NodeContent:
 
 @dataclass(frozen=True, slots=True)
 class TreeNode:
-    """One node: it has content, is left out for a reason (`skipped`), or only holds others.
+    """One node: it has content, is left out for a reason (`skipped`), or only connects others.
 
     `time` is in microseconds since the epoch.
     """
@@ -55,7 +55,7 @@ def children_by_parent(
 
 
 def path_to_root(node_id: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield a node and what is above it, up to the root; nothing for None."""
+    """Yield a node and the nodes above it, up to the root; nothing for None."""
     while node_id is not None:
         yield node_id
         node_id = parents[node_id]

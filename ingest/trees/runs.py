@@ -1,4 +1,4 @@
-"""Runs of items: a tree as a series of appends, each below an item that is stored by then."""
+"""Runs of items: a tree as a series of appends, each below an item that is stored before it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from ingest.trees.nodes import TreeNode, children_by_parent, path_to_root
 
 @dataclass(frozen=True, slots=True)
 class TreeShape:
-    """How the nodes of a tree hang together.
+    """How the nodes of a tree are connected.
 
     `parents` has an entry for each node and no cycles. `order` holds parents before children and,
     of siblings, the active one last. `active` are the nodes from the root to `leaf`.

@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 class TimedNode(NamedTuple):
     """A node of a tree with its own time in microseconds since the epoch, if it has one.
 
-    `is_turn` is False for nodes without content, which only hold others together.
+    `is_turn` is False for nodes without content, which only connect others.
     """
 
     id: str
@@ -30,7 +30,7 @@ class NodeTime(NamedTuple):
 
 
 class _NextTime(NamedTuple):
-    """The next time at or below a node, and how many nodes without a time stand before it."""
+    """The next time at or below a node, and how many nodes without a time come before it."""
 
     time: int | None
     missing: int

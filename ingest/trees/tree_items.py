@@ -1,6 +1,6 @@
 """The items of a conversation that branches, from the nodes of its tree.
 
-A format makes nodes; everything that does not depend on its spelling happens here, in four stages:
+A format makes the nodes. The rest does not depend on the format and is done here, in four stages:
 the shape of the tree, its turns, their times, their items.
 """
 
@@ -91,7 +91,7 @@ def _item(
     time: NodeTime,
     item_ids: Mapping[str, str],
 ) -> TranscriptItem:
-    """Return the item of a turn; the first of its nodes counts where they differ."""
+    """Return the item of a turn; where its nodes differ, the first one is used."""
     above = links.parents[group[0]]
     pairs = {
         name: value

@@ -54,7 +54,7 @@ def continues(links: TurnLinks, node_id: str) -> bool:
     if above is None or links.only_child(above) is None:
         return False
     if (above in links.active) != (node_id in links.active):
-        # The active branch ends above: what was below it was taken back.
+        # The active branch ends above: the nodes below it were taken back.
         return False
     content, before = links.contents[node_id], links.contents[above]
     if (content.kind, content.role, content.name) != (before.kind, before.role, before.name):

@@ -36,7 +36,7 @@ OpenAI defines one, so the official client works with its base URL changed.
 def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     """Return the application; its lifespan opens the data folder and closes it.
 
-    A service that is `opened` already is used, and its owner closes it.
+    With an `opened` service, the lifespan neither opens nor closes one.
     """
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     )
     errors.install(app)
     documentation.install(app)
-    for noun in (conversations, items, summaries, search, context, traces, chat, users, health):
-        app.include_router(noun.router)
+    for routes in (conversations, items, summaries, search, context, traces, chat, users, health):
+        app.include_router(routes.router)
     app.add_middleware(RequestContext)
     return app

@@ -1,8 +1,8 @@
-"""Authentication: the API key of a request decides its project, and nothing else does.
+"""Authentication: the API key of a request alone decides its project.
 
-As long as no key was ever created, the service is keyless: it has one project, for programs on this
-machine. A web page in a browser on this machine could send requests too (DNS rebinding), so the
-Host and Origin headers are checked.
+Until a key is created, the service is keyless: it has one project, for programs on this machine.
+A web page in a browser on this machine could send requests too (DNS rebinding), so the Host and
+Origin headers are checked.
 """
 
 from __future__ import annotations

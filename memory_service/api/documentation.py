@@ -1,8 +1,8 @@
 """The documentation page `/docs`, with its script and style sheet.
 
-FastAPI's own page loads them from another host: it is blank on a machine that is offline, and
-reports its readers to a third party. Only the files of fastapi-offline are used. Its page is a
-closure over the application, which FastAPI never releases (40 MB for each application).
+FastAPI's own page loads them from another host: it is blank without a network, and the other host
+sees who reads it. Only the files of fastapi-offline are used. Its page is a closure over the
+application, which FastAPI never releases (40 MB for each application).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every request gets: an id, a line in the log, and a 500 response for an unexpected error."""
+"""Middleware for every request: an id, a log line, and a 500 response for an unexpected error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON of responses, made of models."""
+"""The JSON of responses, rendered from the service's records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memory_service.items.item_view import show_item
 from memory_service.items.strict_json import dumps
 
 _MAX_STORED_NESTING = 1_000
-"""Stored items were checked when they arrived; a smaller limit since must not hide them."""
+"""Stored items were checked when they arrived; a limit lowered since then must not hide them."""
 
 
 def respond(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -133,7 +133,7 @@ def prompt(record: Prompt) -> dict[str, Any]:
         "messages": list(record.messages),
         "tokens": {name: getattr(tokens, name) for name in tokens.__dataclass_fields__},
         "recalled": [{**hit(recalled), "why": why(recalled)} for recalled in record.recalled],
-        "summaries": [summary_range(each) for each in record.summaries],
+        "summaries": [summary_range(shown) for shown in record.summaries],
         "recent": {"first_seq": record.recent_first_seq, "last_seq": record.recent_last_seq},
         "dropped": [{"item_id": drop.item_id, "reason": drop.reason} for drop in record.dropped],
         "trace_id": record.trace_id,

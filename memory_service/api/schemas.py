@@ -1,7 +1,6 @@
 """The bodies of requests.
 
-A body that OpenAI defines may have unknown fields, which are ignored. A body of the service's own
-is refused if it has any.
+Unknown fields are ignored in the bodies that OpenAI defines, and refused in the service's own.
 """
 
 from __future__ import annotations

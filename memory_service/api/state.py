@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from memory_service.service import Service
 
 
-# An async dependency runs on the event loop: a thread for it would cost 0.3 ms.
+# An async dependency runs in the event loop; in a thread it would take 0.3 ms more.
 async def _service(request: Request) -> Service:
     service = request.app.state.service
     if not isinstance(service, Service):

@@ -12,5 +12,5 @@ def optional_time(value: TimeValue | None, param: str) -> int | None:
 
 
 def moment(now: TimeValue | None) -> tuple[int | None, int | None]:
-    """Return when a question is asked, and the offset from UTC in minutes that is given with it."""
+    """Return the time at which a question is asked, and its offset from UTC in minutes."""
     return (None, None) if now is None else parse_time(now, "now")

@@ -1,4 +1,4 @@
-"""GET /v1/traces/{id}: the record of how a prompt or a search came about."""
+"""GET /v1/traces/{id}: the record of how a prompt was built or a search was answered."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ router = APIRouter(prefix="/v1/traces", tags=["recall"])
 
 @router.get("/{trace_id}")
 def get_trace(project: Project, service: ServiceState, trace_id: str) -> Response:
-    """Return how a prompt or a search came about: candidates, scores, what was kept, and times."""
+    """Return the trace of a prompt or a search: candidates, scores, outcomes and times."""
     return render.respond(service.traces.get(project, trace_id))

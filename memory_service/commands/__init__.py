@@ -1,4 +1,4 @@
-"""The command `memory-service`, one file a subcommand with more than a few lines.
+"""The command `memory-service`: one file for each subcommand, and what they share.
 
 Imports: every package of the service.
 Start reading: `main`.

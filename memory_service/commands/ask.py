@@ -18,12 +18,13 @@ from memory_service.service import LOCAL_PROJECT, Service
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="What a user would say next.")],
+    question: Annotated[str, typer.Argument(help="The user's next message.")],
     conversation: Annotated[
-        str | None, typer.Option(help="Ask in this conversation, about it alone.")
+        str | None, typer.Option(help="Ask in this conversation, and search only it.")
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="Ask in this user's newest conversation, about all of them.")
+        str | None,
+        typer.Option(help="Ask in this user's newest conversation, and search all."),
     ] = None,
     data_dir: DataDir = None,
     project: ProjectName = LOCAL_PROJECT,
@@ -75,10 +76,10 @@ def show_prompt_for(
 
 def _project(service: Service, name: str) -> int:
     with service.log.read() as snapshot:
-        found = snapshot.projects.key_of(name)
-    if found is None:
+        project_key = snapshot.projects.key_of(name)
+    if project_key is None:
         raise NotFound(f"There is no project {name!r} in this folder.", param="project")
-    return found
+    return project_key
 
 
 def _newest(service: Service, project_key: int, user: str) -> Conversation:

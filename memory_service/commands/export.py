@@ -21,7 +21,7 @@ def export(
     user: Annotated[str | None, typer.Option(help="Only this user's conversations.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; else standard output.")] = None,
 ) -> None:
-    """Write conversations as JSON lines, one a line, lossless: `memory-ingest` reads them back."""
+    """Write conversations as JSON lines; `memory-ingest` reads them back without loss."""
     log = open_log(read_settings(data_dir=data_dir).data_dir)
     try:
         lines = export_lines(log, project, user)

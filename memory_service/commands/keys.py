@@ -1,4 +1,4 @@
-"""`memory-service keys`: API keys are created, listed and revoked."""
+"""`memory-service keys`: create, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ keys_app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API k
 
 @keys_app.command("create", epilog="Example: memory-service keys create --project acme")
 def create_key(
-    project: Annotated[str, typer.Option(help="The project it opens; made if it is new.")],
+    project: Annotated[str, typer.Option(help="The key's project; created if it is new.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Create an API key and show it once, alone on the last line; keys are required then."""
+    """Create an API key and print it once, on the last line; then all requests need a key."""
     settings = read_settings(data_dir=data_dir)
     if not project.strip() or len(project) > 128:
         raise StartupError("A project's name has 1 to 128 characters.")

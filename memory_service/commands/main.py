@@ -1,4 +1,4 @@
-"""The command `memory-service`: its subcommands, and how errors leave it."""
+"""The command `memory-service`: its subcommands, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Conversations without end for any agent: stored, recalled, and prompts that fit.",
+    help="Store and recall conversations of any length, and build prompts that fit a model.",
     epilog="Every setting is an environment variable MEMORY_…: see docs/settings.md.",
 )
 app.command(epilog="Example: memory-service quickstart --data-dir ./demo")(quickstart)
@@ -59,4 +59,4 @@ def common(
         ),
     ] = None,
 ) -> None:
-    """Conversations without end for any agent: stored, recalled, and prompts that fit."""
+    """Store and recall conversations of any length, and build prompts that fit a model."""

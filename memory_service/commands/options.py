@@ -1,4 +1,4 @@
-"""Options that commands share, and how they read the settings."""
+"""The options that several commands have, and reading the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prompt as a person reads it: its parts, their tokens, and why each turn is in it or is not."""
+"""A prompt as tables: its parts, their tokens, and why each turn was recalled or left out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 
 def show_prompt(console: Console, prompt: Json, trace: Json) -> None:
-    """Print a prompt and its trace, both in the shape that the API gives them."""
+    """Print a prompt and its trace, both as the API returns them."""
     last = prompt["messages"][-1]
     for message in prompt["messages"]:
         _show_message(console, message, is_last=message is last)
@@ -59,7 +59,7 @@ def _show_recalled(console: Console, prompt: Json) -> None:
     if not prompt["recalled"]:
         console.print("Nothing was recalled.\n")
         return
-    table = Table("rank", "turn", "said on", "by", "score", "why", title="Where it came from")
+    table = Table("rank", "turn", "date", "speaker", "score", "why", title="Recalled turns")
     for hit in prompt["recalled"]:
         table.add_row(
             str(hit["rank"]),
@@ -75,20 +75,20 @@ def _show_recalled(console: Console, prompt: Json) -> None:
 
 
 def _show_left_out(console: Console, prompt: Json, trace: Json) -> None:
-    """Show the best candidates that did not come into the prompt, and why not."""
+    """Show the best candidates that are not in the prompt, and why not."""
     taken = {hit["item_id"] for hit in prompt["recalled"]}
     reasons = {drop["item_id"]: drop["reason"] for drop in prompt["dropped"]}
-    left_out = [one for one in trace["candidates"] if one["item_id"] not in taken]
+    left_out = [candidate for candidate in trace["candidates"] if candidate["item_id"] not in taken]
     if not left_out:
         return
-    table = Table("turn", "score", "why not", "it begins", title="What was left out, best first")
-    for one in left_out[:_LEFT_OUT_SHOWN]:
-        reason = reasons.get(one["item_id"], one["outcome"])
+    table = Table("turn", "score", "why not", "beginning", title="Turns left out, best first")
+    for candidate in left_out[:_LEFT_OUT_SHOWN]:
+        reason = reasons.get(candidate["item_id"], candidate["outcome"])
         table.add_row(
-            harmless(str(one["item_id"])),
-            f"{one['score']:.2f}",
+            harmless(str(candidate["item_id"])),
+            f"{candidate['score']:.2f}",
             harmless(reason.replace("_", " ")),
-            harmless(" ".join((one["text"] or "").split())[:_EXCERPT_CHARS]),
+            harmless(" ".join((candidate["text"] or "").split())[:_EXCERPT_CHARS]),
         )
     console.print(table)
     if len(left_out) > _LEFT_OUT_SHOWN:

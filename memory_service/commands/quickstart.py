@@ -1,7 +1,7 @@
-"""`memory-service quickstart`: the main job on a bundled conversation, through the real HTTP API.
+"""`memory-service quickstart`: a prompt from a bundled conversation, through the real HTTP API.
 
 A server is started in this process; the official OpenAI client stores the conversation and asks for
-the prompt, as any application would. Running it twice stores nothing twice: the items have ids.
+the prompt, as any application would. A second run stores nothing again: the items have ids.
 """
 
 from __future__ import annotations

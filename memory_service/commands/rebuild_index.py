@@ -1,4 +1,4 @@
-"""`memory-service rebuild-index`: the vector index is built again from the turn log."""
+"""`memory-service rebuild-index`: build the vector index again from the turn log."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
 ) -> None:
-    """Serve the HTTP API until it is told to stop (Ctrl-C, SIGTERM)."""
+    """Serve the HTTP API until Ctrl-C or SIGTERM."""
     settings = read_settings(data_dir=data_dir, host=host, port=port, log_format=log_format)
     # uvicorn finishes the open requests and raises the signal again: SIGTERM acts as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Showing transcripts on a terminal: their control characters and markup mean nothing there."""
+"""Showing transcripts on a terminal, without effect of their control characters and markup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(text: str, style: str = "") -> Text:
-    """Return words from a transcript for rich: no markup, no escape sequence takes effect."""
+    """Return a text from a transcript for rich, in which markup and escapes have no effect."""
     return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text), style=style)
 
 
@@ -22,5 +22,5 @@ def stdout() -> Console:
 
 
 def stderr() -> Console:
-    """Return a console on standard error, for progress and complaints."""
+    """Return a console on standard error, for progress and errors."""
     return Console(stderr=True, highlight=False)

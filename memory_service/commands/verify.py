@@ -1,4 +1,4 @@
-"""`memory-service verify`: the data folder is checked."""
+"""`memory-service verify`: check the data folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memory_service.maintenance.verify import Verifier
 
 
 def verify(data_dir: DataDir = None) -> None:
-    """Derive again what can be derived from the log and compare; exits 1 if anything differs."""
+    """Derive data again from the log and compare it; exits 1 if anything differs."""
     settings = read_settings(data_dir=data_dir, log_level="warning")
     with open_index(settings.data_dir, "memory-service verify") as (log, index):
         embedder = stored_embedder(log)

@@ -67,7 +67,7 @@ def parent_turn(
 
 
 def is_child_of(turn: Turn, below: str | Below, parent: Turn | None) -> bool:
-    """Return whether a stored turn is where an append wants its first turn.
+    """Return whether a stored turn is below the parent that an append names.
 
     With HEAD it always is: the head has advanced since the turn was stored.
     """
@@ -91,7 +91,7 @@ def last_stored_item(turns: Sequence[NewTurn], stored: Mapping[str, Turn]) -> Tu
 def _stored_by_id(
     snapshot: ReadTransaction, project_key: int, turns: Sequence[NewTurn]
 ) -> Mapping[str, Turn]:
-    """Return the stored turns of the items whose id the client gave; other ids are new."""
+    """Return the stored turns of the items with an id from the client; other ids are new."""
     return snapshot.turns.by_ids(project_key, [turn.id for turn in turns if turn.id_given])
 
 

@@ -1,4 +1,4 @@
-"""Append turns within a transaction, with everything that recall needs of them."""
+"""Append turns within a transaction, with their passages, terms and vectors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from memory_service.turn_log.transactions import WriteTransaction
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """New turns of a conversation, one below the other, the first below `parent` (None: a root).
+    """New turns of a conversation, each below the one before, the first below `parent`.
 
-    The conversation is one that the transaction has locked. If the turns are `active`, the last one
-    becomes its head.
+    Without a parent the first turn is a root. The transaction has locked the conversation. If the
+    turns are `active`, the last one becomes its head.
     """
 
     project_key: int
@@ -33,7 +33,7 @@ class Append:
 def append_turns(
     transaction: WriteTransaction, preparer: TurnPreparer, append: Append
 ) -> WriteResult:
-    """Store the turns with their passages; returns the conversation as it is afterwards."""
+    """Store the turns with their passages; return the conversation with the new turns."""
     conversation = append.conversation
     if not append.turns:
         return WriteResult(conversation)

@@ -2,7 +2,7 @@
 
 Each deletion returns a receipt: its kind and its counts, never the deleted text. SQLite keeps
 deleted text in its write-ahead file until a checkpoint, and a checkpoint waits for open snapshots.
-So a deletion tries one at once, and otherwise a thread repeats it.
+So a deletion tries a checkpoint at once; if a snapshot prevents it, a thread tries again.
 """
 
 from __future__ import annotations

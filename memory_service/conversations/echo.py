@@ -1,8 +1,8 @@
 """Echoes: recalled text that a model or a client sends back as part of its own text. Pure.
 
-A model may quote what was recalled for it. If the quote were indexed, each recall would bring back
-more copies of it. So the text is stored verbatim, and its echoes are not indexed. Their spans are
-in the metadata of the turn, so that its passages can be derived again from the turn alone.
+A model may quote what was recalled for it. If the quote were indexed, each recall would return more
+copies of it. So the text is stored verbatim, and its echoes are not indexed. Their spans are in the
+metadata of the turn, so that its passages can be derived again from the turn alone.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ METADATA_KEY = "memory_echo"
 """The metadata with the spans of the echoes: `start-end` in characters, joined by commas."""
 
 MIN_WORDS = 6
-"""A shorter quote is not an echo: people say the same few words again by themselves."""
+"""A shorter quote is not an echo: people repeat a few words without quoting."""
 
 _MIN_REST_WORDS = 4
-"""Text between echoes is indexed from this length on; less says nothing ("As you told me:")."""
+"""Text between echoes is indexed from this length on; shorter text is only an introduction, such as
+"As you told me:"."""
 
 _SPANS = re.compile(r"\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*")
 
@@ -44,7 +45,7 @@ def find_echoes(text: str, recalled: Iterable[str]) -> list[Span]:
 
 
 def echo_metadata(spans: Sequence[Span]) -> dict[str, str]:
-    """Return the metadata that marks echoes; spans that do not fit into it become one."""
+    """Return the metadata that marks echoes; spans that do not fit are joined to one."""
     if not spans:
         return {}
     value = ",".join(f"{span.start}-{span.end}" for span in spans)
@@ -81,7 +82,7 @@ def indexed_spans(text: str, metadata: Metadata | None, *, words: int, overlap: 
 
 
 def _from_metadata(metadata: Metadata | None) -> list[Span]:
-    """Return the echoes that metadata marks; a client may have written anything into it."""
+    """Return the echoes that metadata marks; a client may have set any value."""
     value = (metadata or {}).get(METADATA_KEY, "")
     if not _SPANS.fullmatch(value):
         return []
@@ -90,7 +91,7 @@ def _from_metadata(metadata: Metadata | None) -> list[Span]:
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Return the spans by position, those that touch or overlap made one."""
+    """Return the spans by position; spans that touch or overlap are joined."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, span.end)):
         if merged and span.start <= merged[-1].end:

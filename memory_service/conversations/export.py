@@ -1,4 +1,4 @@
-"""Export conversations in the project's own format, with everything that is needed to import them.
+"""Export conversations in the service's own format, with all data that an import needs.
 
 The format is JSON lines, one conversation per line. A line contains `format`, the properties of the
 conversation, `head` (the id of the last item of the active branch) and `items` by ascending `seq`.

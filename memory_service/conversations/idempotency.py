@@ -1,7 +1,7 @@
 """Recognise a repeated request, so that nothing is stored twice.
 
-A client may send a request again because it did not receive the response. Three things identify a
-repeated request:
+A client may send a request again because it did not receive the response. A repeated request is
+recognised in three ways:
 
 1. its Idempotency-Key;
 2. the ids of its items (`append_checks` compares them);
@@ -54,7 +54,7 @@ class IdempotencyChecker:
     def keyed_result(
         self, snapshot: ReadTransaction, project_key: int, attempt: Attempt
     ) -> WriteResult | None:
-        """Return what a request with this Idempotency-Key has stored, None if there was none.
+        """Return what a request with this Idempotency-Key has stored; None if there was none.
 
         Raises Conflict if the key was used for another request.
         """
@@ -77,7 +77,7 @@ class IdempotencyChecker:
         turns: Sequence[NewTurn],
         attempt: Attempt,
     ) -> WriteResult | None:
-        """Return the conversation that this retry has created before, None if its id is free.
+        """Return the conversation that this retry has created before; None if its id is free.
 
         Raises Conflict if the id belongs to another conversation.
         """
@@ -116,7 +116,7 @@ class IdempotencyChecker:
         attempt: Attempt,
         result: WriteResult,
     ) -> None:
-        """Keep what a request with an Idempotency-Key has stored, by reference."""
+        """Record which turns a request with an Idempotency-Key has stored."""
         if attempt.key is None:
             return
         seqs = [turn.seq for turn in result.turns]

@@ -1,7 +1,7 @@
 """The language of a conversation: it is detected in its first turns and then fixed.
 
 Terms depend on the language, because stop words and stems do. The first turns may be too short to
-detect it; their terms are made again once it is known.
+detect it; their terms are derived again when it is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_SEQ = 1
 
 
 def language_sample(snapshot: ReadTransaction, conversation: Conversation) -> str:
-    """Return the first texts of a conversation, empty if its language is known already."""
+    """Return the first texts of a conversation; empty if its language is known already."""
     if conversation.language is not None or conversation.next_seq == FIRST_SEQ:
         return ""
     first_turns = islice(snapshot.turns.all(conversation.key), SAMPLE_TURNS)
@@ -28,7 +28,7 @@ def language_sample(snapshot: ReadTransaction, conversation: Conversation) -> st
 
 
 def fix_language(transaction: WriteTransaction, conversation: Conversation, language: str) -> None:
-    """Store the language of a conversation, and make the terms of its earlier turns again."""
+    """Store the language of a conversation, and derive the terms of its earlier turns again."""
     transaction.conversations.set_language(conversation.key, language)
     if conversation.next_seq > FIRST_SEQ:
         _renew_terms(transaction, conversation, language)

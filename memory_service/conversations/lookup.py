@@ -1,4 +1,4 @@
-"""Find a conversation or an item of a project; what does not exist is a NotFound."""
+"""Find a conversation or an item of a project; raises NotFound if it does not exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_conversation(
 def lock_conversation(
     transaction: WriteTransaction, project_key: int, conversation_id: str
 ) -> Conversation:
-    """Return a conversation that no other transaction changes until this one ends."""
+    """Return a conversation, locked against other transactions until this one ends."""
     conversation = transaction.conversations.lock(project_key, conversation_id)
     if conversation is None:
         raise NotFound(f"No conversation {conversation_id!r}.", param="conversation_id")

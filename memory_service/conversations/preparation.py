@@ -1,6 +1,6 @@
 """Prepare turns for storing, before the transaction begins: language, passages, terms, vectors.
 
-A write transaction excludes all others, so whatever takes long is done before it.
+A write transaction excludes all others, so slow work is done before it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memory_service.text.spans import Span
 from memory_service.text.terms import terms
 
 UNDETERMINED = "und"
-"""The language of a conversation whose first texts are of no known one; words are not stemmed."""
+"""The language of a conversation whose texts have no known language; words are not stemmed."""
 
 SAMPLE_TURNS = 50
 """The language of a conversation is detected in at most this many turns."""
@@ -110,7 +110,7 @@ def _passage(span: _TurnSpan, words: Sequence[str], vector: Vector | None) -> Pa
 
 
 def _detected_language(sample: str, turns: Sequence[NewTurn]) -> str | None:
-    """Return the language; UNDETERMINED if a whole sample has none, None if more text is needed."""
+    """Return the language; UNDETERMINED if a full sample has none, None if it needs more text."""
     text = "\n".join([sample, *(turn.text[:_SAMPLE_CHARACTERS] for turn in turns[:SAMPLE_TURNS])])
     language = detect_language(text[:_SAMPLE_CHARACTERS])
     return language or (UNDETERMINED if len(text) >= _SAMPLE_CHARACTERS else None)

@@ -33,7 +33,7 @@ class Below(Enum):
 
 
 class Switch(Enum):
-    """A choice between on, off and what the settings say."""
+    """A choice between on, off and the value of the settings."""
 
     ON = True
     OFF = False

@@ -1,10 +1,10 @@
 """Create conversations, append turns to them, and change their properties.
 
-Each request is one transaction: the turns are durable, with everything that recall needs of them,
-when it ends. A request goes through these stages:
+Each request is one transaction. When it ends, the turns are durable, with their passages and terms.
+A request goes through these stages:
 
 1. `preparation` cuts the turns into passages, outside the transaction;
-2. `idempotency` finds out whether the request was made before, and then nothing is stored;
+2. `idempotency` checks whether the request was made before; if so, nothing is stored;
 3. `append_checks` compares the ids and the parent with the stored tree;
 4. `appending` stores the turns; `language` fixes the language of the conversation once;
 5. `idempotency` records the result.

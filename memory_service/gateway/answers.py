@@ -1,6 +1,6 @@
 """Collect the answer of a model from its body or its stream, while it is passed on. Pure.
 
-The upstream is not trusted: whatever does not have the expected form is ignored.
+The upstream is not trusted: data without the expected form is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from memory_service.items.chat_messages import Message
 from memory_service.tokens.slices import well_formed
 
 DONE = b"data: [DONE]"
-"""The event with which a stream states that it is complete."""
+"""The event that ends a complete stream."""
 
 _TEXT_FIELDS = ("content", "refusal")
 _CALL_KINDS = ("function", "custom")
@@ -23,7 +23,7 @@ _MAX_CALLS = 1_024
 
 @dataclass(slots=True)
 class _ChoiceCollector:
-    """One choice of an answer, as far as it has arrived."""
+    """The part of one choice of an answer that has arrived."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class AnswerCollector:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer has arrived to its end."""
+        """Whether the whole answer has arrived."""
         finished = [choice.is_finished for choice in self._choices.values()]
         return self._is_done or (bool(finished) and all(finished))
 
@@ -123,7 +123,7 @@ class AnswerCollector:
 
 
 def split_at_done(chunk: bytes) -> tuple[bytes, bytes]:
-    """Return the bytes of a chunk before the end of the stream, and those from it on."""
+    """Return the bytes of a chunk before the end event of the stream, and the rest."""
     position = chunk.find(DONE)
     return (chunk, b"") if position < 0 else (chunk[:position], chunk[position:])
 
@@ -146,7 +146,8 @@ def _parsed(data: bytes) -> Any:
 
 
 def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+    elements = value if isinstance(value, list) else []
+    return [element for element in elements if isinstance(element, Mapping)]
 
 
 def _extend_call(call: dict[str, Any], piece: Mapping[str, Any]) -> None:
@@ -158,7 +159,7 @@ def _extend_call(call: dict[str, Any], piece: Mapping[str, Any]) -> None:
 
 
 def _extend_texts(texts: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Add the texts of a piece: arguments grow, every other field arrives once."""
+    """Add the texts of a piece: arguments arrive in pieces, every other field once."""
     for name, value in piece.items():
         if not isinstance(value, str):
             continue

@@ -50,7 +50,7 @@ class GatewayOptions:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStages:
-    """What does the work of each stage of a request."""
+    """The objects that perform the stages of a request."""
 
     locator: RequestLocator
     request_storer: RequestStorer
@@ -111,7 +111,7 @@ class Gateway:
         return AnswerRelay(answer, refusal, outcome, store)
 
     async def _remember(self, project_key: int, chat: ChatRequest) -> MemoryOutcome | None:
-        """Store what is new and build the prompt; None if the request has nothing to do with it."""
+        """Store the new messages and build the prompt; None if the request is without memory."""
         started = time.perf_counter()
         request = await anyio.to_thread.run_sync(self._located_and_stored, project_key, chat)
         if request is None:

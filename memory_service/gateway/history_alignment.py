@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_SKIPPED = 256
-"""The most turns of tool calls that a client may leave out between two messages."""
+"""The most optional turns that a client may leave out between two messages."""
 
 MAX_STARTS, MAX_RUNS = 32, 64
 """The most nodes that are tried for one message.
@@ -23,7 +23,7 @@ time.
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message of a request: the hash of what it says, its role, and the id that it was given."""
+    """A message of a request: the hash of its content, its role, and its id if it has one."""
 
     digest: bytes
     role: str
@@ -34,8 +34,8 @@ class SentMessage:
 class HistoryNode:
     """A stored turn in the tree of its conversation.
 
-    A client that sends the history again may leave out a node that is `optional`: one of a tool
-    call, or one that is not a message. A node is `fresh` while a retry may refer to it.
+    A client that sends the history again may leave out an `optional` node: a turn of a tool group,
+    or an item that is not a message. A node is `fresh` while a retry may refer to it.
     """
 
     key: int
@@ -51,7 +51,7 @@ class HistoryNode:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Which messages of a history are stored, and where the others belong.
+    """Which messages of a history are stored, and which turn the others follow.
 
     The messages from `first_new` on are new and follow the turn `parent_key` (None: they begin the
     conversation). The `matched` messages before them are stored, one after the other.
@@ -61,9 +61,9 @@ class Alignment:
     first_new: int
     matched: int = 0
     is_exchange: bool = False
-    """Whether the matched messages are of an assistant and of another role.
+    """Whether the matched messages are from an assistant and from another role.
 
-    An exchange identifies a conversation; a single common word does not.
+    An exchange identifies a conversation; a single common message ("ok") does not.
     """
 
 
@@ -131,7 +131,7 @@ class _TreeIndex:
         self.last_exchange = self._last_exchange()
 
     def starts(self, sent: SentMessage) -> Sequence[HistoryNode]:
-        """Return the nodes that match a message; of many, the newest and the oldest."""
+        """Return the nodes that match a message; if they are many, the newest and the oldest."""
         named = self._by_id.get(sent.id) if sent.id else None
         nodes = self._by_digest.get(sent.digest, []) if named is None else [named]
         if len(nodes) > MAX_STARTS:
@@ -139,7 +139,7 @@ class _TreeIndex:
         return [node for node in nodes if self._matches(sent, node)]
 
     def following(self, key: int, sent: SentMessage) -> Iterator[HistoryNode]:
-        """Yield the nodes after a node that match a message; optional ones may be left out."""
+        """Yield the nodes after a node that match a message; optional nodes may be skipped."""
         waiting = list(self._children.get(key, ()))
         for _ in range(MAX_SKIPPED):
             if not waiting:
@@ -153,7 +153,7 @@ class _TreeIndex:
     def _matches(self, sent: SentMessage, node: HistoryNode) -> bool:
         """Return whether a message equals a node.
 
-        A message with a stored id, or with an id of a user, equals the turn of that id only.
+        A message with a stored id, and a user message with any id, equals only the turn of that id.
         """
         if sent.id and (sent.id in self._by_id or sent.role == "user") and sent.id != node.id:
             return False
@@ -226,10 +226,10 @@ def _is_conclusive(
     *,
     is_retry: bool,
 ) -> bool:
-    """Return whether a run shows where the client is, and is not a word that was said twice."""
+    """Return whether a run shows the client's position, not only a message that was sent twice."""
     at_end = node.key in index.last_exchange
     if run.start > 0:
-        # The messages before are the client's own: a summary, or a history with gaps.
+        # The messages before the run are not stored: a summary, or a history with gaps.
         return at_end and run.is_exchange
     if node.key == index.head_key or run.is_exchange:
         return True
@@ -238,5 +238,5 @@ def _is_conclusive(
         return True
     if len(sent) > 1:
         return index.is_first(run.first_key)
-    # A single message is all of a short conversation, or the new message of a long one.
+    # A single message is the whole of a short conversation, or the new message of a long one.
     return at_end and (index.is_first(run.first_key) or (is_retry and node.fresh))

@@ -1,7 +1,7 @@
 """Input turns: the turns that the model is asked to answer, oldest first.
 
-They are one message of the user, or all results of one message of tool calls. An answer belongs
-below the last of them.
+They are one user message, or all results of one message with tool calls. An answer is stored below
+the last of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.turn_log.log import TurnLog
 
 _MAX_RESULTS = 256
-"""The most results of tools, stored one after the other, that are one input."""
+"""The most consecutive tool results that are one input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReadOnlyRequest:
-    """A request on a stored conversation that stores nothing, neither messages nor the answer."""
+    """A request in a stored conversation that stores nothing, neither messages nor the answer."""
 
     chat: ChatRequest
     project_key: int
@@ -43,7 +43,7 @@ class ReadOnlyRequest:
 
 @dataclass(frozen=True, slots=True)
 class UnstoredConversationRequest:
-    """A request that stores nothing, on a conversation that is not stored either.
+    """A request that stores nothing, in a conversation that is not stored.
 
     The user's other conversations are recalled. `earlier_turns` are the history before the input.
     """
@@ -60,7 +60,7 @@ AnswerableRequest = StoredRequest | ReadOnlyRequest | UnstoredConversationReques
 
 
 def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
-    """Return the turns that the new messages become; raises InvalidRequest that names one."""
+    """Return the turns of the new messages; raises InvalidRequest that names the invalid one."""
     raws = located.chat.raw_messages
     turns = []
     for position, message in located.new_messages:
@@ -81,7 +81,7 @@ def aligned_turn(log: TurnLog, located: LocatedRequest) -> Turn:
 
 
 def input_ending_with(log: TurnLog, turn: Turn) -> Sequence[Turn]:
-    """Return the input of which a stored turn is the last: with the results of tools before it."""
+    """Return the input that ends with a stored turn: a tool result with those before it."""
     if turn.role != "tool":
         return [turn]
     with log.read() as snapshot:
@@ -90,7 +90,7 @@ def input_ending_with(log: TurnLog, turn: Turn) -> Sequence[Turn]:
 
 
 def trailing_results(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Return the results of tools at the end of consecutive turns."""
+    """Return the tool results at the end of consecutive turns."""
     begin = len(turns)
     while begin and turns[begin - 1].role == "tool":
         begin -= 1

@@ -1,7 +1,7 @@
-"""Locate a request: find its conversation, and where its history belongs in it.
+"""Locate a request: find its conversation, and the position of its history in it.
 
-A request names its conversation, or only its user. Then the history is compared with the user's
-newest conversations, and a history that continues none of them begins a new one.
+A request names its conversation or its user. If it names only the user, the history is compared
+with the user's newest conversations; a history that continues none of them begins a new one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NEWEST_CONVERSATIONS = 20
 """A history without a conversation's id is compared with this many conversations of its user."""
 
 _MIN_TREE_TURNS = 200
-"""A history is compared with this many of the newest turns, or twice as many as it has."""
+"""A history is compared with at least this many of the newest turns, and with twice its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class LocatedRequest:
 
 
 class RequestLocator:
-    """Locates requests, and keeps those of one conversation apart. Safe for threads."""
+    """Locates requests, one at a time for each conversation. Safe for threads."""
 
     def __init__(self, log: TurnLog, retry_window_seconds: int) -> None:
         self._log = log
@@ -62,10 +62,10 @@ class RequestLocator:
 
     @contextmanager
     def located(self, project_key: int, chat: ChatRequest) -> Iterator[LocatedRequest | None]:
-        """Locate a request; other requests on its conversation wait until the block ends.
+        """Locate a request; other requests in its conversation wait until the context ends.
 
         None if memory is off, if the request names neither a conversation nor a user, or if all
-        messages are the system's. Raises InvalidRequest, and NotFound for a conversation of
+        messages are system messages. Raises InvalidRequest, and NotFound for a conversation of
         another user.
         """
         if not chat.has_memory or not chat.history:
@@ -96,7 +96,9 @@ class RequestLocator:
             if user_key is None:
                 return None
             newest = snapshot.conversations.newest(project_key, user_key, NEWEST_CONVERSATIONS)
-            aligned = [(self._align(snapshot, each, chat), each) for each in newest]
+            aligned = [
+                (self._align(snapshot, conversation, chat), conversation) for conversation in newest
+            ]
         matches = [
             (alignment.matched, conversation.id)
             for alignment, conversation in aligned
@@ -109,7 +111,8 @@ class RequestLocator:
     ) -> Alignment:
         limit = max(_MIN_TREE_TURNS, 2 * len(chat.history))
         points = snapshot.turns.tree_points(conversation.key, limit)
-        digests = self._hashes.of_turns(snapshot, conversation.key, [each.key for each in points])
+        keys = [point.key for point in points]
+        digests = self._hashes.of_turns(snapshot, conversation.key, keys)
         fresh_since = clock.now() - self._retry_window
         tree = [_node(point, digests[point.key], fresh_since) for point in points]
         sent = [_sent(message) for message in chat.history]
@@ -175,8 +178,8 @@ def _sent(entry: HistoryMessage) -> SentMessage:
 def _sent_id(message: Message) -> str | None:
     """Return the id of a message, if it has one.
 
-    A value that is not a string becomes one that is no turn's id: the message is then new, and
-    storing it raises InvalidRequest.
+    A value that is not a string becomes a string that no turn has as its id. So the message is new,
+    and storing it raises InvalidRequest.
     """
     value = message.get("id")
     return value if value is None or isinstance(value, str) else dumps([value])

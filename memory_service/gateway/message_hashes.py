@@ -1,4 +1,4 @@
-"""Hashes of messages: equal for the ways in which clients send the same message again."""
+"""Hashes of messages: equal for all forms in which clients send the same message again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _HASH_BYTES = 16
 
 
 def message_hash(message: Mapping[str, Any]) -> bytes:
-    """Return a hash of 16 bytes of what a message says.
+    """Return a hash of 16 bytes of the content of a message.
 
-    These make no difference: a string or text parts, missing or empty fields, white space around
-    the text, and the spelling of the JSON in the arguments of tools.
+    The hash is the same for a string and for text parts, for missing and for empty fields, with and
+    without white space around the text, and for any spacing of the JSON in tool arguments.
     """
     role, content = message.get("role"), message.get("content")
     if len(message) == 2 and isinstance(content, str):
-        # Most messages are such, a history has thousands, and the general case takes ten times
-        # as long.
+        # Most messages have this form, a history has thousands of them, and the general case takes
+        # ten times as long.
         return _digest(role, content)
     audio = message.get("audio")
     fields = {
@@ -75,7 +75,8 @@ def _digest(role: Any, text: str, fields: str = "") -> bytes:
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+    elements = value if isinstance(value, list) else []
+    return [element for element in elements if isinstance(element, Mapping)]
 
 
 def _part(part: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Measure how much of a prompt the upstream's prefix cache can reuse.
 
-A provider caches the beginning of a prompt. The part that it can reuse is the messages that also
-began the previous prompt of the conversation.
+A provider caches the beginning of a prompt. It can reuse the first messages that are the same as in
+the previous prompt of the conversation.
 """
 
 from __future__ import annotations

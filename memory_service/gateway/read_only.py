@@ -1,7 +1,7 @@
 """Requests that read memory and store nothing (`x-memory: read`).
 
-Their new messages become turns that exist in memory only. Such turns have negative keys, so that
-they equal no stored turn.
+Their new messages become turns that are not stored. Such turns have negative keys, so that they
+equal no stored turn.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RequestReader:
     def _without_conversation(
         self, located: LocatedRequest, turns: Sequence[NewTurn]
     ) -> UnstoredConversationRequest | None:
-        """Return a request on an unstored conversation; None without a user who is stored."""
+        """Return a request in an unstored conversation; None if its user is not stored."""
         user = located.chat.user
         if user is None or located.chat.headers.scope == "conversation":
             return None

@@ -1,6 +1,6 @@
 """Read an upstream's refusal of a prompt that is too long. Pure.
 
-Servers agree neither on a status nor on a code for it, so its message is read too.
+Servers use different status codes and error codes for it, so the message is read too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _USED = re.compile(r"(?:resulted in|requested) (\d{1,9}) tokens", re.IGNORECASE)
 
 
 class ContextLimit(NamedTuple):
-    """What an upstream says of a prompt that is too long: its limit, and what it counted."""
+    """The limit that an upstream states for a prompt, and the tokens that it counted."""
 
     tokens: int
     used: int
@@ -37,7 +37,7 @@ def is_too_long(status: int, content: bytes) -> bool:
 
 
 def context_limit(content: bytes) -> ContextLimit | None:
-    """Return the limit that a refusal states in the words of OpenAI; None if it states none."""
+    """Return the limit that a refusal states in OpenAI's wording; None if it states none."""
     message = _message(_error(content))
     limit, used = _LIMIT.search(message), _USED.search(message)
     if limit is None or used is None or int(used[1]) == 0:

@@ -65,11 +65,11 @@ def _prompt_headers(built: UpstreamPrompt) -> dict[str, str]:
 
 
 class AnswerRelay:
-    """The answer to one request on its way to the caller; it must be closed in any case.
+    """The upstream's answer to one request, passed on to the caller; it must always be closed.
 
     `refusal` is the body of an answer with an error status, which was read already. `store` is
-    called once, when the answer ends, and returns the code of its error, if any. Without an
-    `outcome` the request was forwarded without memory.
+    called once, when the answer ends, and returns the code of its error, if any. `outcome` is None
+    for a request that was forwarded without memory.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class AnswerRelay:
         return {**self._answer.headers, **memory_headers}
 
     async def read(self) -> bytes:
-        """Return the whole body, after storing the answer in it."""
+        """Return the body, after storing its answer."""
         if self.status >= 400:
             return self._refusal
         content = await self._answer.read()
@@ -131,7 +131,7 @@ class AnswerRelay:
             yield _error_event(error)
 
     async def close(self) -> None:
-        """Close the connection; what arrived of a stream is stored even if the caller is gone."""
+        """Close the connection; the received part of a stream is stored if the caller has gone."""
         with anyio.CancelScope(shield=True):
             await self._answer.close()
             if self.is_stream:

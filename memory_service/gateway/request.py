@@ -1,4 +1,4 @@
-"""A chat completion as it was requested: its identity, its messages, what is forwarded of it."""
+"""A request for a chat completion: its conversation and user, its messages, its forwarded body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MemoryMode = Literal["off", "read", "on"]
 
 @dataclass(frozen=True, slots=True)
 class MemoryHeaders:
-    """What the headers of a request say about memory; None leaves it to the body or settings."""
+    """The headers of a request about memory; for None the body or the settings decide."""
 
     conversation_id: str | None = None
     user: str | None = None
@@ -31,7 +31,7 @@ class MemoryHeaders:
 
 
 class HistoryMessage(NamedTuple):
-    """A message that is not the system's, and its position in `messages`."""
+    """A message that is not a system message, and its position in `messages`."""
 
     position: int
     message: Message
@@ -41,7 +41,7 @@ class HistoryMessage(NamedTuple):
 class ChatRequest:
     """A request for a chat completion: its body as text and parsed, and the headers to forward.
 
-    `authorization` is the upstream's; None leaves it to the service's own key.
+    `authorization` is sent to the upstream; None sends the service's own key.
     """
 
     text: str
@@ -104,7 +104,7 @@ class ChatRequest:
 
     @cached_property
     def system_messages(self) -> Sequence[Message]:
-        """The system messages of any position: strict chat templates want them first."""
+        """The system messages at any position: strict chat templates require them first."""
         return [
             _without_our_fields(message)
             for message in self.messages
@@ -113,7 +113,7 @@ class ChatRequest:
 
     @cached_property
     def history(self) -> Sequence[HistoryMessage]:
-        """The messages without those of the system."""
+        """The messages without system messages."""
         return [
             HistoryMessage(position, message)
             for position, message in enumerate(self.messages)
@@ -133,7 +133,7 @@ class ChatRequest:
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """What a prompt contains beside messages: tools, functions, the schema of the answer."""
+        """The parts of a prompt that are not messages: tools, functions, the answer's schema."""
         tools = [
             tool
             for name in ("tools", "functions")
@@ -157,7 +157,7 @@ class ChatRequest:
     def forwarded_body(self, messages: Sequence[Message] | None = None) -> bytes:
         """Return the body for the upstream: without our own fields, with `messages` if given.
 
-        A body that does not change is forwarded byte for byte.
+        An unchanged body is forwarded byte for byte.
         """
         body = {name: value for name, value in self.body.items() if name != "conversation"}
         metadata = body.get("metadata")

@@ -1,4 +1,4 @@
-"""Store what a request and its answer add to a conversation."""
+"""Store the new messages of a request and its answer in a conversation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RequestStorer:
         self._limits = limits
 
     def store(self, located: LocatedRequest) -> StoredRequest:
-        """Store the new messages of a request, or activate the turn that it asks about again.
+        """Store the new messages of a request, or make the turn that it repeats the head.
 
         Raises InvalidRequest, Conflict for an id that is used for another message, and NotFound if
         the turn that the request continues was deleted.
@@ -70,7 +70,7 @@ class RequestStorer:
         return aligned_turn(self._log, located).id
 
     def _ask_again(self, located: LocatedRequest, conversation: Conversation) -> StoredRequest:
-        """Return the stored turn as the input; turns that follow it become another branch."""
+        """Return the stored turn as the input; the turns below it become another branch."""
         turn = aligned_turn(self._log, located)
         if turn.key != conversation.head_key:
             conversation = self._writer.update_conversation(

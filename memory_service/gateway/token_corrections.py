@@ -1,8 +1,7 @@
 """Token corrections: learned factors between our token counts and the upstream's.
 
 There is a factor for each model, kept in the log. A prompt for which the upstream counts more
-raises the factor at once; other prompts lower it slowly. So it stays near the highest ratio that
-was observed lately.
+raises the factor at once; other prompts lower it slowly. So it stays near the highest recent ratio.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 
 LOWEST, HIGHEST = 0.8, 2.0
-"""Bounds of a factor: an upstream outside them counts something else, or wrongly."""
+"""Bounds of a factor: a ratio outside them means a count of something else, or a wrong count."""
 
 MIN_TOKENS = 200
 """Nothing is learned from shorter prompts: the upstream's template dominates their count."""
 
 MARGIN = 0.02
-"""Added to a factor, because ratios differ from prompt to prompt and a budget must always hold."""
+"""Added to a factor: ratios differ from prompt to prompt, and no prompt may exceed its budget."""
 
 _FALL = 0.01
 _MAX_MODELS = 1_000
@@ -44,7 +43,7 @@ class TokenCorrections:
         return 1.0 if factor is None else min(HIGHEST, factor + MARGIN)
 
     def learn(self, model: str | None, counted: int, used: int | None) -> None:
-        """Learn from a prompt for which we `counted` tokens and the upstream `used` as many."""
+        """Learn from a prompt: `counted` is our token count, `used` is the upstream's."""
         if used is None or used <= 0 or counted < MIN_TOKENS:
             return
         ratio = min(HIGHEST, max(LOWEST, used / counted))

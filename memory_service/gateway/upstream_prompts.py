@@ -1,4 +1,4 @@
-"""Build the prompts that the upstream gets instead of what the client sent."""
+"""Build the prompts that replace the client's messages in requests to the upstream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
 
 SHRINK = 0.6
-"""The share of a refused prompt that is sent to an upstream that does not state its limit."""
+"""The share of a refused prompt that is kept if the upstream does not state its limit."""
 
 _LIMIT_MARGIN = 0.95
 """The share of a stated limit that is used."""
@@ -28,8 +28,8 @@ _LIMIT_MARGIN = 0.95
 class UpstreamPrompt:
     """A prompt as it is forwarded, and its tokens as the upstream counts them.
 
-    `tokens_before` are those of what the client sent, `tokens_after` those of the prompt,
-    `prefix_tokens` those at its beginning that the previous prompt had too.
+    `tokens_before` counts the client's messages, `tokens_after` the prompt, and `prefix_tokens` the
+    beginning that the previous prompt had too.
     """
 
     prompt: Prompt
@@ -46,7 +46,7 @@ class UpstreamPrompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptFailure:
-    """The code of the error because of which a prompt could not be built."""
+    """The code of the error that prevented a prompt."""
 
     code: str
 
@@ -110,7 +110,7 @@ class UpstreamPromptBuilder:
         )
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
-        """Return the prompt request with the input turns, which are then not recent turns."""
+        """Return the prompt request with the input turns, which are not recent turns."""
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns)),
             stored_input=request.input_turns,
@@ -137,7 +137,7 @@ class UpstreamPromptBuilder:
     def _shrunk_budget(
         self, chat: ChatRequest, refused: UpstreamPrompt, refusal: bytes
     ) -> _ShrunkBudget:
-        """Return a budget below the limit that the upstream states, and learn how it counts."""
+        """Return a budget below the limit that the upstream states, and learn its token count."""
         tokens = refused.prompt.tokens
         limit = context_limit(refusal)
         if limit is None:

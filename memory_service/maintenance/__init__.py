@@ -1,4 +1,4 @@
-"""Checks of a data folder: derives again what can be derived and reports what differs.
+"""Checks of a data folder: derives data again from the log and reports differences.
 
 Imports: the packages up to `conversations`.
 Start reading: `verify`.

@@ -1,4 +1,4 @@
-"""Checks of the vector index: its collections against what the log places in them."""
+"""Checks of the vector index: its collections against their passages in the log."""
 
 from __future__ import annotations
 

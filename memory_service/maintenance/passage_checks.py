@@ -18,7 +18,7 @@ from memory_service.turn_log.transactions import ReadTransaction
 
 
 class PassageChecks:
-    """Derives the passages of turns again, under the settings they were made with."""
+    """Derives the passages of turns again, with the settings that they were made with."""
 
     def __init__(
         self, embedder: Embedder | None, dimension: int, *, words: int, overlap: int

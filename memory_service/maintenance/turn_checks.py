@@ -1,4 +1,4 @@
-"""Checks of turns: the tree, what each derives from its JSON, and tool groups."""
+"""Checks of turns: the tree, the fields derived from their JSON, and tool groups."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from memory_service.items.conversation_items import ItemLimits, parse_item
 _NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000)
 
 Unreadable = ValueError | InvalidRequest
-"""Why the stored JSON of a turn cannot be parsed."""
+"""The error for which the stored JSON of a turn cannot be parsed."""
 
 
 def parse_stored(turns: Sequence[Turn]) -> dict[int, NewTurn | Unreadable]:
-    """Return what the JSON of each turn says, or why it cannot be parsed, by the turn's key."""
+    """Return the turn parsed from each turn's JSON, or the error, by the turn's key."""
     return {turn.key: _parse(turn) for turn in turns}
 
 
 def check_tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Finding]:
-    """Check that the head's path leads to the root, and is what is marked active."""
+    """Check that the head's path leads to the root, and that its turns are marked active."""
     by_key = {turn.key: turn for turn in turns}
     path: set[int] = set()
     key = conversation.head_key
@@ -37,7 +37,7 @@ def check_tree(conversation: Conversation, turns: Sequence[Turn]) -> Iterator[Fi
 
 
 def check_turn(turn: Turn, parsed: NewTurn | Unreadable) -> Iterator[Finding]:
-    """Check what is stored of a turn against its JSON."""
+    """Check the stored fields of a turn against its JSON."""
     if not isinstance(parsed, NewTurn):
         problem = f"its JSON cannot be read: {type(parsed).__name__}"
         yield Finding("turns", turn.id, problem)

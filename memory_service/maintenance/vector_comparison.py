@@ -7,9 +7,9 @@ import numpy as np
 from memory_service.core.models import Vector
 
 LOG_TOLERANCE = 2e-3
-"""Half floats keep three digits; two orders of adding up the same tokens differ by less."""
+"""Half floats keep three digits; adding the same tokens in another order differs by less."""
 INDEX_TOLERANCE = 5e-3
-"""The index normalises vectors again; together with half floats that is more."""
+"""The index normalises vectors again, which adds to the error of half floats."""
 
 
 def differ(derived: Vector | None, stored: Vector | None) -> bool:
@@ -20,5 +20,5 @@ def differ(derived: Vector | None, stored: Vector | None) -> bool:
 
 
 def are_close(vector: Vector, other: Vector, tolerance: float) -> bool:
-    """Return whether two vectors have one shape and differ nowhere by more than a tolerance."""
+    """Return whether two vectors have the same shape and differ by at most a tolerance."""
     return vector.shape == other.shape and bool(np.allclose(vector, other, atol=tolerance))

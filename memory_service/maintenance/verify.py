@@ -1,4 +1,4 @@
-"""Verification: what the log derives is derived again and compared, and so is the vector index."""
+"""Verification: derived data is derived again from the log and compared; so is the vector index."""
 
 from __future__ import annotations
 

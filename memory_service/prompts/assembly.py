@@ -1,7 +1,7 @@
 """Assembling a prompt: its messages in their order, and the tokens of each part. Pure.
 
-Providers' prefix caches reward the order: system messages, summaries and recent turns change
-seldom; the new input comes last, with the recalled block in its last user message.
+The order suits providers' prefix caches: system messages, summaries and recent turns seldom change;
+the new input comes last, with the recalled block in its last user message.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from memory_service.prompts.request import PromptDefaults, PromptRequest
 from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message, count_tools
 
 RECENT_SHARE = 0.6
-"""The share of the free tokens that recent turns always get; the recalled block may take the rest
-and whatever the recent turns leave."""
+"""The share of the free tokens that recent turns always get. The recalled block may take the rest,
+and the tokens that the recent turns leave unused."""
 
 _RESERVED_PART = 4
 """By default, at most one token in four is reserved for the answer."""
@@ -21,7 +21,7 @@ _RESERVED_PART = 4
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The tokens of a prompt: `total` is the whole, `reserved` is kept free for the answer."""
+    """The tokens of a prompt with its answer: `reserved` of the `total` are for the answer."""
 
     total: int
     reserved: int
@@ -88,8 +88,8 @@ def fixed_parts(
 
 
 def recalled_share(free: int, recent: int) -> int:
-    """Return the tokens that the recalled block may take of `free` ones.
+    """Return how many of the `free` tokens the recalled block may take.
 
-    That is its own share, or more where the recent turns take less than theirs.
+    That is its own share, or more if the recent turns take less than theirs.
     """
     return max(int(free * (1.0 - RECENT_SHARE)), free - recent)

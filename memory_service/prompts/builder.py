@@ -7,10 +7,10 @@ The stages, each a function that takes values and returns a frozen one:
 3. `recalled_turns`: the hits that the recalled block may quote.
 4. `layout`: the recent window, the hits and the summaries that fit together.
 5. `assembly`: the messages, and the tokens of each part.
-6. `state` and `traces`: what the next prompt starts from, and how this one came about.
+6. `state` and `traces`: what the next prompt starts from, and how this one was built.
 
 Three choices are remembered, so that providers' prefix caches cover the next prompt: where the
-recent window begins, which summaries stand before it, and which turns the recalled block quotes.
+recent window begins, which summaries come before it, and which turns the recalled block quotes.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PromptBuilder:
     def _new_summaries(
         self, frame: PromptFrame, window: RecentWindow, counter: TokenCounter
     ) -> SummaryBlock:
-        """Return the summaries of the turns before a window that begins elsewhere than before."""
+        """Return the summaries of the turns before a window whose beginning has moved."""
         conversation = frame.location.conversation
         if not self._summaries.has_summaries(conversation):
             return frame.summary_block([], counter)

@@ -1,4 +1,4 @@
-"""The frame of a prompt: everything that is settled before turns are recalled. Pure."""
+"""The frame of a prompt: everything that is decided before turns are recalled. Pure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from memory_service.tokens.counting import TokenCounter
 
 @dataclass(frozen=True, slots=True)
 class PromptFrame:
-    """The fixed parts of a prompt, and what limits the others.
+    """The fixed parts of a prompt, and the limits of its other parts.
 
-    `state` is what is remembered of the conversation's last prompt; `summaries` are those of it.
-    `branch` are the message groups that the recent window is taken from.
+    `state` is what is remembered of the conversation's last prompt, and `summaries` are the
+    summaries in that prompt. `branch` are the message groups that the recent window is taken from.
     """
 
     request: PromptRequest
@@ -53,12 +53,12 @@ class PromptFrame:
         return self.limits.max_tokens
 
     def window(self, taken_tokens: int, *, not_before: int = 0) -> RecentWindow:
-        """Return the recent window if other parts take so many of the free tokens."""
+        """Return the recent window if other parts take `taken_tokens` of the free tokens."""
         limits = self.limits.without(taken_tokens)
         return recent_window(self.branch, limits, self.state.window_seq, not_before=not_before)
 
     def summary_block(self, summaries: Sequence[Summary], counter: TokenCounter) -> SummaryBlock:
-        """Return the block of other summaries."""
+        """Return a summary block with other summaries."""
         return SummaryBlock.of(summaries, summary_room(self.branch, self.limits), counter)
 
 

@@ -13,7 +13,7 @@ from memory_service.tokens.counting import TokenCounter
 
 @dataclass(frozen=True, slots=True)
 class PromptLayout:
-    """The parts of a prompt beside its fixed ones; `recalled_tokens` are those of the block."""
+    """The parts of a prompt that are not fixed, with the tokens of the recalled block."""
 
     window: RecentWindow
     choice: HitChoice
@@ -29,11 +29,11 @@ def fit(
     *,
     not_before: int = 0,
 ) -> PromptLayout:
-    """Return the layout in which the parts fit together; the recent window gives way first.
+    """Return the layout in which the parts fit together; the recent window is shortened first.
 
     The window begins at the group `not_before` or later, because the summaries cover the turns
-    before that. Hits are dropped, last ones first, only where the tokens of the parts do not add
-    up: they were counted one by one, and joined they can take a token or two more.
+    before that. Hits are dropped, the last one first, only if the parts are too long together: they
+    were counted separately, and joined they can take one or two tokens more.
     """
     room = frame.free_tokens - summaries.max_tokens
     layouts = (
@@ -52,7 +52,7 @@ def _layout(
     counter: TokenCounter,
     not_before: int,
 ) -> PromptLayout:
-    """Return a layout with all hits of a choice; it can be too long by a token or two."""
+    """Return a layout with all hits of a choice; it can be one or two tokens too long."""
     whole_branch = [message for group in frame.branch.groups for message in group.messages]
     taken = recalled_tokens([*whole_branch, *frame.fixed.input], choice.hits, counter)
     window = frame.window(summaries.max_tokens + taken, not_before=not_before)

@@ -14,9 +14,9 @@ from memory_service.prompts.request import PromptRequest, ScopeName
 from memory_service.turn_log.transactions import ReadTransaction
 
 _TOOL_GROUP_MARGIN = 64
-"""Turns read beyond the limit to complete a tool group that the limit cuts."""
+"""This many more turns are read to complete a tool group that the limit cuts."""
 _TOOL_LOOP_MARGIN = 256
-"""Turns read beyond the limit in a loop of tool calls, which may be as long as that."""
+"""This many more turns are read in a loop of tool calls, because a loop may have as many."""
 _SYSTEM_TURNS = 64
 
 

@@ -1,7 +1,7 @@
 """The recalled turns of a prompt: recalled for a new user message, or taken from its last prompt.
 
-A recalled block is made once for a user message and repeated byte for byte in further prompts for
-it. A loop of tool calls then keeps its facts and the provider's prefix cache.
+A recalled block is made once for a user message and repeated byte for byte in later prompts for the
+same message. So a loop of tool calls keeps its facts and the provider's prefix cache.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from memory_service.tokens.counting import TokenCounter
 from memory_service.turn_log.log import TurnLog
 
 LeftOut = tuple[tuple[int, DropReason], ...]
-"""Turns that a block leaves out, by key, each with the reason."""
+"""Turns that a recalled block leaves out, by key, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecalledTurns:
-    """The outcome of a recall for a prompt, and the hits that the block may quote.
+    """The outcome of a recall for a prompt, and the hits that the recalled block may quote.
 
-    A `reused` block is that of the last prompt, which left out the turns in `left_out_before`.
+    A `reused` recalled block is that of the last prompt, which left out `left_out_before`.
     """
 
     recall: Recall
@@ -38,7 +38,7 @@ class RecalledTurns:
     left_out_before: LeftOut = ()
 
     def left_out(self, dropped: Sequence[Dropped]) -> LeftOut:
-        """Return the turns that the block leaves out, of those that the prompt drops."""
+        """Return the recalled turns that are left out, of those that the prompt drops."""
         keys = {hit.turn.id: hit.turn.key for hit in self.recall.hits}
         newly = ((keys[drop.item_id], drop.reason) for drop in dropped if drop.item_id in keys)
         return (*self.left_out_before, *newly)
@@ -64,7 +64,7 @@ class PromptRecaller:
         return RecalledTurns(recall, choose_recalled(recall.hits, room, counter))
 
     def _of_last_prompt(self, frame: PromptFrame) -> RecalledTurns:
-        """Return the turns of the last prompt's block, without those that were deleted since."""
+        """Return the turns that the last prompt quoted, without those deleted since."""
         project_key, left_out = frame.location.project_key, frame.state.left_out
         recall = self._recaller.again(project_key, frame.state.recalled)
         with self._log.read() as snapshot:
@@ -97,8 +97,8 @@ class PromptRecaller:
 
 
 def _can_be_reused(frame: PromptFrame, window: RecentWindow) -> bool:
-    """Return whether the last prompt's block can stand beside a window.
+    """Return whether the last prompt's recalled block has no turn of a window.
 
-    A window that has to reach back further for its tool calls may hold a turn of the block.
+    A window that begins earlier, to include its tool calls, may contain a turn that was quoted.
     """
     return window.turn_keys.isdisjoint(span.turn_key for span in frame.state.recalled)

@@ -1,7 +1,7 @@
 """The recent window: the last turns before the input, within a number of turns and tokens. Pure.
 
-The window is cut in steps, not one turn at a time. Most prompts then begin exactly like the one
-before, and a provider's prefix cache covers them.
+The window is cut in steps, not one turn at a time. So most prompts begin exactly like the previous
+prompt, and a provider's prefix cache covers them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memory_service.tokens.counting import TokenCounter, count_message
 _CUT_PART = 2
 """A window that no longer fits is cut to one part in two of its limits."""
 _SMALLEST_PART = 4
-"""A window below one part in four of its limits is chosen anew: the limits were raised."""
+"""A window below one part in four of its limits is chosen again: the limits were raised."""
 _SUMMARY_PART = 2
 """Summaries take at most one part in two of the free tokens; recent turns keep the rest."""
 
@@ -55,10 +55,10 @@ def group_tokens(group: MessageGroup, counter: TokenCounter) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """The largest size of a recent window; it holds the group `must_hold` in any case.
+    """The largest size of a recent window; it contains the group `must_hold` even beyond it.
 
-    A `steady` window belongs to a further prompt for the same user message. It keeps its
-    beginning, however small it is, because the recalled block beside it was made for it.
+    A `steady` window belongs to a later prompt for the same user message. It keeps its beginning,
+    even if it is small, because the recalled block of the prompt was made for it.
     """
 
     max_turns: int
@@ -67,7 +67,7 @@ class WindowLimits:
     steady: bool = False
 
     def without(self, tokens: int) -> WindowLimits:
-        """Return the limits when something else takes so many tokens."""
+        """Return the limits when other parts take `tokens`."""
         return replace(self, max_tokens=self.max_tokens - tokens)
 
 
@@ -91,12 +91,12 @@ class RecentWindow:
 
     @property
     def messages(self) -> list[Message]:
-        """The messages that the turns become."""
+        """The chat messages of the turns."""
         return [message for group in self.groups for message in group.messages]
 
     @property
     def dropped(self) -> list[Dropped]:
-        """The turns of the window that become no message, and why."""
+        """The turns of the window that have no message, and why."""
         return [dropped for group in self.groups for dropped in group.dropped]
 
     @property
@@ -154,7 +154,7 @@ def window_start(branch: CountedGroups, limits: WindowLimits, kept_seq: int | No
     """Return the number of the window's first group; len(branch) means an empty window.
 
     A window that began at `kept_seq` keeps its beginning while it fits; then it is cut to about
-    half. A window below a quarter of its limits is chosen anew, unless it is steady. A steady
+    half. A window below a quarter of its limits is chosen again, unless it is steady. A steady
     window without a beginning stays empty.
     """
     longest = _first_within(branch, limits.max_turns, limits.max_tokens)
@@ -169,7 +169,7 @@ def window_start(branch: CountedGroups, limits: WindowLimits, kept_seq: int | No
 def _kept_start(
     branch: CountedGroups, limits: WindowLimits, kept_seq: int | None, longest: int
 ) -> int | None:
-    """Return where the last prompt's window began; None if the window is to begin elsewhere.
+    """Return where the last prompt's window began; None if the window must begin elsewhere.
 
     `longest` is the first group of the longest window within the limits.
     """
@@ -190,7 +190,7 @@ def _kept_start(
 def _first_within_part(branch: CountedGroups, limits: WindowLimits, part: int, longest: int) -> int:
     """Return the first group of the longest window within one part in `part` of the limits.
 
-    A single group that is larger than that is kept if it is within the whole limits.
+    A single group that is larger than that is kept if it is within the limits themselves.
     """
     first = _first_within(branch, limits.max_turns // part, limits.max_tokens // part)
     return max(longest, min(first, len(branch) - 1))

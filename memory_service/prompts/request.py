@@ -1,4 +1,4 @@
-"""Requests for a prompt: what a caller asks for, and the defaults of what it leaves open."""
+"""Requests for a prompt: the parameters that a caller gives, and the defaults of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ScopeName = Literal["user", "conversation"]
 
 @dataclass(frozen=True, slots=True)
 class UnstoredBranch:
-    """A conversation that the log does not have, and its turns before the input."""
+    """A conversation that is not in the log, and its turns before the input."""
 
     conversation: Conversation
     turns: Sequence[Turn]

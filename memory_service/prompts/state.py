@@ -1,7 +1,7 @@
 """Prompt states: how each conversation's last prompt was built.
 
-A state is kept in memory and written behind the requests. A lost state only costs a hit in a
-provider's prefix cache.
+A state is kept in memory and written after the request. If a state is lost, the next prompt only
+misses the provider's prefix cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_IN_MEMORY = 10_000
 
 
 class PromptStates:
-    """The states of conversations by key, those used last in memory."""
+    """The states of conversations by key; those used last are in memory."""
 
     def __init__(self, deferred_writer: DeferredWriter) -> None:
         self._deferred_writer = deferred_writer
@@ -35,7 +35,7 @@ class PromptStates:
         return state or snapshot.prompt_states.get(conversation_key) or PromptState()
 
     def set(self, conversation_key: int, state: PromptState) -> None:
-        """Remember a state; it is written soon."""
+        """Keep a state in memory, and have it written soon."""
         with self._lock:
             self._states[conversation_key] = state
         self._deferred_writer.submit(
@@ -44,7 +44,7 @@ class PromptStates:
 
 
 def next_state(frame: PromptFrame, layout: PromptLayout, left_out: LeftOut) -> PromptState:
-    """Return the state after a prompt; `left_out` are the turns that its block leaves out."""
+    """Return the state after a prompt; `left_out` are the recalled turns that it leaves out."""
     identity = frame.identity
     return PromptState(
         window_seq=layout.window.first_seq,

@@ -34,7 +34,7 @@ class SummaryChooser:
     def remembered(
         self, snapshot: ReadTransaction, conversation: Conversation, state: PromptState
     ) -> Sequence[Summary]:
-        """Return the summaries of the conversation's last prompt, but those deleted since."""
+        """Return the summaries of the conversation's last prompt, without those deleted since."""
         if not state.summaries or not self.has_summaries(conversation):
             return []
         summaries = snapshot.summaries.by_keys(conversation.key, state.summaries)
@@ -50,7 +50,7 @@ class SummaryChooser:
     ) -> Sequence[Summary]:
         """Return summaries of the turns before a window, within the share of the budget.
 
-        An empty window (None) has all turns before it.
+        All turns are before an empty window (None).
         """
         if not self.has_summaries(conversation):
             return []
@@ -64,7 +64,7 @@ class SummaryChooser:
         return choose_summaries([summaries[key] for key in keys], room, counter)
 
     def queue(self, conversation: Conversation) -> None:
-        """Have the turns summarised that have left the conversation's recent window."""
+        """Queue a conversation, to summarise the turns that have left its recent window."""
         if self.has_summaries(conversation):
             self._deferred_writer.submit(
                 lambda transaction: transaction.summary_queue.add(conversation.key)

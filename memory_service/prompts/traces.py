@@ -1,4 +1,4 @@
-"""Traces: the record of how a prompt or a search came about.
+"""Traces: records of how a prompt was built or a search was answered.
 
 A trace holds keys, scores, reasons and times. Texts and ids are joined when it is read, so that
 deleted turns are gone from old traces too. Traces are bounded in number and age.
@@ -33,7 +33,7 @@ _DAY = 24 * 3600 * MICROSECONDS
 _IN_MEMORY = 1_000
 _PRUNE_EVERY = 100
 _JOINED_FIELDS = frozenset({"candidates", "conversation", "recalled"})
-"""Fields of a stored trace that hold keys; callers see what the keys stand for."""
+"""Fields of a stored trace that hold keys; callers get ids and texts instead."""
 
 
 class _OwnedTrace(NamedTuple):
@@ -60,7 +60,7 @@ class Traces:
         self._newest: FIFOCache[str, _OwnedTrace] = FIFOCache(_IN_MEMORY)
 
     def add_search(self, project_key: int, recall: Recall) -> str:
-        """Keep how a search came about; return the trace's id."""
+        """Store the trace of a search; return its id."""
         trace_id = new_id("trace")
         self._add(project_key, trace_id, {"kind": "search", **_recall_detail(recall, {})})
         return trace_id
@@ -74,7 +74,7 @@ class Traces:
         *,
         reused: bool,
     ) -> None:
-        """Keep how a prompt came about, under the prompt's `trace_id`."""
+        """Store the trace of a prompt, under the prompt's `trace_id`."""
         detail = {
             "kind": "prompt",
             "conversation": conversation_key,
@@ -115,7 +115,7 @@ class Traces:
         self._deferred_writer.submit(
             lambda transaction: transaction.traces.add(project_key, trace_id, now, detail)
         )
-        # Pruning reads as many rows as are kept, so it is not done each time.
+        # Pruning reads all rows that are kept, so it is not done each time.
         if next(self._added) % _PRUNE_EVERY == 0:
             forget_before = now - self._keep_for
             self._deferred_writer.submit(

@@ -1,9 +1,9 @@
 """The hierarchy of summaries: which turns and summaries are summarised next. Pure.
 
-Summaries of level 1 cover turns; a summary of a higher level covers several of lower levels. A
-branch is best covered by whole summaries side by side, of the highest levels that there are
-(`cover`). The next one to write follows from this cover alone. So no state is kept between two
-steps, and work that was interrupted is found again.
+Summaries of level 1 cover turns; a summary of a higher level covers several of lower levels. The
+cover of a branch is a sequence of summaries that do not overlap, of the highest levels available
+(`cover`). The next summary to write follows from this cover alone. So no state is kept between two
+steps, and interrupted work is found again.
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ from itertools import groupby, pairwise
 from memory_service.core.models import SummaryRange
 
 FAN_IN = 4
-"""Summaries that make one of the next level: at most three of a level lie side by side."""
+"""Adjacent summaries that are merged into one of the next level: at most three of a level remain
+side by side."""
 
 CHUNK_TOKENS = 3_000
-"""Tokens of the turns that one summary is made of: with the answer they fit a window of 4,096."""
+"""The most tokens of the turns in one summary: with the answer they fit a window of 4,096."""
 
 MIN_TURNS, MIN_TOKENS = 6, 600
-"""Turns that have just left the window wait until they are so many, or so long: a summary of two
-short turns would be longer than they are."""
+"""Turns that have just left the window wait until they have this number or this length: a summary
+of two short turns would be longer than the turns."""
 
 
 def cover(ranges: Iterable[SummaryRange], before_seq: int | None = None) -> list[SummaryRange]:
-    """Return the widest summaries in their order, none inside another.
+    """Return the widest summaries in their order, without those inside another.
 
     With `before_seq`, only summaries that end before that turn count.
     """
     chosen: list[SummaryRange] = []
-    fitting = (each for each in ranges if before_seq is None or each.last_seq < before_seq)
+    fitting = (
+        candidate for candidate in ranges if before_seq is None or candidate.last_seq < before_seq
+    )
     for candidate in sorted(fitting, key=_widest_first):
         if not chosen or candidate.first_seq > chosen[-1].last_seq:
             chosen.append(candidate)
@@ -48,10 +51,10 @@ def gaps(covering: Sequence[SummaryRange], before_seq: int) -> list[tuple[int, i
 
 
 def chunk_size(tokens: Sequence[int], turns: Sequence[int], *, may_wait: bool) -> int:
-    """Return how many tool groups, from the first on, make the next chunk; 0 means to wait.
+    """Return how many of the first tool groups form the next chunk; 0 means to wait.
 
-    `tokens` and `turns` count those of each group. A group that is too long for a chunk is a chunk
-    of its own. With `may_wait`, too few turns wait for more.
+    `tokens` and `turns` are the counts of each group. A group that is too long for a chunk is a
+    chunk of its own. With `may_wait`, too few turns wait for more.
     """
     size = used = 0
     while size < len(tokens) and (size == 0 or used + tokens[size] <= CHUNK_TOKENS):
@@ -63,11 +66,11 @@ def chunk_size(tokens: Sequence[int], turns: Sequence[int], *, may_wait: bool) -
 
 
 def next_merge(covering: Sequence[SummaryRange], open_seqs: Sequence[int]) -> list[SummaryRange]:
-    """Return the summaries that make the next higher one; none if there are not enough.
+    """Return the summaries to merge into a higher one; none if there are not enough.
 
     `open_seqs` are turns that no summary covers: a summary never spans one. The lowest level comes
-    first. Summaries of lower levels that a deletion left alone are merged with their higher
-    neighbours, except the newest ones, which will get neighbours of their own level.
+    first. A deletion can leave a summary of a lower level without neighbours of its level; it is
+    merged with higher neighbours, unless it is the newest, which will get neighbours of its level.
     """
     sections = _sections(covering, open_seqs)
     for level in sorted({covered.level for covered in covering}):
@@ -84,7 +87,7 @@ def _widest_first(candidate: SummaryRange) -> tuple[int, int, int]:
 def _sections(
     covering: Sequence[SummaryRange], open_seqs: Sequence[int]
 ) -> list[Sequence[SummaryRange]]:
-    """Cut a cover wherever a turn that nothing covers lies between two summaries."""
+    """Cut a cover where a turn without a summary is between two summaries."""
     cuts = [
         number
         for number, (left, right) in enumerate(pairwise(covering), start=1)
@@ -94,7 +97,7 @@ def _sections(
 
 
 def _runs(section: Sequence[SummaryRange], level: int) -> list[list[SummaryRange]]:
-    """Return the summaries of up to a level that lie side by side and can make one together."""
+    """Return the runs of adjacent summaries of up to a level that can be merged."""
     runs = [
         list(run)
         for is_low, run in groupby(section, key=lambda covered: covered.level <= level)

@@ -11,11 +11,11 @@ from memory_service.summaries.hierarchy import CHUNK_TOKENS
 from memory_service.tokens.counting import TokenCounter
 
 WORDS_PER_TOKEN = 0.6
-"""A model is asked for words; a word of English has 1.3 tokens, of other languages more."""
+"""The prompt limits words, not tokens: an English word has 1.3 tokens, other languages more."""
 
 _LEAST_LINE_TOKENS = 24
 _LEFT_OUT, _CUT_MARK = " […] ", "…"
-# In any case: to a model the delimiter in capitals is the same.
+# Upper case too: a model reads the delimiter in capitals as the same.
 _DELIMITER = re.compile(r"<(\s*/?\s*quoted)", re.IGNORECASE)
 
 _RULES = """\
@@ -50,7 +50,7 @@ Use at most {words} words."""
 def turn_lines(turns: Sequence[Turn], counter: TokenCounter) -> list[str]:
     """Return turns as quoted lines with date and speaker.
 
-    If they are too long together for one chunk, the longest ones are cut in the middle.
+    If they are together too long for one chunk, the longest ones are cut in the middle.
     """
     lines = [
         f"[{_minute(turn.created_at, turn.utc_offset_minutes)} {turn.speaker}] "
@@ -90,7 +90,7 @@ def summary_request(lines: Sequence[str], *, level: int, max_tokens: int) -> lis
 
 
 def kept_text(answer: ModelAnswer, max_tokens: int, counter: TokenCounter) -> str:
-    """Return the lines of an answer that fit, without a last one that was cut off."""
+    """Return the lines of an answer that fit, without a last line that was cut off."""
     lines = [line.rstrip() for line in answer.text.splitlines() if line.strip()]
     if not answer.is_whole and len(lines) > 1:
         lines = lines[:-1]
@@ -126,7 +126,7 @@ def _allowance(counts: Sequence[int]) -> int:
 
 
 def _without_middle(line: str, allowed: int, counter: TokenCounter) -> str:
-    """Return a line cut in the middle: the ends of a text say most."""
+    """Return a line cut in the middle: the ends of a text are the most informative."""
     chars = len(line) * allowed // counter.count(line)
     while chars > 2:
         head = chars * 2 // 3

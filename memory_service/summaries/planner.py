@@ -1,4 +1,4 @@
-"""The planner: the next task of a conversation. It is a function of the log alone."""
+"""The planner: finds the next summary task of a conversation, from the log alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TURNS_READ_AT_ONCE = 200
 
 
 class TaskId(NamedTuple):
-    """The identity of a task: what it covers, at which level."""
+    """The identity of a task: its conversation, its level, and the turns that it covers."""
 
     conversation_key: int
     level: int
@@ -43,25 +43,25 @@ class SummaryTask:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingTask:
-    """Summaries of a conversation to embed; they were stored without a vector."""
+    """Summaries of a conversation to embed: those that were stored without a vector."""
 
     conversation_key: int
     summaries: Sequence[Summary]
 
     @property
     def id(self) -> TaskId:
-        """The identity of the task; no summary is of level 0."""
+        """The identity of the task; it cannot equal that of a summary."""
         return embedding_task_id(self.conversation_key)
 
 
 def embedding_task_id(conversation_key: int) -> TaskId:
-    """Return the identity that all embedding tasks of a conversation share."""
+    """Return the identity of all embedding tasks of a conversation; no summary has level 0."""
     return TaskId(conversation_key, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """The first turns of a gap in the cover; a `is_last` one is next to the recent window."""
+    """The first turns of a gap in the cover; the last gap (`is_last`) is before the window."""
 
     turns: Sequence[Turn]
     before_seq: int
@@ -86,7 +86,7 @@ class SummaryPlanner:
     def next_task(self, set_aside: Collection[TaskId]) -> SummaryTask | None:
         """Return the next task that is not set aside; None if there is none.
 
-        Merges come first, so that a long backlog never lies in many small summaries.
+        Merges come first, so that a long backlog is never kept as many small summaries.
         """
         before_seq = self._window_seq()
         if before_seq is None:
@@ -107,7 +107,7 @@ class SummaryPlanner:
             yield from map(self._summary_of_turns, self._chunks(gap))
 
     def _window_seq(self) -> int | None:
-        """Return where the recent window begins; None if it never did, or on another branch."""
+        """Return where the recent window begins; None without a window on the active branch."""
         state = self._snapshot.prompt_states.get(self._conversation.key)
         if state is None or state.window_seq is None:
             return None
@@ -129,7 +129,7 @@ class SummaryPlanner:
         return self._snapshot.turns.between(self._conversation.key, after_seq, before_seq, limit)
 
     def _chunks(self, gap: _Gap) -> Iterator[list[Turn]]:
-        """Yield the turns of the next summaries, tool groups whole, without those that wait."""
+        """Yield the turns of the next summaries in complete tool groups, until they must wait."""
         groups = self._complete_groups(gap)
         tokens = [
             sum(self._counter.count(line) for line in turn_lines(group, self._counter))
@@ -142,9 +142,9 @@ class SummaryPlanner:
             begin += size
 
     def _complete_groups(self, gap: _Gap) -> Sequence[Sequence[Turn]]:
-        """Return the gap's tool groups, up to one that was not read whole or is not finished.
+        """Return the gap's tool groups before the first that is not complete.
 
-        A group that goes on in the recent window is not finished.
+        A group that continues in the recent window is not complete.
         """
         groups = self._read_groups(gap)
         if not gap.is_last:
@@ -158,9 +158,9 @@ class SummaryPlanner:
         return groups[: next(ends, len(groups))]
 
     def _read_groups(self, gap: _Gap) -> Sequence[Sequence[Turn]]:
-        """Return the first tool groups of a gap, without a last one that was not read whole.
+        """Return the first tool groups of a gap, without a last group that was read in part.
 
-        More turns are read as long as they are all of one group.
+        More turns are read while all of them are in one group.
         """
         turns, limit = gap.turns, TURNS_READ_AT_ONCE
         groups = turn_groups(turns)

@@ -11,8 +11,8 @@ from memory_service.core.models import Conversation
 class SummaryRules:
     """The settings of summaries.
 
-    `by_default` is for conversations without a switch of their own. `model` None takes the model
-    that a conversation's prompts are for. `max_tokens` is the limit of one summary.
+    `by_default` applies to conversations without their own switch. If `model` is None, the model of
+    the conversation's prompts writes them. `max_tokens` is the limit of one summary.
     """
 
     by_default: bool

@@ -10,7 +10,7 @@ from memory_service.core.models import QueuedConversation
 from memory_service.summaries.planner import TaskId
 
 SET_ASIDE_SECONDS = 600.0
-"""A refused task is tried again after that: the model may have been loaded meanwhile."""
+"""A refused task is tried again after this time: the model may have been loaded meanwhile."""
 
 
 class SummarySchedule:
@@ -60,7 +60,7 @@ class SummarySchedule:
             return frozenset(self._set_aside_until)
 
     def rest(self, conversation_key: int) -> bool:
-        """Let a conversation rest while a task of it is set aside; return whether one is."""
+        """Pause a conversation while one of its tasks is set aside; return whether one is."""
         with self._lock:
             ends = [
                 until

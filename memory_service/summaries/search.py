@@ -1,7 +1,7 @@
-"""Searching summaries: they are listed beside the turns of a search, never among them.
+"""Searching summaries: a search lists them separately from its turns.
 
-A scope has few summaries, one for some dozen turns, so all of them are compared. Their vectors are
-in the log and not in the vector index, and their terms are counted anew each time.
+A scope has few summaries, about one for a dozen turns, so all of them are compared. Their vectors
+are in the log and not in the vector index, and their terms are counted in each search.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from memory_service.turn_log.transactions import ReadTransaction
 logger = structlog.get_logger(__name__)
 
 MAX_COMPARED = 2_000
-"""The newest summaries are compared, up to that number: they cover some 20,000 turns or more."""
+"""The newest summaries are compared, up to this number: they cover about 20,000 turns or more."""
 
 _FEATURES_SHOWN = ("vector", "words")
 
 
 class SummaryFinder:
-    """Finds the summaries that a query is about."""
+    """Finds the summaries that match a query."""
 
     def __init__(self, log: TurnLog, embedder: Embedder) -> None:
         self._log = log

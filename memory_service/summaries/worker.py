@@ -1,7 +1,7 @@
-"""The worker: threads that summarise what left the recent window, in the background.
+"""The worker: background threads that summarise the turns that have left the recent window.
 
-A conversation is queued in the log when its window is cut, and when a deletion took summaries
-with it. No request waits for a summary.
+A conversation is queued in the log when its window is cut, and when a deletion removed summaries.
+No request waits for a summary.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ logger = structlog.get_logger(__name__)
 LONGEST_WAIT_SECONDS = 300.0
 _IDLE_SECONDS = 1.0
 _STOP_SECONDS = 2.0
-"""A thread may wait for its model longer than that; the log still knows the task."""
+"""A thread may wait longer than this for its model; the task is still in the log."""
 
 _DOWN = (ChatModelDown, EmbedderDown)
 _doubling = wait_exponential(multiplier=1.0, max=LONGEST_WAIT_SECONDS)
 
 
 class Summarizer:
-    """Threads that write summaries, each conversation handled by one thread at a time."""
+    """Threads that write summaries; each conversation is handled by one thread at a time."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Summarizer:
         return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """End the threads; what a model answers from now on is thrown away."""
+        """End the threads; answers that a model gives later are discarded."""
         self._writer.close()
         self._stopping.set()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -110,7 +110,7 @@ class Summarizer:
                 pass
 
     def step(self) -> bool:
-        """Do the next task of some conversation; return whether to go on at once.
+        """Do the next task of the next conversation; return whether to continue at once.
 
         Raises ChatModelDown or EmbedderDown; the same step can then succeed later.
         """
@@ -133,12 +133,12 @@ class Summarizer:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                goes_on = self._retrying(self.step)
+                continues = self._retrying(self.step)
             except ServiceError as error:
-                # The log is busy or full. Its queue remembers what there is to do.
+                # The log is busy or full. Its queue still has the conversation.
                 logger.warning("summarising waits for the log", error=error.message)
-                goes_on = False
-            if not goes_on:
+                continues = False
+            if not continues:
                 self._stopping.wait(_IDLE_SECONDS)
 
     def _advance(self, conversation_key: int) -> bool:
@@ -157,7 +157,7 @@ class Summarizer:
         return True
 
     def _finish(self, queued: QueuedConversation) -> None:
-        """Take a conversation off the queue, unless a task of it is set aside."""
+        """Remove a conversation from the queue, unless one of its tasks is set aside."""
         if self._schedule.rest(queued.conversation_key):
             return
         with self._log.write() as transaction:

@@ -1,7 +1,7 @@
 """Writing summaries: one task of a conversation at a time, from its plan to the log.
 
-A summary is stored only if everything that it was made of is still there. A model that is slow or
-down delays summaries and nothing else.
+A summary is stored only if all its sources still exist. A model that is slow or down delays
+summaries and nothing else.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SummaryWriter:
         self._closed = False
 
     def close(self) -> None:
-        """Store nothing from now on: answers that a model gives later are thrown away."""
+        """Store nothing from now on: answers that a model gives later are discarded."""
         with self._storing:
             self._closed = True
 

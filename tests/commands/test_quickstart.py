@@ -33,7 +33,7 @@ def test_ask_shows_the_same_of_ones_own_data(tmp_path: Path) -> None:
     shown = shown_by("ask", "Which locker is mine?", "--user", "mara", "--data-dir", str(tmp_path))
     assert "recalled turns" in shown
     assert "8314" in shown
-    assert "What was left out, best first" in shown
+    assert "Turns left out, best first" in shown
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_a_turn_says_cannot_style_the_terminal(tmp_path: Path) -> None:
 
 
 def test_quickstart_says_what_was_left_out_and_why(output: str) -> None:
-    assert "What was left out, best first" in output
+    assert "Turns left out, best first" in output
     assert "below top k" in output or "budget" in output
 
 

@@ -227,7 +227,7 @@ def test_ctrl_c_and_resume(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
-    assert "Run the same command again to go on." in errors
+    assert "Run the same command again to continue." in errors
     stopped = json.loads(out.splitlines()[-1])["turns"]["stored"]
     assert stopped < turns
     again = report(ingest(path, "--data-dir", folder, "--json"))["turns"]

@@ -118,7 +118,7 @@ def test_incomplete_file_gives_complete_records(tmp_path: Path) -> None:
 def test_content_after_end_is_warning(tmp_path: Path, text: bytes, more: bytes) -> None:
     warn = Warnings()
     assert values(tmp_path / "a.json", text + more, warn, under=("in",)) == [{"x": 1}]
-    assert "goes on after the end" in warn.text
+    assert "continues after the end" in warn.text
 
 
 @pytest.mark.parametrize("text", [b'[{"x": 1}]\n' + b" " * 300_000, b'[{"x": 1}, "'])

@@ -1,8 +1,8 @@
-"""`python -m eval gateway`: what the gateway adds to a chat completion, beside its upstream alone.
+"""`python -m eval gateway`: the time that the gateway adds to chat completions of its upstream.
 
 The same streamed requests go directly to a stand-in for the upstream and through the gateway, in
-alternating rounds of one run. Stand-in and service each have a process. The stand-in lets some time
-pass between its chunks, as a model does.
+alternating rounds of one run. Stand-in and service each have a process. The stand-in waits between
+its chunks, as a model does.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ OnStream = Callable[[], None]
 """Called for each stream that was opened."""
 
 CHUNKS = 20
-"""Chunks of an answer with words in them, about."""
+"""About the number of chunks of an answer that contain words."""
 
 _SLOW_PACE_MS = 1_000
 _TIMEOUT_SECONDS = 30.0

@@ -30,7 +30,7 @@ _WARM_UPS = 10
 def measure(
     folder: Path, size: int, workload: GrowthWorkload, settings: Settings, progress: Progress
 ) -> GrowthMeasurement:
-    """Open a store and ask all questions in it, some of them before without a clock."""
+    """Open a store and ask all questions in it, after some of them without timing."""
     reset_highest_memory()
     began = time.perf_counter()
     opened_with = settings.model_copy(update={"data_dir": folder})

@@ -1,8 +1,8 @@
-"""`python -m eval growth`: recall and time while everything around the answers grows.
+"""`python -m eval growth`: recall and time while the number of other turns grows.
 
-The questions of a few real conversations are asked again and again, while turns of other
-conversations (`eval.datasets.distractors`) pile up around the turns that answer them: all in one
-conversation, or in ever more conversations of one user. The service runs in this process, as in
+The questions of a few real conversations are asked at each size, among more and more turns of other
+conversations (`eval.datasets.distractors`): all in one conversation, or in more and more
+conversations of one user. The service runs in this process, as in
 `python -m eval recall`. At each size vectors are compared in both ways: in memory, and by Chroma.
 """
 
@@ -49,7 +49,7 @@ def growth(
         input_file("JSON lines of further turns to draw distractors from; repeatable."),
     ] = None,
     layout: Annotated[
-        GrowthLayout, typer.Option(help="Where the turns pile up: one conversation, or many.")
+        GrowthLayout, typer.Option(help="Where turns are added: one conversation, or many.")
     ] = GrowthLayout.ONE,
     sizes: Annotated[
         list[int] | None,
@@ -73,7 +73,7 @@ def growth(
     ] = None,
     json_out: Annotated[Path | None, output_file("File for all numbers, as JSON.")] = None,
 ) -> None:
-    """Ask the same questions inside ever more turns of other conversations.
+    """Ask the same questions among more and more turns of other conversations.
 
     The questions are drawn by the seed from those with gold; the JSON names them. With --keep an
     interrupted run continues, and a later run only measures; a million turns take 5 GB.
@@ -104,7 +104,7 @@ def growth(
             for measurement in measure(workload, plan, folder, settings, progress):
                 measurements.append(measurement)
                 if json_out is not None:
-                    # After each size: the largest take an hour, and may not end.
+                    # After each size: the largest sizes take an hour, and may fail.
                     numbers = [done.as_json() for done in measurements]
                     write_json(json_out, {**result, "sizes": numbers})
     except (EvaluationError, ServiceError, OSError) as error:
@@ -130,7 +130,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def measure(
     workload: GrowthWorkload, plan: GrowthPlan, folder: Path, settings: Settings, progress: Progress
 ) -> Iterator[GrowthMeasurement]:
-    """Yield the numbers of each size in each mode; modes that come to the same only once."""
+    """Yield the numbers of each size in each mode; equivalent modes only once."""
     # Without a model: summaries would cost money, and are not measured.
     quiet = settings.model_copy(update={"upstream_base_url": None})
     stores = _stores(workload, plan, folder)

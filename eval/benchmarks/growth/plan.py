@@ -17,7 +17,7 @@ GROWN = "grown"
 
 
 class GrowthLayout(StrEnum):
-    """Where the turns pile up: in one conversation, or in many conversations of one user."""
+    """Where turns are added: to one conversation, or as many conversations of one user."""
 
     ONE = "one"
     MANY = "many"
@@ -86,7 +86,7 @@ def _most_asked(dataset: Dataset, questions: Sequence[Question], count: int) -> 
 
 
 def _draw(questions: Sequence[Question], names: Sequence[str], plan: GrowthPlan) -> list[Question]:
-    """Return questions about the targets, asked about whatever grows."""
+    """Return questions about the targets, asked about the part that grows."""
     in_one = plan.layout is GrowthLayout.ONE
     conversation, user = (GROWN, None) if in_one else (None, GROWN)
     about_targets = [

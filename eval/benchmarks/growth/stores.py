@@ -1,4 +1,4 @@
-"""Stores that grow: the turns that are asked about, and distractors around them up to a size.
+"""Stores that grow: the turns that are asked about, and distractors among them up to a size.
 
 What is stored follows from the set, the seed and the size alone. So an interrupted store is
 completed, a store of a larger size begins as a copy of the next smaller one, and a complete store
@@ -30,7 +30,7 @@ from memory_service.service import Service
 _BATCH = 1_000
 _MAX_LAG = 20_000
 # Chroma writes the keys of a whole collection after every batch: 0.5 s if they are a million.
-# Nobody asks while a store is filled, so batches may be large.
+# No question is asked while a store is filled, so batches may be large.
 _INDEX_BATCH = 2_000
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 300.0

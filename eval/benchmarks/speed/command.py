@@ -1,9 +1,9 @@
-"""`python -m eval speed`: how fast the service is, over HTTP on loopback, beside bare parts.
+"""`python -m eval speed`: the speed of the service over HTTP on loopback, compared with bare parts.
 
 The bare parts, measured in the same run, are SQLite for what is stored, numpy and Chroma for
 vectors. The service runs as its command does, in a process and a folder of its own, without keys.
 Requests go through httpx2 with connections kept alive: the overhead of the official client is not
-in the numbers, that of httpx2 is. The time of a request that does nothing is reported beside them.
+in the numbers, that of httpx2 is. The time of a request that does nothing is reported too.
 TMPDIR chooses the disk that is measured.
 """
 
@@ -50,7 +50,7 @@ def speed(
     ] = None,
     json_out: Annotated[Path | None, output_file("File for all numbers, as JSON.")] = None,
 ) -> None:
-    """Measure start, append, list, search and context over HTTP, beside bare SQLite and Chroma."""
+    """Measure start, append, list, search and context over HTTP, and bare SQLite and Chroma."""
     plan = SpeedPlan(turns or [1_000, 100_000], writers, samples, seconds, starts, seed, docs or [])
     about = _about(plan)
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
@@ -85,14 +85,14 @@ def measure(plan: SpeedPlan, size: int, folder: Path, progress: Progress) -> Siz
     vectors = vector_baseline.measure(
         workload.stored, queries, min(SMALL_CONVERSATION, size), folder / "vectors", workload.loop
     )
-    one = layouts.one_conversation(workload)
+    in_one_conversation = layouts.one_conversation(workload)
     is_large = size >= 2 * SMALL_CONVERSATION
     return SizeMeasurement(
         turns=size,
         mean_characters=round(sum(map(len, workload.stored)) / size, 1),
         baseline=baseline,
         vectors=vectors,
-        one_conversation=one,
+        one_conversation=in_one_conversation,
         many_conversations=layouts.many_conversations(workload) if is_large else None,
     )
 

@@ -183,9 +183,9 @@ def _beside_a_writer(
     workload: SpeedWorkload, service: MeasuredService, search: Action, context: Action
 ) -> BesideWriterMeasurement:
     with bulk_writer(workload, service) as written:
-        search_times = workload.loop("search, beside a writer", lambda n: search(service, n))
+        search_times = workload.loop("search, with a bulk writer", lambda n: search(service, n))
         context_times = workload.loop(
-            "build a context, beside a writer", lambda n: context(service, n)
+            "build a context, with a bulk writer", lambda n: context(service, n)
         )
     workload.wait_for_index(service)
     return BesideWriterMeasurement(search_times, context_times, sum(written))

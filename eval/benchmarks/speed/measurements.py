@@ -116,7 +116,7 @@ class WhileIndexingMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class ReadsMeasurement:
-    """Search and context: alone, by several clients (by their number), and beside a writer."""
+    """Search and context: alone, by several clients (by their number), and with a bulk writer."""
 
     search: Percentiles
     context: ContextPercentiles

@@ -19,7 +19,7 @@ PAGE = 100
 CLIENTS = (4, 16)
 """Numbers of clients that ask at once."""
 WRITER_BATCH = 100
-"""Turns of each request of the bulk writer that other requests are measured beside."""
+"""Turns of each request of the bulk writer that runs while other requests are measured."""
 BASELINE_ROWS = 20_000
 BACKLOG_TURNS = 5_000
 """Turns, at most, that the index still has to catch up with in `while_indexing`."""

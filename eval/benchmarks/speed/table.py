@@ -36,7 +36,7 @@ def table(sizes: Sequence[SizeMeasurement]) -> Table:
     return shown
 
 
-def _one(label: str, cell: Callable[[OneConversationMeasurement], str]) -> SpeedRow:
+def _one_conversation(label: str, cell: Callable[[OneConversationMeasurement], str]) -> SpeedRow:
     """Return a row of the measurements of one conversation."""
     return SpeedRow(label, lambda size: cell(size.one_conversation))
 
@@ -83,36 +83,74 @@ ROWS: tuple[SpeedRow, ...] = (
     SpeedRow("bare SQLite: insert, p50 / p99 ms", lambda size: _p50_p99(size.baseline.insert)),
     SpeedRow("bare SQLite: bulk, turns/s", lambda size: _rate(size.baseline.bulk_turns_per_s)),
     SpeedRow("fsync of 4 kB, p50 ms", lambda size: _p50(size.baseline.fsync_4kb)),
-    _one("start to ready, empty, s", lambda one: _decimal(one.start.empty.median_seconds)),
-    _one("start to ready, stored, s", lambda one: _decimal(one.start.stored.median_seconds)),
-    _one("a request that does nothing, p50 ms", lambda one: _p50(one.nothing)),
-    _one("bulk stored, turns/s", lambda one: _rate(one.bulk.stored_turns_per_s)),
-    _one("bulk searchable, turns/s", lambda one: _rate(one.bulk.searchable_turns_per_s)),
-    _one("append alone, p50 / p99 ms", lambda one: _p50_p99(one.append.alone)),
-    _one("append with writers, p50 / p99 ms", lambda one: _p50_p99(one.append.writers)),
-    _one("append with writers, turns/s", lambda one: _rate(one.append.writers.turns_per_s)),
-    _one(f"list {PAGE}, p50 / p99 ms", lambda one: _p50_p99(one.list)),
-    _one("search, p50 / p99 ms", lambda one: _p50_p99(one.search)),
-    _one("context, p50 / p99 ms", lambda one: _p50_p99(one.context)),
-    _one("append while indexing, p50 / p99 ms", lambda one: _p50_p99(one.while_indexing.append)),
-    _one("search while indexing, p50 / p99 ms", lambda one: _p50_p99(one.while_indexing.search)),
-    _one(
-        "context beside a bulk writer, p50 / p99 ms",
-        lambda one: _p50_p99(one.beside_a_writer.context),
+    _one_conversation(
+        "start to ready, empty, s",
+        lambda measured: _decimal(measured.start.empty.median_seconds),
     ),
-    _one("context, 4 clients, p50 / p99 ms", lambda one: _p50_p99(one.clients["4"].context)),
-    _one("context, 16 clients, p50 / p99 ms", lambda one: _p50_p99(one.clients["16"].context)),
-    _one("memory of all processes / of the service, highest, MB", lambda one: _highest(one.memory)),
-    _one(
+    _one_conversation(
+        "start to ready, stored, s",
+        lambda measured: _decimal(measured.start.stored.median_seconds),
+    ),
+    _one_conversation(
+        "a request that does nothing, p50 ms", lambda measured: _p50(measured.nothing)
+    ),
+    _one_conversation(
+        "bulk stored, turns/s", lambda measured: _rate(measured.bulk.stored_turns_per_s)
+    ),
+    _one_conversation(
+        "bulk searchable, turns/s",
+        lambda measured: _rate(measured.bulk.searchable_turns_per_s),
+    ),
+    _one_conversation(
+        "append alone, p50 / p99 ms", lambda measured: _p50_p99(measured.append.alone)
+    ),
+    _one_conversation(
+        "append with writers, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.append.writers),
+    ),
+    _one_conversation(
+        "append with writers, turns/s",
+        lambda measured: _rate(measured.append.writers.turns_per_s),
+    ),
+    _one_conversation(f"list {PAGE}, p50 / p99 ms", lambda measured: _p50_p99(measured.list)),
+    _one_conversation("search, p50 / p99 ms", lambda measured: _p50_p99(measured.search)),
+    _one_conversation("context, p50 / p99 ms", lambda measured: _p50_p99(measured.context)),
+    _one_conversation(
+        "append while indexing, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.while_indexing.append),
+    ),
+    _one_conversation(
+        "search while indexing, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.while_indexing.search),
+    ),
+    _one_conversation(
+        "context with a bulk writer, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.beside_a_writer.context),
+    ),
+    _one_conversation(
+        "context, 4 clients, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.clients["4"].context),
+    ),
+    _one_conversation(
+        "context, 16 clients, p50 / p99 ms",
+        lambda measured: _p50_p99(measured.clients["16"].context),
+    ),
+    _one_conversation(
+        "memory of all processes / of the service, highest, MB",
+        lambda measured: _highest(measured.memory),
+    ),
+    _one_conversation(
         "disk: turn log / Chroma, MB",
-        lambda one: f"{_megabytes(one.disk_bytes.turn_log)} / {_megabytes(one.disk_bytes.chroma)}",
+        lambda measured: (
+            f"{_megabytes(measured.disk_bytes.turn_log)} / {_megabytes(measured.disk_bytes.chroma)}"
+        ),
     ),
     _many("many: bulk stored, turns/s", lambda many: _rate(many.bulk.stored_turns_per_s)),
     _many("many: bulk searchable, turns/s", lambda many: _rate(many.bulk.searchable_turns_per_s)),
     _many("many: search, p50 / p99 ms", lambda many: _p50_p99(many.search)),
     _many("many: context, p50 / p99 ms", lambda many: _p50_p99(many.context)),
     _many(
-        "many: context beside a bulk writer, p50 / p99 ms",
+        "many: context with a bulk writer, p50 / p99 ms",
         lambda many: _p50_p99(many.beside_a_writer.context),
     ),
     _many(

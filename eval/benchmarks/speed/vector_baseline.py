@@ -1,7 +1,7 @@
 """What vectors alone cost: an exact scan in numpy, and Chroma with and without a filter.
 
-The vectors are those of the stored texts, in float32 as the service compares them. Chroma holds
-them in the obvious way: one collection, one metadata key, `where` on it.
+The vectors are those of the stored texts, in float32 as the service compares them. Chroma has them
+in one collection, with one metadata key that `where` filters by.
 """
 
 from __future__ import annotations

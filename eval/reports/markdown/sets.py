@@ -1,6 +1,6 @@
 """The runs of one set: with vectors compared in memory, and perhaps one where Chroma compares them.
 
-Numbers are reported on the held-back side; the tuned-on side stands beside it.
+Numbers are reported on the held-back side; the tuned-on side is shown next to it.
 """
 
 from __future__ import annotations

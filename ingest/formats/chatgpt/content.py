@@ -75,7 +75,7 @@ def _role(message: Message) -> str:
 
 
 def _texts(message: Message) -> Iterator[str]:
-    """Yield the texts of a content, by its type; of an unknown type, whatever text it has."""
+    """Yield the texts of a content, by its type; for an unknown type, all texts that it has."""
     kind, content = _kind(message), _object(message, "content")
     details = _object(message, "metadata")
     if kind == "thoughts":
@@ -112,7 +112,7 @@ def _part(part: Message, details: Message, *, has_transcription: bool) -> Iterat
     if kind == "image_asset_pointer":
         yield _image(part, details)
     elif "audio" in kind and kind != "audio_transcription":
-        # Sound whose transcription stands beside it adds nothing.
+        # Sound with a transcription needs no marker.
         if not has_transcription:
             yield "[audio]"
     elif "video" in kind:

@@ -94,7 +94,7 @@ def _conversation_id(value: Mapping[str, Any], same_beginnings: Counter[str]) ->
         given = value.get(key)
         if isinstance(given, str) and given:
             return given if _ID.fullmatch(given) else derived_id("conv", given)
-    # Without an id: by its beginning, and of several that begin alike by their order.
+    # Without an id: by its beginning and, if several begin alike, by their order.
     beginning = derived_id("", str(value.get("create_time")), *list(value["mapping"])[:2])
     same_beginnings[beginning] += 1
     return derived_id("conv", beginning, str(same_beginnings[beginning]))
@@ -114,9 +114,9 @@ def _nodes(
 
 
 def _with_parents(nodes: Sequence[TreeNode], mapping: Mapping[str, Any]) -> list[TreeNode]:
-    """Return nodes with parents: their own, else what lists them as children, else the one before.
+    """Return nodes with parents: their own, else the node that lists them, else the one before.
 
-    Tools that thin exports out leave only the order of the nodes.
+    Tools that shorten exports leave only the order of the nodes.
     """
     listed = {
         child: key

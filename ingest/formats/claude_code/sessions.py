@@ -1,8 +1,8 @@
 """Claude Code's sessions: a file of JSON lines each, linked by `uuid` and `parentUuid`.
 
 The lines of one answer share a message id and become one message; the results of its tools follow
-it directly, as one tool group, in whatever order the file has them. A session that was resumed by
-copying its beginning into a new file has the same first line, and so becomes the same conversation.
+it directly, as one tool group, in any order of the file. A session that was resumed by copying its
+beginning into a new file has the same first line, and so becomes the same conversation.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def _parent(
 ) -> str | None:
     """Return the id of the item above a turn; None for the root.
 
-    A turn whose parent is unknown, or stands further below in the file, continues after the last.
+    A turn whose parent is unknown, or comes later in the file, continues after the last item.
     """
     above, walked = parent_uuid(turn.line), set[str]()
     while above is not None and above in session.passed and above not in walked:

@@ -28,7 +28,7 @@ class Channel:
 
 
 def has_days_and_lists(members: Sequence[Member]) -> bool:
-    """Return whether there are files named after days beside lists of channels or users."""
+    """Return whether there are files named after days, and lists of channels or users."""
     names = {_file_name(member) for member in members}
     has_lists = not names.isdisjoint({*_CHANNEL_LISTS, _USER_LIST})
     return has_lists and any(map(_DAY.fullmatch, names))

@@ -1,11 +1,11 @@
 """Slack's export: `channels.json`, `users.json`, and a folder of days for each channel.
 
-A channel is a conversation. A thread is a conversation of its own with its first message, which
-then is not in the channel's: a branch would not be recalled once the channel goes on, and answers
-between other people's messages have neighbours that do not say what they answer.
+A channel is a conversation. A thread is a conversation of its own with its first message, which is
+then not in the channel's. As a branch, it would not be recalled once the channel continues. Among
+the channel's messages, its answers would have unrelated neighbours.
 
 Ids are derived from a message's time, which is Slack's own key, and not from the messages before:
-exports often begin where Slack has stopped keeping messages, so their beginnings differ.
+Slack deletes old messages, so two exports often begin at different ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SPOKEN = frozenset(
         *("bot_message", "slackbot_response"),
     }
 )
-"""Subtypes of messages with content; the others tell of joining, renaming, pinning, …"""
+"""Subtypes of messages with content; the others report joining, renaming, pinning, …"""
 _DELETED = frozenset({"tombstone", "message_deleted"})
 
 
@@ -60,7 +60,7 @@ class ChannelMessages:
 
 
 def sniff(source: ExportSource) -> bool:
-    """Return whether there are days beside lists of channels or users, or a file is such a day."""
+    """Return whether there are days and lists of channels or users, or a file is such a day."""
     return has_days_and_lists(source.members) or any(
         map(_is_message, map(first_value, source.heads("*.json")))
     )
@@ -88,7 +88,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _read_channel(channel: Channel, warn: Warn) -> ChannelMessages:
-    """Return a channel's messages; changed ones replace the older version, deleted ones go."""
+    """Return a channel's messages in their last version, without deleted ones."""
     messages: dict[str, JsonRecord] = {}
     skipped: Counter[str] = Counter()
     for day in channel.days:

@@ -1,12 +1,12 @@
 """WhatsApp's exported chats: a text file, alone or in a ZIP with the media.
 
-Every phone writes dates its own way: `[1/31/24, 9:41:05 PM] Ann: …` or `31.01.24, 21:41 - Ann: …`.
-Which number is the day is detected over the whole file; a warning says if that leaves a doubt. A
+Phones write dates differently: `[1/31/24, 9:41:05 PM] Ann: …` or `31.01.24, 21:41 - Ann: …`.
+Which number is the day is detected in the whole file; a warning says if it is not certain. A
 line without a date continues the message above. Files do not name a time zone; times are in the
 zone of the option.
 
-A chat is known by its first message. Phones write the newest 40,000 messages at most, so a later
-export of a longer chat begins later and is another conversation.
+A chat is identified by its first message. Phones export the newest 40,000 messages at most, so a
+later export of a longer chat begins later and is another conversation.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _begins_with_chat(head: str) -> bool:
 
 
 def _messages(member: Member, warn: Warn) -> tuple[list[_Message], int]:
-    """Return the messages of a file, and how many lines of text stand before the first."""
+    """Return the messages of a file, and how many lines of text come before the first."""
     messages: list[_Message] = []
     lines_before = 0
     for location, line in text_lines(member, warn):

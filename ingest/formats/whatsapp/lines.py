@@ -67,7 +67,7 @@ class LineHead:
 
 
 class DetectedOrder(NamedTuple):
-    """The order of the numbers in the dates of a file, and whether the file leaves no doubt."""
+    """The order of the numbers in the dates of a file, and whether it is certain."""
 
     order: DateOrder
     is_certain: bool
@@ -94,8 +94,9 @@ def read_head(line: str) -> LineHead | None:
 def detect_date_order(heads: Sequence[LineHead]) -> DetectedOrder:
     """Return the order of the numbers in dates.
 
-    It is the order in which most dates exist, and of several, the one in which times run backwards
-    least often. If several remain, a 12-hour clock with numbers of one digit is taken for American.
+    It is the order in which most dates exist. Of several, it is the one in which times run
+    backwards least often. If several remain, a 12-hour clock with numbers of one digit is taken as
+    American.
     """
     misfits = {order: _misfits(heads, order) for order in get_args(DateOrder)}
     fewest = min(misfits.values())

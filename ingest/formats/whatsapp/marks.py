@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 LEFT_TO_RIGHT = "\u200e"
-"""Stands before what WhatsApp itself put into a message, on some phones."""
+"""On some phones, precedes a text that WhatsApp itself put into a message."""
 
 _EDITED = re.compile(r"\s*<([^<>\n]{4,60})>$")
 _ENCLOSED = re.compile(r"<([^<>\n]{2,80})>")
@@ -37,7 +37,7 @@ class MessageText(NamedTuple):
 
 @cache
 def load_phrases() -> Phrases:
-    """Return what WhatsApp writes in the languages of phones."""
+    """Return the phrases that WhatsApp writes in the languages of phones."""
     lists = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
     return Phrases(
         omitted=frozenset(lists["omitted"]),
