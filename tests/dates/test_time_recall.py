@@ -1,4 +1,4 @@
-"""Recall of questions about times, which the grammar was not written for.
+"""Recall of questions about times that were not used to write the grammar.
 
 `time_questions.jsonl` was written before the grammar had other languages and events, and nothing
 was tuned on it. Its recall@10 was 0.68 then.
