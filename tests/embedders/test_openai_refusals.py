@@ -39,7 +39,7 @@ def test_refusal_names_the_text_if_there_is_one_only(
 def test_messages_contain_neither_texts_nor_the_key(
     standin: Standin, open_embedder: OpenEmbedder, status: int
 ) -> None:
-    standin.then(*[standins.echoing(status)] * 5)
+    standin.then(*[standins.repeating_request(status)] * 5)
     with pytest.raises(ServiceError) as caught:
         open_embedder().embed_documents(TEXTS)
     assert "8314" not in caught.value.message

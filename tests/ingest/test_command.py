@@ -171,8 +171,8 @@ def ingest_elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable
 
     def into_server(path: Path) -> str:
         from_settings = Settings(data_dir=tmp_path / "other", port=0, log_level="warning")
-        with running(from_settings, "tests") as other:
-            result = ingest(path, "--url", other)
+        with running(from_settings, "tests") as url:
+            result = ingest(path, "--url", url)
             assert result.exit_code == 0, result.output
         return export(tmp_path / "other")
 

@@ -205,4 +205,4 @@ def test_nothing_is_added_without_hits_or_user_message(
     messages: list[dict[str, Any]], hits: list[Hit]
 ) -> None:
     filled = with_recalled(messages, hits)
-    assert [id(each) for each in filled] == [id(each) for each in messages]
+    assert [id(entry) for entry in filled] == [id(entry) for entry in messages]

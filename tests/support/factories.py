@@ -18,16 +18,16 @@ START = 1_700_000_000 * MICROSECONDS
 
 
 class Words:
-    """Counts words, so that tests can state exact numbers; `asked` are the texts it counted."""
+    """Counts words, so that tests can state exact numbers; `counted_texts` are the texts."""
 
     name = "words"
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.counted_texts: list[str] = []
 
     def count(self, text: str) -> int:
         """Return the words of a text."""
-        self.asked.append(text)
+        self.counted_texts.append(text)
         return len(text.split())
 
 
@@ -112,17 +112,17 @@ def make_path(items: Iterable[Mapping[str, Any]]) -> list[Turn]:
     A call and its results are a unit, and so are calls that follow each other directly.
     """
     path: list[Turn] = []
-    units: dict[str, int | None] = {}
+    group_of_call: dict[str, int | None] = {}
     after_call: int | None = None
     for key, item in enumerate(items, start=1):
         new = new_turn(item)
-        unit = key if new.calls else units.get(new.answers or "")
+        group = key if new.calls else group_of_call.get(new.answers or "")
         if new.calls and new.kind != "message":
-            unit = after_call = after_call or key
+            group = after_call = after_call or key
         else:
             after_call = None
-        units.update(dict.fromkeys(new.calls, unit))
-        path.append(make_turn(item, key=key, tool_group_key=unit))
+        group_of_call.update(dict.fromkeys(new.calls, group))
+        path.append(make_turn(item, key=key, tool_group_key=group))
     return path
 
 
@@ -141,7 +141,7 @@ def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:
     return Hit(turn=make_turn(message(text), key=key, **fields), **{**own, **of_hit})
 
 
-def make_block(*items: Mapping[str, Any], first_key: int = 1) -> MessageGroup:
+def make_message_group(*items: Mapping[str, Any], first_key: int = 1) -> MessageGroup:
     """Return a block of consecutive turns whose messages are the items themselves."""
     turns = [make_turn(item, key=first_key + number) for number, item in enumerate(items)]
     return MessageGroup(turns, items)
@@ -187,5 +187,5 @@ def make_posting(term: str, passage_key: int = 1, *, tf: int = 1, length: int = 
 
 def cut(text: str, words: int, overlap: int) -> list[str]:
     """Return the texts of the windows that a text is cut into."""
-    found = windows(text, words=words, overlap=overlap)
-    return [text[window.start : window.end] for window in found]
+    spans = windows(text, words=words, overlap=overlap)
+    return [text[window.start : window.end] for window in spans]

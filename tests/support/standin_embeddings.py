@@ -83,7 +83,7 @@ def error(
     return lambda _: Reply(envelope, status, sent)
 
 
-def echoing(status: int) -> Behaviour:
+def repeating_request(status: int) -> Behaviour:
     """Refuse, and repeat what was sent, as validating servers do."""
     return lambda body: Reply({"error": {"message": json.dumps(body), "code": str(body)}}, status)
 
@@ -104,7 +104,7 @@ def spoiled(*values: float) -> Behaviour:
     """Answer with the last vector made of these values."""
 
     def behave(body: Body) -> Reply:
-        last = [values[place % len(values)] for place in range(DIMENSION)]
+        last = [values[position % len(values)] for position in range(DIMENSION)]
         return answer([*rows_for(body)[:-1], last], body)
 
     return behave
@@ -202,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(standin.reply(Request(self.path, headers, json.loads(content))))
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()

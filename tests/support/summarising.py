@@ -28,9 +28,9 @@ def summarising(
     **changes: Any,
 ) -> Iterator[Service]:
     """Return a service that summarises when it is told to, by a fake unless a model is given."""
-    changed = settings.model_copy(update={"summary_tokens": 40, **changes})
+    chosen = settings.model_copy(update={"summary_tokens": 40, **changes})
     chat_model = model or RepeatingModel()
-    with idle_service(changed, embedder=embedder, chat_model=chat_model) as service:
+    with idle_service(chosen, embedder=embedder, chat_model=chat_model) as service:
         yield service
 
 

@@ -30,7 +30,7 @@ class _Place(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
 
 @pytest.fixture
