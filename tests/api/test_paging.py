@@ -30,7 +30,7 @@ class Entry(BaseModel):
 
 
 class Listings:
-    """A server with data, and the ids that each list must have, oldest first."""
+    """A server with data, and the expected ids of each list, oldest first."""
 
     def __init__(self, url: str) -> None:
         self.url = url

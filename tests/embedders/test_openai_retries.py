@@ -17,10 +17,10 @@ from tests.support.standin_embeddings import Behaviour, Standin
 from tests.support.storing import eventually
 
 UNUSABLE = {
-    "NaN": standins.spoiled(float("nan")),
-    "one NaN": standins.spoiled(1.0, float("nan")),
-    "infinity": standins.spoiled(1.0, float("inf")),
-    "zeros": standins.spoiled(0.0),
+    "NaN": standins.with_values(float("nan")),
+    "one NaN": standins.with_values(1.0, float("nan")),
+    "infinity": standins.with_values(1.0, float("inf")),
+    "zeros": standins.with_values(0.0),
     "too few": standins.too_few,
     "too many": standins.too_many,
     "one index twice": standins.twice_the_first,
@@ -69,7 +69,7 @@ def test_answer_that_stays_unusable_is_an_error(
 def test_error_names_the_texts_with_unusable_vectors(
     standin: Standin, open_embedder: OpenEmbedder
 ) -> None:
-    standin.then(*[standins.spoiled(float("nan"))] * 5)
+    standin.then(*[standins.with_values(float("nan"))] * 5)
     with pytest.raises(EmbedderDown) as caught:
         open_embedder().embed_documents(["", "good", "bad"])
     assert caught.value.positions == (2,)

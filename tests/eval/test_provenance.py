@@ -1,4 +1,4 @@
-"""Provenance: what it names, and what it does not reveal."""
+"""Provenance: its fields, and that it has no secrets."""
 
 from __future__ import annotations
 

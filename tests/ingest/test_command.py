@@ -1,4 +1,4 @@
-"""The command `memory-ingest`: what it stores, what it reports, and how it goes on."""
+"""The command `memory-ingest`: stored turns, reports, and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command never ends in a traceback: each problem is one message and an exit code."""
+"""Errors of the command: one message and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Command:
         self._capsys = capsys
 
     def __call__(self, *arguments: object) -> CommandResult:
-        """Return how it ended."""
+        """Run the command and return its result."""
         self._monkeypatch.setattr(sys, "argv", ["memory-ingest", *map(str, arguments)])
         with pytest.raises(SystemExit) as result:
             main()

@@ -1,4 +1,4 @@
-"""Properties of all formats: every turn once, in order, with its time, whatever the file holds."""
+"""Properties of all formats on generated and mutated files: turns, order, times, ids."""
 
 from __future__ import annotations
 

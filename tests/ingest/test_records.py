@@ -1,4 +1,4 @@
-"""Records of lines and JSON arrays: what is read, and what is a warning instead."""
+"""Records of lines and JSON arrays, and the warnings about invalid ones."""
 
 from __future__ import annotations
 

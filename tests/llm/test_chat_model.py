@@ -33,7 +33,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def model(upstream: Upstream) -> Iterator[OpenAIChatModel]:
-    """Return the real model, which waits for nothing between tries."""
+    """Return the real model, without waits between tries."""
     opened = open_model(upstream)
     yield opened
     opened.close()
@@ -57,7 +57,7 @@ def ask(chat_model: ChatModel, model: str = "stand-in", max_tokens: int = 50) ->
     return chat_model.answer(MESSAGES, model=model, max_tokens=max_tokens)
 
 
-# What every model promises.
+# Contract of all models.
 
 
 def test_answer_is_text_and_complete(any_model: ChatModel) -> None:
@@ -95,7 +95,7 @@ def test_fake_fails_the_requested_number_of_times() -> None:
     assert ask(model).is_whole
 
 
-# What is sent.
+# Requests.
 
 
 def test_request_has_prompt_model_limit_and_key(upstream: Upstream, model: OpenAIChatModel) -> None:
@@ -134,11 +134,11 @@ def test_unreachable_server_is_down() -> None:
     model.close()
 
 
-# What passes.
+# Temporary failures.
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503])
-def test_failure_that_may_pass_is_retried(
+def test_temporary_failure_is_retried(
     upstream: Upstream, model: OpenAIChatModel, status: int
 ) -> None:
     upstream.then(upstreams.fails(status), upstreams.says("at last"))
@@ -189,7 +189,7 @@ def test_close_ends_a_wait(upstream: Upstream) -> None:
         assert isinstance(future.exception(timeout=5), ChatModelDown)
 
 
-# What does not pass.
+# Permanent failures.
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])

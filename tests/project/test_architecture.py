@@ -115,7 +115,7 @@ LAZY_IMPORTS = {"embedded"}
 """Modules that `memory_service` offers by name, and imports at the first access."""
 
 BROAD_EXCEPTS = {
-    "api.middleware": 1,  # A bug in a request is answered and logged, whatever it is.
+    "api.middleware": 1,  # Any bug in a request is answered and logged.
     "gateway.chat_completions": 1,  # A bug in recall must not stop a conversation.
     "chroma.child": 1,  # A panic of Chroma's Rust reaches the parent as an answer.
     "vector_index.indexer": 1,  # A bug does not end the thread: it is logged and shown by /readyz.

@@ -1,4 +1,4 @@
-"""The recalled block: which hits fit, what it says, and where it is put."""
+"""The recalled block: the hits that fit, its text, and its position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recent window: within its limits, cut in steps, with what it must hold."""
+"""The recent window: its limits, its cuts, and the groups that it must hold."""
 
 from __future__ import annotations
 

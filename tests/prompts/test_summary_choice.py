@@ -1,4 +1,4 @@
-"""Summaries in prompts: they fit, stay the same between cuts, and survive strict chat templates."""
+"""Summaries in prompts: they fit, stay equal between cuts, and pass strict chat templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces: the record of how a prompt or a search came about, without texts."""
+"""Traces: records of the stages and candidates of a prompt or search, without texts."""
 
 from __future__ import annotations
 

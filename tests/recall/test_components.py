@@ -1,4 +1,4 @@
-"""Components of recall can be left out, so that a measurement shows what each earns."""
+"""Components of recall can be left out, to measure the effect of each."""
 
 from __future__ import annotations
 

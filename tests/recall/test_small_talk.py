@@ -89,7 +89,7 @@ def test_small_talk_recalls_nothing_in_four_of_five_cases(
 def test_relevance_floor_loses_at_most_three_percent_of_answered_questions(
     memory: Memory,
 ) -> None:
-    """A search has no relevance floor, so a prompt without recall has lost what a search finds."""
+    """A search has no relevance floor: hits that a search has and a prompt does not are lost."""
     answered, lost = 0, []
     for question in MEMORY_QUESTIONS:
         user = question["id"].split("-")[0]

@@ -1,4 +1,4 @@
-"""Deletion and summaries: a summary never outlives the turns that it covers."""
+"""Deletion and summaries: a summary is deleted with any turn that it covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedders on a stand-in server: texts, limits and the vectors they should get."""
+"""Texts, limits and expected vectors for tests of embedders on a stand-in server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads files with a format, and renders what was read as text for golden files."""
+"""Reads files with a format, and renders the conversations as text for golden files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A stand-in for an upstream: `/v1/chat/completions` over a real socket.
+"""A stand-in for an upstream: a server of `/v1/chat/completions` on a real socket.
 
-It answers each request with the next behaviour that `then` has queued, else with `answer` (an
-echo). It refuses what strict chat templates refuse, and prompts longer than `max_tokens`. It
+It answers each request with the next behaviour that `then` has queued, otherwise with `answer`
+(an echo). It refuses what strict chat templates refuse, and prompts longer than `max_tokens`. It
 records all requests. `python tests/support/upstream.py [PORT]` serves it as a process.
 """
 
@@ -44,9 +44,10 @@ _NUMBERS = count(1)
 class Reply:
     """A response: one message per choice, or a status with any body.
 
-    `usage` None counts honestly. Seconds are waited before the first byte and between chunks of a
-    stream; after `stall_after` chunks nothing more comes until the server is released. After
-    `cut_after` chunks (with 0: after the headers) the connection breaks.
+    Without `usage`, the tokens are counted. `first_byte_seconds` and `between_seconds` are waits
+    before the first byte and between chunks of a stream. After `stall_after` chunks the stream
+    stops until the server is released. After `cut_after` chunks (0: after the headers) the
+    connection breaks.
     """
 
     messages: Sequence[Message] = ()
@@ -146,7 +147,7 @@ def but(behaviour: Behaviour, **changes: Any) -> Behaviour:
 
 
 def too_long(limit: int, tokens: int) -> Reply:
-    """Refuse a prompt in the words of OpenAI."""
+    """Refuse a prompt with OpenAI's message."""
     message = (
         f"This model's maximum context length is {limit} tokens. "
         f"However, your messages resulted in {tokens} tokens."
@@ -181,11 +182,14 @@ def _is_well_formed(body: Any) -> bool:
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages:
         return False
-    contents = [one.get("content") for one in messages if isinstance(one, dict)]
-    parts = [part for one in contents if isinstance(one, list) for part in one]
+    contents = [message.get("content") for message in messages if isinstance(message, dict)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
     return (
-        all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in messages)
-        and all(one is None or isinstance(one, str | list) for one in contents)
+        all(
+            isinstance(message, dict) and isinstance(message.get("role"), str)
+            for message in messages
+        )
+        and all(content is None or isinstance(content, str | list) for content in contents)
         and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in parts)
         and all(isinstance(part.get("text") or "", str) for part in parts)
         and isinstance(body.get("tools") or [], list)
@@ -425,7 +429,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 
 def main() -> None:
-    """Serve paced answers until the process is ended; the first line says where."""
+    """Serve paced answers until the process ends; the first line printed is the address."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     with socket.create_server(("127.0.0.1", port)) as listener:
         upstream = Upstream()

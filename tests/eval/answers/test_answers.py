@@ -1,4 +1,4 @@
-"""`python -m eval answers`: a model on a real socket, and a record that can be continued."""
+"""`python -m eval answers`: answers of a model on a real socket, and resuming a record."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Record:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Return the answers in the order they came."""
+        """Return the answers in the order of the file."""
         text = (self.folder / "out" / "answers.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
 
@@ -74,7 +74,7 @@ def record(tmp_path: Path) -> Iterator[Record]:
 
 @pytest.fixture(scope="module")
 def finished_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
-    """Return a record that was made once, with a key; tests of this module only look at it."""
+    """Return a finished record, made with a key; tests only read it."""
     with running_upstream() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_UPSTREAM_API_KEY", "sk-secret-key")
         server.then(*repeated(answer_known))
@@ -86,7 +86,7 @@ def finished_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record
 
 @pytest.fixture
 def copied_record(finished_record: Record, record: Record) -> Record:
-    """Return a copy of that record, to go on with."""
+    """Return a copy of the finished record, which a test may continue."""
     shutil.copytree(finished_record.folder / "out", record.folder / "out")
     return record
 

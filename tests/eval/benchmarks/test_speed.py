@@ -1,4 +1,4 @@
-"""`python -m eval speed` runs end to end; no test looks at a time."""
+"""`python -m eval speed` end to end; no test depends on a measured time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distractors: no repetition of the targets, and hardly any of each other."""
+"""Distractors: turns that repeat no target and rarely each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the turns and questions of the bundled set must fulfil."""
+"""Requirements on the turns and questions of the bundled set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gold(question: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def scope(question: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the turns that a question may look in."""
+    """Return the turns in the scope of a question."""
     key = "conv" if question["scope"] == "conversation" else "user"
     return [turn for turn in TURNS if turn[key] == question[key]]
 
@@ -219,7 +219,7 @@ def test_time_question_range_contains_gold() -> None:
 
 
 def test_time_question_ranges_are_narrow() -> None:
-    """A question of time that any turn could answer would not ask for a time."""
+    """The range of a time question holds at most half of the turns in its scope."""
     for question in MEMORY_QUESTIONS:
         if "range" in question:
             first, last = map(date.fromisoformat, question["range"])
@@ -228,7 +228,7 @@ def test_time_question_ranges_are_narrow() -> None:
 
 
 def test_paraphrases_share_few_terms_with_gold() -> None:
-    """Of the words of a question at most a part stands in the turns that answer it."""
+    """A paraphrase never has all, and on average a quarter at most, of its terms in gold turns."""
     shared = []
     for question in MEMORY_QUESTIONS:
         question_terms = set(terms(question["question"], question["language"]))

@@ -18,7 +18,7 @@ BASELINE = ROOT / "eval" / "baseline" / "own.jsonl"
 
 
 def changed_run(run: RunFolder, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Return a copy of a run whose product found something else."""
+    """Return a copy of a run with changed answers of the product."""
     copy = folder / "changed"
     shutil.copytree(run.path, copy)
     lines = run.answers("product")

@@ -1,4 +1,4 @@
-"""`python -m eval report` and `plots`: the page is safe, and follows from the run."""
+"""`python -m eval report` and `plots`: escaping, contents and determinism."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def page(run: RunFolder) -> str:
 
 
 class _Tags(HTMLParser):
-    """What a browser would make of a page."""
+    """The tags, attributes and texts of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

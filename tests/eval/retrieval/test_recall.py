@@ -1,4 +1,4 @@
-"""`python -m eval recall`: the real service is asked, and the result can be recomputed."""
+"""`python -m eval recall` on the real service; its metrics equal those of trec_eval."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ QUESTIONS = [
 
 @dataclass(frozen=True)
 class SmallSet:
-    """A small set on disk, and where to write what comes out."""
+    """A small set on disk, and the folder for its results."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""ConversationCache: bounded in bytes, and growing arrays never change what readers hold."""
+"""ConversationCache: its size is bounded, and growing arrays do not change earlier views."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memory_service.recall.caches.conversation_cache import (
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that takes memory."""
+    """A cache entry of a given size."""
 
     size: int
 
