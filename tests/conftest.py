@@ -30,7 +30,7 @@ hypothesis_settings.load_profile("long" if LONG else "gate")
 
 @pytest.fixture(autouse=True)
 def sterile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine, and no vocabulary of its user, reaches a test."""
+    """Remove settings of the machine and vocabularies of its user from the environment."""
     for name in list(os.environ):
         if name.startswith("MEMORY_") and name != "MEMORY_SERVICE_TESTS":
             monkeypatch.delenv(name)
@@ -39,7 +39,7 @@ def sterile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def own_logs() -> Iterator[None]:
-    """Undo what a command does to the logs of its process: its stream is closed after the test."""
+    """Restore the logging that a command configures: its stream is closed after the test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -77,6 +77,6 @@ def address(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[openai.OpenAI]:
-    """Return the official client of the running server; it never retries by itself."""
+    """Return the official client of the running server; it does not retry."""
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Authentication: requests from this machine as long as there are no keys, then valid keys only."""
+"""Authentication: without keys, requests of this machine only; with keys, valid keys only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from memory_service.service import Service
 from tests.support.environment import connected
 from tests.support.factories import message
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - what must be refused
 
 
 def make_key(settings: Settings, project: str = "acme") -> str:
@@ -50,17 +50,17 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def listing(address: str, **headers: str) -> httpx2.Response:
+def get_conversations(address: str, **headers: str) -> httpx2.Response:
     return httpx2.get(f"{address}/v1/conversations", headers=headers)
 
 
-def code(answer: httpx2.Response) -> tuple[int, str, str]:
+def error_of(answer: httpx2.Response) -> tuple[int, str, str]:
     error = answer.json()["error"]
     return answer.status_code, error["type"], error["code"]
 
 
 @pytest.fixture(scope="module")
-def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def keyless_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of a server without keys."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("keyless"), port=0, log_level="warning")
     with running(settings, "tests") as base:
@@ -68,8 +68,8 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.1:8000", "[::1]:80", "[::1]"])
-def test_keyless_serves_local_hosts(keyless: str, host: str) -> None:
-    assert listing(keyless, host=host).status_code == 200
+def test_keyless_serves_local_hosts(keyless_address: str, host: str) -> None:
+    assert get_conversations(keyless_address, host=host).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -80,28 +80,36 @@ def test_keyless_serves_local_hosts(keyless: str, host: str) -> None:
         "localhost.example.org",
         "example.org:127",
         "127.0.0.1@example.org",
-        EVERYWHERE,
+        ALL_INTERFACES,
         "192.168.1.7",
         "[::2]",
         "[::1",
         "",
     ],
 )
-def test_keyless_refuses_other_hosts(keyless: str, host: str) -> None:
-    assert code(listing(keyless, host=host)) == (403, "permission_error", "forbidden")
+def test_keyless_refuses_other_hosts(keyless_address: str, host: str) -> None:
+    assert error_of(get_conversations(keyless_address, host=host)) == (
+        403,
+        "permission_error",
+        "forbidden",
+    )
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:1"])
-def test_keyless_serves_local_origins(keyless: str, origin: str) -> None:
-    assert listing(keyless, origin=origin).status_code == 200
+def test_keyless_serves_local_origins(keyless_address: str, origin: str) -> None:
+    assert get_conversations(keyless_address, origin=origin).status_code == 200
 
 
 @pytest.mark.parametrize(
     "origin",
     ["https://example.org", "http://localhost.example.org", "null", "", "localhost", "file://"],
 )
-def test_keyless_refuses_other_origins(keyless: str, origin: str) -> None:
-    assert code(listing(keyless, origin=origin)) == (403, "permission_error", "forbidden")
+def test_keyless_refuses_other_origins(keyless_address: str, origin: str) -> None:
+    assert error_of(get_conversations(keyless_address, origin=origin)) == (
+        403,
+        "permission_error",
+        "forbidden",
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,15 +139,15 @@ def test_keyless_serves_local_clients_only(settings: Settings, client: str, stat
 
 
 @pytest.mark.parametrize("authorization", ["Bearer msk_none", "Basic eDp5", "Bearer", "nonsense"])
-def test_keyless_ignores_authorization(keyless: str, authorization: str) -> None:
-    assert listing(keyless, authorization=authorization).status_code == 200
+def test_keyless_ignores_authorization(keyless_address: str, authorization: str) -> None:
+    assert get_conversations(keyless_address, authorization=authorization).status_code == 200
 
 
 def test_first_key_ends_keyless_mode_at_once(settings: Settings, address: str) -> None:
-    assert listing(address).status_code == 200
+    assert get_conversations(address).status_code == 200
     key = make_key(settings)
-    assert code(listing(address)) == (401, "authentication_error", "invalid_api_key")
-    assert listing(address, authorization=f"Bearer {key}").status_code == 200
+    assert error_of(get_conversations(address)) == (401, "authentication_error", "invalid_api_key")
+    assert get_conversations(address, authorization=f"Bearer {key}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -150,8 +158,8 @@ def test_invalid_authorization_returns_401(
     settings: Settings, address: str, authorization: str
 ) -> None:
     wrong = authorization.format(key=make_key(settings))
-    answer = listing(address, authorization=wrong)
-    assert code(answer) == (401, "authentication_error", "invalid_api_key")
+    answer = get_conversations(address, authorization=wrong)
+    assert error_of(answer) == (401, "authentication_error", "invalid_api_key")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
@@ -164,7 +172,7 @@ def test_openai_client_needs_valid_key(settings: Settings, address: str) -> None
 
 def test_key_is_accepted_from_any_host_and_origin(settings: Settings, address: str) -> None:
     bearer = f"Bearer {make_key(settings)}"
-    answer = listing(
+    answer = get_conversations(
         address, authorization=bearer, host="memory.example.org", origin="https://example.org"
     )
     assert answer.status_code == 200
@@ -172,17 +180,17 @@ def test_key_is_accepted_from_any_host_and_origin(settings: Settings, address: s
 
 def test_revoked_key_is_refused_at_once(settings: Settings, address: str) -> None:
     revoked, valid = make_key(settings), make_key(settings)
-    assert listing(address, authorization=f"Bearer {revoked}").status_code == 200
+    assert get_conversations(address, authorization=f"Bearer {revoked}").status_code == 200
     revoke_key(settings, 1)
-    assert listing(address, authorization=f"Bearer {revoked}").status_code == 401
-    assert listing(address, authorization=f"Bearer {valid}").status_code == 200
+    assert get_conversations(address, authorization=f"Bearer {revoked}").status_code == 401
+    assert get_conversations(address, authorization=f"Bearer {valid}").status_code == 200
 
 
 def test_revoking_last_key_does_not_restore_keyless_mode(settings: Settings, address: str) -> None:
     key = make_key(settings)
     revoke_key(settings, 1)
-    assert listing(address).status_code == 401
-    assert listing(address, authorization=f"Bearer {key}").status_code == 401
+    assert get_conversations(address).status_code == 401
+    assert get_conversations(address, authorization=f"Bearer {key}").status_code == 401
 
 
 def test_key_of_local_project_reads_keyless_data(settings: Settings, address: str) -> None:
@@ -192,14 +200,14 @@ def test_key_of_local_project_reads_keyless_data(settings: Settings, address: st
         assert client.conversations.retrieve("c").id == "c"
 
 
-def test_key_commands_work_beside_running_server(settings: Settings, address: str) -> None:
+def test_key_commands_while_server_runs(settings: Settings, address: str) -> None:
     key = command(settings, "keys", "create", "--project", "acme").stdout.splitlines()[-1]
-    assert listing(address, authorization=f"Bearer {key}").status_code == 200
+    assert get_conversations(address, authorization=f"Bearer {key}").status_code == 200
     shown = command(settings, "keys", "list").stdout
     assert key not in shown
     assert key[-4:] in shown
     assert command(settings, "keys", "revoke", "1").returncode == 0
-    assert listing(address, authorization=f"Bearer {key}").status_code == 401
+    assert get_conversations(address, authorization=f"Bearer {key}").status_code == 401
 
 
 def test_key_is_in_no_file(settings: Settings) -> None:
@@ -215,7 +223,7 @@ def test_health_and_documentation_need_no_key(settings: Settings, address: str) 
         assert httpx2.get(f"{address}{path}").status_code == 200
 
 
-@pytest.mark.parametrize("host", [EVERYWHERE, "::"])
+@pytest.mark.parametrize("host", [ALL_INTERFACES, "::"])
 def test_serve_refuses_public_host_without_keys(settings: Settings, host: str) -> None:
     done = command(settings, "serve", "--host", host, "--port", "0")
     assert done.returncode == 2
@@ -236,5 +244,5 @@ def test_key_is_valid_after_restart(settings: Settings) -> None:
     key = make_key(settings)
     for _ in range(2):
         with running(settings, "tests") as address:
-            assert listing(address).status_code == 401
-            assert listing(address, authorization=f"Bearer {key}").status_code == 200
+            assert get_conversations(address).status_code == 401
+            assert get_conversations(address, authorization=f"Bearer {key}").status_code == 200

@@ -16,9 +16,9 @@ def create(client: openai.OpenAI, **extensions: Any) -> Conversation:
     return client.conversations.create(extra_body=extensions)
 
 
-def listed(address: str, **query: Any) -> list[str]:
+def list_ids(address: str, **query: Any) -> list[str]:
     page = httpx2.get(f"{address}/v1/conversations", params=query).json()
-    return [one["id"] for one in page["data"]]
+    return [conversation["id"] for conversation in page["data"]]
 
 
 def items_of(client: openai.OpenAI, conversation_id: str) -> list[str | None]:
@@ -27,10 +27,10 @@ def items_of(client: openai.OpenAI, conversation_id: str) -> list[str | None]:
 
 def test_create_with_items_and_metadata(client: openai.OpenAI) -> None:
     items: Any = [message("one", id="a"), message("two", "assistant", id="b")]
-    made = client.conversations.create(items=items, metadata={"topic": "demo"})
-    assert isinstance(made, Conversation)
-    assert made.metadata == {"topic": "demo"}
-    assert items_of(client, made.id) == ["a", "b"]
+    created = client.conversations.create(items=items, metadata={"topic": "demo"})
+    assert isinstance(created, Conversation)
+    assert created.metadata == {"topic": "demo"}
+    assert items_of(client, created.id) == ["a", "b"]
 
 
 def test_create_with_empty_body(address: str) -> None:
@@ -45,46 +45,46 @@ def test_generated_ids_are_unique(client: openai.OpenAI) -> None:
 
 def test_responses_match_openai_types(client: openai.OpenAI) -> None:
     raw = client.conversations.with_raw_response
-    made = Conversation.model_validate_json(raw.create(metadata={"a": "b"}).text)
-    for answer in (raw.retrieve(made.id), raw.update(made.id, metadata={"a": "b"})):
-        assert Conversation.model_validate_json(answer.text).model_dump() == made.model_dump()
-    deleted = ConversationDeletedResource.model_validate_json(raw.delete(made.id).text)
-    assert (deleted.id, deleted.deleted) == (made.id, True)
+    created = Conversation.model_validate_json(raw.create(metadata={"a": "b"}).text)
+    for answer in (raw.retrieve(created.id), raw.update(created.id, metadata={"a": "b"})):
+        assert Conversation.model_validate_json(answer.text).model_dump() == created.model_dump()
+    deleted = ConversationDeletedResource.model_validate_json(raw.delete(created.id).text)
+    assert (deleted.id, deleted.deleted) == (created.id, True)
 
 
 @pytest.mark.parametrize("metadata", [{"new": "2"}, {}, None])
 def test_update_replaces_all_metadata(
     client: openai.OpenAI, metadata: dict[str, str] | None
 ) -> None:
-    made = client.conversations.create(metadata={"old": "1"})
-    client.conversations.update(made.id, metadata=metadata)
-    assert client.conversations.retrieve(made.id).metadata == (metadata or {})
+    created = client.conversations.create(metadata={"old": "1"})
+    client.conversations.update(created.id, metadata=metadata)
+    assert client.conversations.retrieve(created.id).metadata == (metadata or {})
 
 
 def test_update_of_title_keeps_metadata(client: openai.OpenAI, address: str) -> None:
-    made = client.conversations.create(metadata={"old": "1"}, extra_body={"title": "before"})
-    answer = httpx2.post(f"{address}/v1/conversations/{made.id}", json={"title": "after"}).json()
+    created = client.conversations.create(metadata={"old": "1"}, extra_body={"title": "before"})
+    answer = httpx2.post(f"{address}/v1/conversations/{created.id}", json={"title": "after"}).json()
     assert (answer["title"], answer["metadata"]) == ("after", {"old": "1"})
 
 
 def test_update_of_metadata_keeps_title(client: openai.OpenAI) -> None:
-    made = create(client, title="before")
-    assert client.conversations.update(made.id, metadata={}).to_dict()["title"] == "before"
+    created = create(client, title="before")
+    assert client.conversations.update(created.id, metadata={}).to_dict()["title"] == "before"
 
 
 @pytest.mark.parametrize("method", ["retrieve", "delete"])
 def test_deleted_conversation_returns_404(client: openai.OpenAI, method: str) -> None:
-    made = create(client)
-    client.conversations.delete(made.id)
+    created = create(client)
+    client.conversations.delete(created.id)
     with pytest.raises(openai.NotFoundError) as raised:
-        getattr(client.conversations, method)(made.id)
+        getattr(client.conversations, method)(created.id)
     assert raised.value.param == "conversation_id"
 
 
 def test_receipt_has_counts_and_no_text(client: openai.OpenAI, address: str) -> None:
     items: Any = [message("a secret of gold"), message("another")]
-    made = client.conversations.create(items=items)
-    receipt = client.conversations.delete(made.id).to_dict()["receipt"]
+    created = client.conversations.create(items=items)
+    receipt = client.conversations.delete(created.id).to_dict()["receipt"]
     answer = httpx2.get(f"{address}/v1/receipts/{receipt}")
     assert answer.json()["kind"] == "conversation"
     assert answer.json()["counts"]["turns"] == 2
@@ -105,8 +105,8 @@ def test_extension_fields_are_returned(
     client: openai.OpenAI, created_at: float | str, shown: int
 ) -> None:
     create(client, id="mine-1", user="ann", title="Öl & Brot", created_at=created_at)
-    found = client.conversations.retrieve("mine-1").to_dict()
-    assert found == {
+    fields = client.conversations.retrieve("mine-1").to_dict()
+    assert fields == {
         "id": "mine-1",
         "object": "conversation",
         "created_at": shown,
@@ -120,9 +120,9 @@ def test_extension_fields_are_returned(
 def test_list_conversations_of_user_newest_first(client: openai.OpenAI, address: str) -> None:
     for number, user in enumerate(["ann", "bob", "ann", "ann"]):
         create(client, id=f"c{number}", user=user)
-    assert listed(address, user="ann") == ["c3", "c2", "c0"]
-    assert listed(address, user="ann", order="asc") == ["c0", "c2", "c3"]
-    assert listed(address) == ["c3", "c2", "c1", "c0"]
+    assert list_ids(address, user="ann") == ["c3", "c2", "c0"]
+    assert list_ids(address, user="ann", order="asc") == ["c0", "c2", "c3"]
+    assert list_ids(address) == ["c3", "c2", "c1", "c0"]
 
 
 def test_existing_id_returns_409_without_retry(address: str) -> None:
@@ -151,12 +151,12 @@ def test_id_of_deleted_conversation_is_free(client: openai.OpenAI) -> None:
 def test_unknown_fields_are_ignored(
     client: openai.OpenAI,
 ) -> None:
-    made = create(client, colour="red", store=True)
-    client.conversations.update(made.id, metadata={"a": "b"}, extra_body={"colour": "blue"})
+    created = create(client, colour="red", store=True)
+    client.conversations.update(created.id, metadata={"a": "b"}, extra_body={"colour": "blue"})
     items: Any = [message(id="a", colour="green")]
-    client.conversations.items.create(made.id, items=items, extra_body={"colour": "green"})
-    assert "colour" not in client.conversations.retrieve(made.id).to_dict()
-    assert items_of(client, made.id) == ["a"]
+    client.conversations.items.create(created.id, items=items, extra_body={"colour": "green"})
+    assert "colour" not in client.conversations.retrieve(created.id).to_dict()
+    assert items_of(client, created.id) == ["a"]
 
 
 def test_delete_user_deletes_conversations(client: openai.OpenAI, address: str) -> None:
@@ -164,7 +164,7 @@ def test_delete_user_deletes_conversations(client: openai.OpenAI, address: str) 
         create(client, id=f"c{number}", user=user)
     answer = httpx2.delete(f"{address}/v1/users/ann")
     assert (answer.json()["id"], answer.json()["object"]) == ("ann", "user.deleted")
-    assert listed(address) == ["c1"]
+    assert list_ids(address) == ["c1"]
     users = httpx2.get(f"{address}/v1/users").json()["data"]
     assert [(user["id"], user["conversations"]) for user in users] == [("bob", 1)]
 

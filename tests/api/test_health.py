@@ -24,7 +24,7 @@ from tests.support.factories import message
 DEADLINE_SECONDS = 60
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds; fail after a deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
@@ -59,9 +59,9 @@ def test_readyz_changes_nothing(address: str) -> None:
 def test_lag_returns_to_zero_after_writes(address: str, count: int) -> None:
     body = {"id": "c", "items": [message(f"turn {number}") for number in range(count)]}
     httpx2.post(f"{address}/v1/conversations", json=body).raise_for_status()
-    until(lambda: ready(address).json()["lag"] == 0)
+    wait_until(lambda: ready(address).json()["lag"] == 0)
     httpx2.delete(f"{address}/v1/conversations/c").raise_for_status()
-    until(lambda: ready(address).json() == {"status": "ok", "lag": 0, "parked": 0})
+    wait_until(lambda: ready(address).json() == {"status": "ok", "lag": 0, "parked": 0})
 
 
 def test_openapi_lists_routes(address: str) -> None:
@@ -80,7 +80,7 @@ def test_documentation_page_loads_local_files_only(address: str) -> None:
 def test_stopped_service_is_garbage_collected(settings: Settings) -> None:
     def services() -> int:
         gc.collect()
-        return sum(type(one) is Service for one in gc.get_objects())
+        return sum(type(value) is Service for value in gc.get_objects())
 
     before = services()
     with running(settings, "tests") as address:
@@ -90,7 +90,7 @@ def test_stopped_service_is_garbage_collected(settings: Settings) -> None:
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server_process(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Yield (process, address) of a server in a process of its own."""
     folder = str(settings.data_dir)
     arguments = ["serve", "--port", "0", "--log-format", "json", "--data-dir", folder]
@@ -108,7 +108,7 @@ def _address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     events = map(json.loads, process.stderr)
     url: str = next(event["address"] for event in events if event["event"] == "listening")
-    until(lambda: _answers(url))
+    wait_until(lambda: _answers(url))
     return url
 
 
@@ -121,21 +121,21 @@ def _answers(url: str) -> bool:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_readyz_reports_unwritable_log_and_recovery(settings: Settings) -> None:
-    with served(settings) as (process, url):
+    with server_process(settings) as (process, url):
         body = {"id": "c", "items": [message("before")]}
         httpx2.post(f"{url}/v1/conversations", json=body).raise_for_status()
-        until(lambda: ready(url).json()["lag"] == 0)
+        wait_until(lambda: ready(url).json()["lag"] == 0)
         # From here on, the system refuses every write of the process to a file.
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
         answer = ready(url)
         assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
-        where = f"{url}/v1/conversations/c/items"
-        refused = httpx2.post(where, json={"items": [message("lost")]})
+        items_url = f"{url}/v1/conversations/c/items"
+        refused = httpx2.post(items_url, json={"items": [message("lost")]})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
         assert httpx2.get(f"{url}/healthz").status_code == 200
-        assert len(httpx2.get(where).raise_for_status().json()["data"]) == 1
+        assert len(httpx2.get(items_url).raise_for_status().json()["data"]) == 1
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        until(lambda: ready(url).status_code == 200)
-        httpx2.post(where, json={"items": [message("after")]}).raise_for_status()
-        until(lambda: ready(url).json() == {"status": "ok", "lag": 0, "parked": 0})
+        wait_until(lambda: ready(url).status_code == 200)
+        httpx2.post(items_url, json={"items": [message("after")]}).raise_for_status()
+        wait_until(lambda: ready(url).json() == {"status": "ok", "lag": 0, "parked": 0})

@@ -80,10 +80,10 @@ def texts(http: httpx2.Client) -> list[str]:
 def test_same_key_and_body_return_same_response(
     http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
-    where = f"/v1/conversations{path}"
-    first = http.post(where, json=body, headers=KEY).raise_for_status()
+    url = f"/v1/conversations{path}"
+    first = http.post(url, json=body, headers=KEY).raise_for_status()
     before = http.get("/v1/conversations").text, http.get(ITEMS).text
-    again = http.post(where, json=body, headers=KEY)
+    again = http.post(url, json=body, headers=KEY)
     assert again.content == first.content
     assert (http.get("/v1/conversations").text, http.get(ITEMS).text) == before
 
@@ -130,12 +130,12 @@ def test_invalid_key_is_refused(http: httpx2.Client, wrong: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_retry_of_newest_turns_returns_them(http: httpx2.Client, count: int) -> None:
-    said = [f"turn {number}" for number in range(count)]
-    first = append(http, *said, headers={"x-stainless-retry-count": "0"}).json()
-    again = append(http, *said, headers=RETRY)
+    new_texts = [f"turn {number}" for number in range(count)]
+    first = append(http, *new_texts, headers={"x-stainless-retry-count": "0"}).json()
+    again = append(http, *new_texts, headers=RETRY)
     assert again.json() == first
     assert again.headers["x-memory-items-new"] == "0"
-    assert texts(http) == ["zero", *said]
+    assert texts(http) == ["zero", *new_texts]
 
 
 @pytest.mark.parametrize("retry_count", ["0", "", "-1", "x", "\u00b2".encode("latin-1"), None])
@@ -217,12 +217,12 @@ def test_item_id_of_another_conversation_returns_409(http: httpx2.Client) -> Non
     assert texts(http) == ["zero"]
 
 
-class _Cutting(socketserver.BaseRequestHandler):
+class _LossyHandler(socketserver.BaseRequestHandler):
     """Forwards bytes, and closes the connection instead of forwarding a response to lose."""
 
     def handle(self) -> None:
         server = self.server
-        assert isinstance(server, _Wire)
+        assert isinstance(server, _LossyProxy)
         with socket.create_connection(server.target) as upstream:
             while True:
                 for ready in select.select([self.request, upstream], [], [])[0]:
@@ -232,11 +232,11 @@ class _Cutting(socketserver.BaseRequestHandler):
                     (self.request if ready is upstream else upstream).sendall(data)
 
 
-class _Wire(socketserver.ThreadingTCPServer):
+class _LossyProxy(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, address: str, answers_to_lose: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Cutting)
+        super().__init__(("127.0.0.1", 0), _LossyHandler)
         host, _, port = address.removeprefix("http://").partition(":")
         self.target = (host, int(port))
         self.left = self.lost = answers_to_lose
@@ -248,13 +248,13 @@ class _Wire(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def bad_wire(address: str, answers_to_lose: int) -> Iterator[str]:
+def lossy_proxy(address: str, answers_to_lose: int) -> Iterator[str]:
     """Yield the address of a proxy of the server that loses the first responses."""
-    with _Wire(address, answers_to_lose) as wire:
-        thread = threading.Thread(target=wire.serve_forever, args=(0.01,))
+    with _LossyProxy(address, answers_to_lose) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{wire.server_address[1]}"
-        wire.shutdown()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
+        proxy.shutdown()
         thread.join()
 
 
@@ -264,8 +264,8 @@ def test_lost_responses_and_client_retries_store_once(
 ) -> None:
     items: Any = [message("one"), message("two")]
     with (
-        bad_wire(server[0], lost) as wire,
-        openai.OpenAI(base_url=f"{wire}/v1", api_key=key, max_retries=2) as client,
+        lossy_proxy(server[0], lost) as proxy,
+        openai.OpenAI(base_url=f"{proxy}/v1", api_key=key, max_retries=2) as client,
     ):
         answer = client.conversations.items.with_raw_response.create("c", items=items)
     assert answer.retries_taken == lost

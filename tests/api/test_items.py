@@ -1,4 +1,4 @@
-"""Items through the OpenAI client: every type, byte for byte, in a tree with one active branch."""
+"""Items over HTTP: every type is stored byte for byte, in a tree with one active branch."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ class Server:
         url = f"{self.url}/v1/conversations/{conversation}/items"
         return self.http.post(url, content=body.encode()).raise_for_status()
 
-    def listed(self, conversation: str) -> list[dict[str, Any]]:
+    def items(self, conversation: str) -> list[dict[str, Any]]:
         """Return the items of the active branch, oldest first, at most a hundred."""
         url = f"{self.url}/v1/conversations/{conversation}/items"
-        found = self.http.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
-        return list(found.json()["data"])
+        response = self.http.get(url, params={"order": "asc", "limit": 100}).raise_for_status()
+        return list(response.json()["data"])
 
     def ids(self, conversation: str) -> list[str]:
         """Return the ids of the active branch, oldest first."""
-        return [item["id"] for item in self.listed(conversation)]
+        return [item["id"] for item in self.items(conversation)]
 
     def raws(self, conversation: str) -> list[str]:
         """Return the JSON of the items of a conversation, as exported."""
         lines = map(json.loads, export_lines(self.log, LOCAL_PROJECT))
-        (found,) = [line for line in lines if line["id"] == conversation]
-        return [item["raw"] for item in found["items"]]
+        (exported,) = [line for line in lines if line["id"] == conversation]
+        return [item["raw"] for item in exported["items"]]
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +110,16 @@ def example(kind: Any) -> Any:
     return {str: "text", int: 7, float: 0.5, bool: True}.get(kind, {})
 
 
-def kind_of(model: type[BaseModel]) -> str:
+def type_of(model: type[BaseModel]) -> str:
     return str(example(model)["type"])
 
 
-@pytest.mark.parametrize("model", ITEM_TYPES, ids=kind_of)
+@pytest.mark.parametrize("model", ITEM_TYPES, ids=type_of)
 def test_every_item_type_of_openai_is_stored_and_returned(
     server: Server, openai_client: openai.OpenAI, model: type[BaseModel]
 ) -> None:
     links = {"call_id": "c1"} if "call_id" in model.model_fields else {}
-    item = {**example(model), **links, "id": f"id-{kind_of(model)}"}
+    item = {**example(model), **links, "id": f"id-{type_of(model)}"}
     conversation = server.new()
     server.append(conversation, item).raise_for_status()
     (shown,) = openai_client.conversations.items.list(conversation)
@@ -130,7 +130,7 @@ def test_every_item_type_of_openai_is_stored_and_returned(
 
 
 def test_openai_has_about_thirty_item_types() -> None:
-    assert len({kind_of(model) for model in ITEM_TYPES}) == len(ITEM_TYPES) >= 29
+    assert len({type_of(model) for model in ITEM_TYPES}) == len(ITEM_TYPES) >= 29
 
 
 @pytest.mark.parametrize("method", ["create", "list"])
@@ -183,14 +183,14 @@ def test_any_json_spelling_is_stored_byte_for_byte(
     conversation = server.new()
     server.append_text(conversation, *spelled)
     assert server.raws(conversation) == spelled
-    shown = [item["content"][0]["text"] for item in server.listed(conversation)[: len(texts)]]
+    shown = [item["content"][0]["text"] for item in server.items(conversation)[: len(texts)]]
     assert shown == texts[:100]
 
 
 def test_items_keep_append_order(server: Server) -> None:
     conversation = server.new(items=[message(id="z1"), message(id="a1")])
     server.append(conversation, message(id="m2"), message(id="b2"))
-    shown = server.listed(conversation)
+    shown = server.items(conversation)
     assert [item["id"] for item in shown] == ["z1", "a1", "m2", "b2"]
     assert [item["seq"] for item in shown] == [1, 2, 3, 4]
 
@@ -206,28 +206,28 @@ def test_items_keep_append_order(server: Server) -> None:
 )
 def test_item_keeps_given_time(server: Server, given_time: float | str, shown: float) -> None:
     conversation = server.new(items=[message(created_at=given_time)])
-    assert server.listed(conversation)[0]["created_at"] == shown
+    assert server.items(conversation)[0]["created_at"] == shown
 
 
 def test_item_without_time_gets_current_time(server: Server) -> None:
     before = time.time()
-    (shown,) = server.listed(server.new(items=[message()]))
+    (shown,) = server.items(server.new(items=[message()]))
     assert before - 1 <= shown["created_at"] <= time.time() + 1
 
 
 def test_item_keeps_name_and_metadata(server: Server) -> None:
     conversation = server.new(items=[message(name="Ann Lee", metadata={"mood": "calm"})])
-    (shown,) = server.listed(conversation)
+    (shown,) = server.items(conversation)
     assert (shown["name"], shown["metadata"]) == ("Ann Lee", {"mood": "calm"})
 
 
 def test_stored_as_overrides_fields_and_keeps_json(server: Server) -> None:
     item = message("as it was", id="inner", created_at="yesterday", name=7, metadata=[])
-    place = {"id": "outer", "created_at": 1_700_000_000, "name": "Bo", "metadata": {"a": "b"}}
+    fields = {"id": "outer", "created_at": 1_700_000_000, "name": "Bo", "metadata": {"a": "b"}}
     conversation = server.new()
-    server.append(conversation, item, stored_as=[place]).raise_for_status()
-    (shown,) = server.listed(conversation)
-    assert {key: shown[key] for key in place} == place
+    server.append(conversation, item, stored_as=[fields]).raise_for_status()
+    (shown,) = server.items(conversation)
+    assert {key: shown[key] for key in fields} == fields
     assert [json.loads(raw) for raw in server.raws(conversation)] == [item]
 
 
@@ -264,15 +264,15 @@ def test_append_returns_number_of_new_items(server: Server) -> None:
 
 def test_get_item_by_id(server: Server, openai_client: openai.OpenAI) -> None:
     conversation = server.new(items=[message("here", id="get-1")])
-    found = openai_client.conversations.items.retrieve("get-1", conversation_id=conversation)
-    assert found.to_dict() == server.listed(conversation)[0]
+    response = openai_client.conversations.items.retrieve("get-1", conversation_id=conversation)
+    assert response.to_dict() == server.items(conversation)[0]
 
 
 def test_include_is_accepted(server: Server, openai_client: openai.OpenAI) -> None:
     items, conversation = openai_client.conversations.items, server.new()
     include: Any = ["message.output_text.logprobs", "reasoning.encrypted_content"]
-    some: Any = [message(id="inc-1")]
-    assert items.create(conversation, items=some, include=include).data[0].id == "inc-1"
+    items_to_create: Any = [message(id="inc-1")]
+    assert items.create(conversation, items=items_to_create, include=include).data[0].id == "inc-1"
     assert items.list(conversation, include=include).data[0].id == "inc-1"
     assert items.retrieve("inc-1", conversation_id=conversation, include=include).id == "inc-1"
 
@@ -290,25 +290,29 @@ def test_append_after_deletion_of_newest_item(server: Server, openai_client: ope
     conversation = server.new(items=[message(id="on-1"), message(id="on-2")])
     openai_client.conversations.items.delete("on-2", conversation_id=conversation)
     server.append(conversation, message(id="on-3"))
-    shown = server.listed(conversation)
+    shown = server.items(conversation)
     assert [(item["id"], item["seq"]) for item in shown] == [("on-1", 1), ("on-3", 3)]
 
 
-RESPONSES_UNIT = [function_call("c1"), function_call("c2"), *map(function_output, ("c1", "c2"))]
-CHAT_UNIT = [chat_calls("c1", "c2"), chat_output("c1"), chat_output("c2")]
+RESPONSES_TOOL_GROUP = [
+    function_call("c1"),
+    function_call("c2"),
+    *map(function_output, ("c1", "c2")),
+]
+CHAT_TOOL_GROUP = [chat_calls("c1", "c2"), chat_output("c1"), chat_output("c2")]
 
 
 @pytest.mark.parametrize(
-    ("unit", "number"),
+    ("tool_group", "number"),
     [
-        *((RESPONSES_UNIT, number) for number in range(4)),
-        *((CHAT_UNIT, number) for number in range(3)),
+        *((RESPONSES_TOOL_GROUP, number) for number in range(4)),
+        *((CHAT_TOOL_GROUP, number) for number in range(3)),
     ],
 )
 def test_delete_item_deletes_tool_group(
-    server: Server, unit: list[dict[str, Any]], number: int
+    server: Server, tool_group: list[dict[str, Any]], number: int
 ) -> None:
-    conversation = server.new(items=[message("before"), *unit, message("after")])
+    conversation = server.new(items=[message("before"), *tool_group, message("after")])
     ids = server.ids(conversation)
     url = f"{server.url}/v1/conversations/{conversation}/items/{ids[1 + number]}"
     server.http.delete(url).raise_for_status()

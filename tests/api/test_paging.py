@@ -1,4 +1,4 @@
-"""Pages of lists, compared with a model: a list of ids that is cut after an id."""
+"""Pages of lists equal those of a model: a list of ids that is cut after an id."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SIZES = (0, 1, 2, 20, 21, 137)
 NAMES = ("conversations", "of ann", "users", *(f"items of {size}" for size in SIZES))
 
 
-class Thing(BaseModel):
+class Entry(BaseModel):
     """An entry of any list."""
 
     id: str
 
 
 class Listings:
-    """A server with data, and the ids that each list must have, oldest first."""
+    """A server with data, and the expected ids of each list, oldest first."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -65,7 +65,7 @@ class Listings:
 
     def _add_items(self, size: int) -> None:
         ids = [f"i-{size}-{(number * 59) % 1_009}" for number in range(size)]
-        self._create(id=f"items-{size}", items=[message(id=one) for one in ids])
+        self._create(id=f"items-{size}", items=[message(id=item_id) for item_id in ids])
         self.paths[f"items of {size}"] = (f"/conversations/items-{size}/items", {})
         self.ids[f"items of {size}"] = ids
 
@@ -80,14 +80,14 @@ def listings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listings]:
 def expected(ids: Sequence[str], after: str | None, limit: int, order: str) -> dict[str, Any]:
     """Return the page of the model."""
     ordered = list(ids) if order == "asc" else list(reversed(ids))
-    rest = ordered if after is None else ordered[ordered.index(after) + 1 :]
-    page = rest[:limit]
+    remaining = ordered if after is None else ordered[ordered.index(after) + 1 :]
+    page = remaining[:limit]
     return {
         "object": "list",
         "ids": page,
         "first_id": page[0] if page else None,
         "last_id": page[-1] if page else None,
-        "has_more": len(rest) > limit,
+        "has_more": len(remaining) > limit,
     }
 
 
@@ -100,16 +100,16 @@ def test_pages_equal_the_model(
     limit = data.draw(st.integers(1, 100) | st.sampled_from([1, max(1, len(ids) % 101)]), "limit")
     query = {"order": order, "limit": limit, **({} if after is None else {"after": after})}
     page = listings.page(name, **query)
-    found = {**page, "ids": [one["id"] for one in page["data"]]}
-    del found["data"]
-    assert found == expected(ids, after, limit, order)
+    actual = {**page, "ids": [entry["id"] for entry in page["data"]]}
+    del actual["data"]
+    assert actual == expected(ids, after, limit, order)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_default_page_size_and_order(listings: Listings, name: str) -> None:
     order = "asc" if name == "users" else "desc"
     page = listings.page(name)
-    assert [one["id"] for one in page["data"]] == (
+    assert [entry["id"] for entry in page["data"]] == (
         expected(listings.ids[name], None, 20, order)["ids"]
     )
 
@@ -125,12 +125,12 @@ def test_openai_client_iterates_over_all_pages(
     with openai.OpenAI(base_url=f"{listings.url}/v1", api_key="none") as client:
         pages = client.get_api_list(
             path,
-            page=SyncConversationCursorPage[Thing],
-            model=Thing,
+            page=SyncConversationCursorPage[Entry],
+            model=Entry,
             options=make_request_options(query=query),
         )
-        found = [one.id for one in pages]
-    assert found == expected(listings.ids[name], None, 1_000, order)["ids"]
+        page_ids = [entry.id for entry in pages]
+    assert page_ids == expected(listings.ids[name], None, 1_000, order)["ids"]
 
 
 def test_openai_client_lists_all_items(listings: Listings) -> None:

@@ -21,7 +21,9 @@ from tests.support.upstream import running_upstream
 
 SCHEMA = schemathesis.openapi.from_dict(create_app(Settings(port=0)).openapi())
 OPERATIONS = {
-    found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
+    result.ok().label: result.ok()
+    for result in SCHEMA.get_all_operations()
+    if isinstance(result, Ok)
 }
 COUNT = 200 if LONG else 15
 

@@ -39,14 +39,14 @@ NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(data_dir=tmp_path_factory.mktemp("search"), port=0, log_level="warning")
 
 
 @pytest.fixture(scope="module")
-def http(home: Settings) -> Iterator[httpx2.Client]:
+def http(settings: Settings) -> Iterator[httpx2.Client]:
     """Return a client of a server with the bundled conversation, `mara`, of user `mara`."""
-    with running(home, "tests") as base, httpx2.Client(base_url=base) as http:
+    with running(settings, "tests") as base, httpx2.Client(base_url=base) as http:
         body = {"id": "mara", "user": "mara", "items": bundled_items()}
         http.post("/v1/conversations", json=body).raise_for_status()
         yield http
@@ -57,11 +57,11 @@ def search(http: httpx2.Client, query: str, **fields: Any) -> list[dict[str, Any
     return list(answer.json()["data"])
 
 
-def new(http: httpx2.Client, *items: Any, **fields: Any) -> str:
+def create(http: httpx2.Client, *items: Any, **fields: Any) -> str:
     """Create a conversation and return its id."""
     body = {"items": list(items), **fields}
-    made = http.post("/v1/conversations", json=body).raise_for_status()
-    return str(made.json()["id"])
+    response = http.post("/v1/conversations", json=body).raise_for_status()
+    return str(response.json()["id"])
 
 
 def ids(hits: list[dict[str, Any]]) -> list[str]:
@@ -89,18 +89,19 @@ def test_hit_equals_stored_turn(http: httpx2.Client) -> None:
 
 
 @given(
-    query=st.sampled_from([one["question"] for one in bundled_questions()]) | st.text(min_size=1),
+    query=st.sampled_from([question["question"] for question in bundled_questions()])
+    | st.text(min_size=1),
     top_k=st.integers(1, 100),
     scope=st.sampled_from([{"user_id": "mara"}, {"conversation_id": "mara"}]),
 )
 def test_hits_are_ranked_by_score_without_duplicates(
     http: httpx2.Client, query: str, top_k: int, scope: dict[str, str]
 ) -> None:
-    found = search(http, query.replace("\0", "0"), top_k=top_k, **scope)
-    assert len(found) <= top_k
-    assert [hit["rank"] for hit in found] == list(range(1, len(found) + 1))
-    assert all(earlier["score"] >= later["score"] for earlier, later in pairwise(found))
-    assert len(set(ids(found))) == len(found)
+    hits = search(http, query.replace("\0", "0"), top_k=top_k, **scope)
+    assert len(hits) <= top_k
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+    assert all(earlier["score"] >= later["score"] for earlier, later in pairwise(hits))
+    assert len(set(ids(hits))) == len(hits)
 
 
 def test_smaller_top_k_is_prefix_of_larger(http: httpx2.Client) -> None:
@@ -119,9 +120,9 @@ def test_exactly_one_scope_is_required(http: httpx2.Client, both: dict[str, str]
 
 @pytest.mark.parametrize("roles", [["user"], ["assistant"], ["tool"], ["user", "tool"]])
 def test_roles_filter(http: httpx2.Client, roles: list[str]) -> None:
-    found = search(http, "weather forecast for the move", conversation_id="mara", roles=roles)
-    assert found
-    assert {hit["role"] for hit in found} <= set(roles)
+    hits = search(http, "weather forecast for the move", conversation_id="mara", roles=roles)
+    assert hits
+    assert {hit["role"] for hit in hits} <= set(roles)
 
 
 @pytest.mark.parametrize(
@@ -142,29 +143,29 @@ def test_time_filter_includes_both_ends(
 ) -> None:
     number = next(NUMBERS)
     times = {"a": 1_000, "b": 2_000, "c": 3_000}
-    said = [
+    items = [
         message(f"a walrus at {name}", id=f"{name}{number}", created_at=when)
         for name, when in times.items()
     ]
-    found = search(http, "walrus", conversation_id=new(http, *said), **limits)
-    assert sorted(ids(found)) == [f"{name}{number}" for name in expected]
+    hits = search(http, "walrus", conversation_id=create(http, *items), **limits)
+    assert sorted(ids(hits)) == [f"{name}{number}" for name in expected]
 
 
 def test_user_scope_has_all_conversations_of_one_user(http: httpx2.Client) -> None:
     ann, bob = (f"{name}-{next(NUMBERS)}" for name in ("ann", "bob"))
-    first = new(http, message("the red walrus"), user=ann)
-    second = new(http, message("the blue walrus"), user=ann)
-    new(http, message("the green walrus"), user=bob)
-    new(http, message("the white walrus"))
-    found = search(http, "walrus", user_id=ann)
-    assert {hit["conversation_id"] for hit in found} == {first, second}
-    assert {hit["user_id"] for hit in found} == {ann}
+    first = create(http, message("the red walrus"), user=ann)
+    second = create(http, message("the blue walrus"), user=ann)
+    create(http, message("the green walrus"), user=bob)
+    create(http, message("the white walrus"))
+    hits = search(http, "walrus", user_id=ann)
+    assert {hit["conversation_id"] for hit in hits} == {first, second}
+    assert {hit["user_id"] for hit in hits} == {ann}
 
 
 def test_conversation_scope_has_one_conversation(http: httpx2.Client) -> None:
     user = f"user-{next(NUMBERS)}"
-    here = new(http, message("the red walrus"), user=user)
-    new(http, message("the blue walrus"), user=user)
+    here = create(http, message("the red walrus"), user=user)
+    create(http, message("the blue walrus"), user=user)
     assert [hit["text"] for hit in search(http, "walrus", conversation_id=here)] == [
         "the red walrus"
     ]
@@ -172,7 +173,7 @@ def test_conversation_scope_has_one_conversation(http: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("query", ["zebrafinch", "The ZEBRAFINCH!", "zebrafinches"])
 def test_turn_is_found_as_soon_as_it_is_stored(http: httpx2.Client, query: str) -> None:
-    conversation = new(http, *(message(f"filler number {number}") for number in range(30)))
+    conversation = create(http, *(message(f"filler number {number}") for number in range(30)))
     for number in range(5):
         item = f"fresh-{next(NUMBERS)}"
         body = {"items": [message(f"zebrafinch {number}", id=item)]}
@@ -181,7 +182,7 @@ def test_turn_is_found_as_soon_as_it_is_stored(http: httpx2.Client, query: str) 
 
 
 def test_deleted_turn_is_not_found(http: httpx2.Client) -> None:
-    conversation = new(
+    conversation = create(
         http, message("red walrus", id="kept-1"), message("blue walrus", id="gone-1")
     )
     http.delete(f"/v1/conversations/{conversation}/items/gone-1").raise_for_status()
@@ -193,7 +194,7 @@ def test_only_active_branch_is_searched(
 ) -> None:
     number = next(NUMBERS)
     items = [message(f"the {name} walrus", id=f"{name}-{number}") for name in ("red", "blue")]
-    conversation = new(http, *items)
+    conversation = create(http, *items)
     where = f"/v1/conversations/{conversation}"
     body = {"items": [message("a green walrus")], "parent": f"red-{number}"}
     http.post(f"{where}/items", json=body).raise_for_status()
@@ -210,14 +211,14 @@ def test_now_is_accepted(http: httpx2.Client, now: Any) -> None:
 @pytest.mark.parametrize("scope", ["conversation_id", "user_id"])
 def test_empty_scope_has_no_hits(http: httpx2.Client, scope: str) -> None:
     user = f"user-{next(NUMBERS)}"
-    given_id = {"conversation_id": new(http, user=user), "user_id": user}[scope]
+    given_id = {"conversation_id": create(http, user=user), "user_id": user}[scope]
     assert search(http, "walrus", **{scope: given_id}) == []
 
 
 def test_repeated_search_returns_same_hits(http: httpx2.Client) -> None:
     wait_until_indexed(http)
-    found = [search(http, "what did I pay?", user_id="mara", top_k=50) for _ in range(3)]
-    assert found[0] == found[1] == found[2]
+    hits = [search(http, "what did I pay?", user_id="mara", top_k=50) for _ in range(3)]
+    assert hits[0] == hits[1] == hits[2]
 
 
 def wait_until_indexed(http: httpx2.Client) -> None:
@@ -234,12 +235,13 @@ def test_recall_of_bundled_questions(
 ) -> None:
     if indexed:
         wait_until_indexed(http)
-    asked = [one for one in bundled_questions() if one["gold"]]
-    found = [
-        bool(set(one["gold"]) & set(ids(search(http, one["question"], **scope)))) for one in asked
+    questions = [question for question in bundled_questions() if question["gold"]]
+    hits = [
+        bool(set(question["gold"]) & set(ids(search(http, question["question"], **scope))))
+        for question in questions
     ]
-    assert sum(found) / len(found) >= RECALL_AT_TEN, [
-        one["id"] for one, hit in zip(asked, found, strict=True) if not hit
+    assert sum(hits) / len(hits) >= RECALL_AT_TEN, [
+        question["id"] for question, hit in zip(questions, hits, strict=True) if not hit
     ]
 
 
@@ -252,9 +254,9 @@ def test_openai_client_searches(http: httpx2.Client) -> None:
             client.post("/search", cast_to=dict[str, Any], body={**body, "top_k": 0})
 
 
-def test_query_is_in_no_file(http: httpx2.Client, home: Settings) -> None:
+def test_query_is_in_no_file(http: httpx2.Client, settings: Settings) -> None:
     assert search(http, "wallpaper xylophonequery", conversation_id="mara")
-    files = [path for path in home.data_dir.rglob("*") if path.is_file()]
+    files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
     assert any(b"wallpaper" in path.read_bytes() for path in files)
     assert not any(b"xylophonequery" in path.read_bytes() for path in files)
 
@@ -269,15 +271,15 @@ DIARY = [
 
 @pytest.fixture(scope="module")
 def diary(http: httpx2.Client) -> str:
-    said = [
-        {**message(text), "id": f"d{at}", "created_at": time}
-        for at, (time, text) in enumerate(DIARY)
+    items = [
+        {**message(text), "id": f"d{number}", "created_at": time}
+        for number, (time, text) in enumerate(DIARY)
     ]
-    return new(http, *said)
+    return create(http, *items)
 
 
 @pytest.mark.parametrize(
-    ("query", "now", "found"),
+    ("query", "now", "expected"),
     [
         ("What did we talk about yesterday?", "2025-03-12T18:00:00+01:00", ["d2"]),
         ("What did we talk about on Monday?", "2025-03-12T18:00:00+01:00", ["d1"]),
@@ -288,10 +290,10 @@ def diary(http: httpx2.Client) -> str:
     ],
 )
 def test_time_expression_selects_turns(
-    http: httpx2.Client, diary: str, query: str, now: str, found: list[str] | None
+    http: httpx2.Client, diary: str, query: str, now: str, expected: list[str] | None
 ) -> None:
     hits = ids(search(http, query, conversation_id=diary, now=now))
-    assert hits == found if found is not None else len(hits) == len(DIARY)
+    assert hits == expected if expected is not None else len(hits) == len(DIARY)
 
 
 @pytest.mark.parametrize(("week", "first"), [("last week", "d0"), ("this week", "d3")])
@@ -299,14 +301,16 @@ def test_time_expression_ranks_turn_of_that_time_first(
     http: httpx2.Client, diary: str, week: str, first: str
 ) -> None:
     query = f"What was with the boiler {week}?"
-    found = search(http, query, conversation_id=diary, now="2025-03-12T18:00:00+01:00")
-    assert found[0]["item_id"] == first
-    assert found[0]["channels"]["time"] > 0
+    hits = search(http, query, conversation_id=diary, now="2025-03-12T18:00:00+01:00")
+    assert hits[0]["item_id"] == first
+    assert hits[0]["channels"]["time"] > 0
 
 
 def test_duplicate_turns_are_found_once(http: httpx2.Client) -> None:
     texts = ["The code is 8314.", "the CODE  is 8314.", "The code is 8315."]
-    twice = new(http, *[{**message(text), "id": f"code-{at}"} for at, text in enumerate(texts)])
-    found = ids(search(http, "Which code?", conversation_id=twice))
-    assert len(found) == 2
-    assert "code-2" in found
+    twice = create(
+        http, *[{**message(text), "id": f"code-{number}"} for number, text in enumerate(texts)]
+    )
+    hits = ids(search(http, "Which code?", conversation_id=twice))
+    assert len(hits) == 2
+    assert "code-2" in hits

@@ -28,7 +28,7 @@ TURNS = 120
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a closed service with a collection for each kind of damage."""
-    settings = asking_chroma(Settings(data_dir=tmp_path_factory.mktemp("template")))
+    settings = with_chroma_queries(Settings(data_dir=tmp_path_factory.mktemp("template")))
     with Service.open(settings, purpose="tests") as service:
         for name in (*TO_A_COLLECTION, "whole"):
             create(service, name, *(f"{name}, turn {number}" for number in range(TURNS)))
@@ -37,12 +37,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(template: Path, tmp_path: Path) -> Settings:
-    """Return the settings of a copy that a test may damage."""
-    return asking_chroma(Settings(data_dir=shutil.copytree(template, tmp_path / "copy")))
+def damaged_copy(template: Path, tmp_path: Path) -> Settings:
+    """Return the settings of a copy of the template that a test may damage."""
+    return with_chroma_queries(Settings(data_dir=shutil.copytree(template, tmp_path / "copy")))
 
 
-def asking_chroma(settings: Settings) -> Settings:
+def with_chroma_queries(settings: Settings) -> Settings:
     """Return settings under which Chroma answers every query, in small collections."""
     return settings.model_copy(update={"exact_scan_max": 0, "collection_vectors": 200})
 
@@ -60,7 +60,7 @@ def is_replaced(service: Service, before: int) -> bool:
     return service.index.child_pid not in {None, before}
 
 
-def is_whole(service: Service) -> bool:
+def is_consistent(service: Service) -> bool:
     """Return whether the queue is empty and the log and the index agree."""
     return service.index_status().lag == 0 and findings(service, with_index=True) == []
 
@@ -75,17 +75,17 @@ def assert_found(service: Service, conversation: str, text: str) -> None:
     assert recall.hits[0].features["vector"] > 0
 
 
-def test_damaged_collections_are_rebuilt_at_the_next_start(copied: Settings) -> None:
+def test_damaged_collections_are_rebuilt_at_the_next_start(damaged_copy: Settings) -> None:
     with structlog.testing.capture_logs() as lines:
-        with Service.open(copied, purpose="tests") as service:
-            chroma = copied.data_dir / "chroma"
+        with Service.open(damaged_copy, purpose="tests") as service:
+            chroma = damaged_copy.data_dir / "chroma"
             folders = {
                 name: folder_of(chroma, collection_of(service, name)) for name in TO_A_COLLECTION
             }
         for name, damage in TO_A_COLLECTION.items():
             damage(folders[name])
-        with Service.open(copied, purpose="tests") as service:
-            eventually(lambda: is_whole(service), 120)
+        with Service.open(damaged_copy, purpose="tests") as service:
+            eventually(lambda: is_consistent(service), 120)
             for name in (*TO_A_COLLECTION, "whole"):
                 assert_found(service, name, f"{name}, turn 7")
     rebuilt = [line["vectors"] for line in lines if line["event"].startswith("vectors were lost")]
@@ -93,11 +93,11 @@ def test_damaged_collections_are_rebuilt_at_the_next_start(copied: Settings) -> 
 
 
 @pytest.mark.parametrize("damage", TO_THE_FOLDER if LONG else ["database garbled"])
-def test_unreadable_folder_is_rebuilt_with_one_warning(copied: Settings, damage: str) -> None:
-    TO_THE_FOLDER[damage](copied.data_dir / "chroma")
+def test_unreadable_folder_is_rebuilt_with_one_warning(damaged_copy: Settings, damage: str) -> None:
+    TO_THE_FOLDER[damage](damaged_copy.data_dir / "chroma")
     with (
         structlog.testing.capture_logs() as lines,
-        Service.open(copied, purpose="tests") as again,
+        Service.open(damaged_copy, purpose="tests") as again,
     ):
         eventually(lambda: again.index_status().lag == 0, 120)
         assert findings(again, with_index=True) == []
@@ -109,7 +109,7 @@ def test_unreadable_folder_is_rebuilt_with_one_warning(copied: Settings, damage:
 @pytest.fixture
 def running_service(settings: Settings) -> Iterator[Service]:
     """Return a running service that queries Chroma, with a conversation written to its files."""
-    with Service.open(asking_chroma(settings), purpose="tests") as service:
+    with Service.open(with_chroma_queries(settings), purpose="tests") as service:
         create(service, "c", *(f"turn {number}" for number in range(TURNS)))
         eventually(lambda: service.index_status().lag == 0)
         yield service
@@ -120,14 +120,14 @@ def test_collection_damaged_at_run_time_is_rebuilt(running_service: Service) -> 
     TO_A_COLLECTION["metadata half written"](folder_of(chroma, collection_of(running_service, "c")))
     os.kill(child(running_service), signal.SIGKILL)
     append(running_service, "c", "the locker is 8314")
-    eventually(lambda: is_whole(running_service))
+    eventually(lambda: is_consistent(running_service))
     assert_found(running_service, "c", "the locker is 8314")
 
 
 def test_database_damaged_at_run_time_is_rebuilt(running_service: Service) -> None:
     TO_THE_FOLDER["database garbled"](running_service.settings.data_dir / "chroma")
     append(running_service, "c", "the locker is 8314")
-    eventually(lambda: is_whole(running_service))
+    eventually(lambda: is_consistent(running_service))
     assert_found(running_service, "c", "the locker is 8314")
     assert running_service.index_status().parked == 0
 
@@ -142,5 +142,5 @@ def test_index_that_cannot_write_parks_nothing_and_recovers(running_service: Ser
         append(running_service, "c", *(f"the locker is {number}" for number in range(8_000, 8_150)))
         eventually(partial(is_replaced, running_service, limited))
         assert running_service.index_status().parked == 0
-    eventually(lambda: is_whole(running_service))
+    eventually(lambda: is_consistent(running_service))
     assert_found(running_service, "c", "we had soup")

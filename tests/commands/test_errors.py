@@ -1,4 +1,4 @@
-"""Every command ends with one clear line where the data folder is empty, wrong or damaged."""
+"""Every command ends with a one-line error where the data folder is empty, wrong or damaged."""
 
 from __future__ import annotations
 

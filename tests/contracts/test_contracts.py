@@ -20,7 +20,7 @@ LEFT, RIGHT = 1, 2
 
 
 Index = VectorIndex | ChromaIndex
-"""Chroma's own object has no `reset`: the process around it removes the folder."""
+"""`ChromaIndex` has no `reset`: the process around it removes the folder."""
 
 
 @pytest.fixture(params=["memory", "chroma"])
@@ -37,8 +37,8 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
 @pytest.fixture(params=[HashingEmbedder, LocalEmbedder], ids=["hashing", "local"], scope="module")
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     """Return each embedder in turn."""
-    made: Embedder = request.param()
-    return made
+    opened: Embedder = request.param()
+    return opened
 
 
 def open_chroma(folder: Path, embedder: str = "test", dimension: int = DIMENSION) -> ChromaIndex:
@@ -47,16 +47,16 @@ def open_chroma(folder: Path, embedder: str = "test", dimension: int = DIMENSION
 
 def unit_vectors(count: int, seed: int = 0) -> Matrix:
     """Return random vectors of unit length."""
-    made = np.random.default_rng(seed).standard_normal((count, DIMENSION), dtype=np.float32)
-    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
+    vectors = np.random.default_rng(seed).standard_normal((count, DIMENSION), dtype=np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 def test_query_returns_cosine_similarities(index: Index) -> None:
     vectors = unit_vectors(20)
     index.upsert(LEFT, range(20), [7] * 20, vectors)
-    found = index.query(LEFT, vectors[3], None, 20)
-    assert set(found) == set(range(20))
-    for key, similarity in found.items():
+    result = index.query(LEFT, vectors[3], None, 20)
+    assert set(result) == set(range(20))
+    for key, similarity in result.items():
         assert similarity == pytest.approx(float(vectors[key] @ vectors[3]), abs=1e-5)
 
 
@@ -69,10 +69,10 @@ def test_query_returns_the_nearest_first_up_to_the_limit(index: Index) -> None:
 
 @pytest.mark.parametrize("groups", [[1], [2], [1, 3], [1, 2, 3], [4], [4, 1]])
 def test_query_searches_the_named_groups_only(index: Index, groups: list[int]) -> None:
-    held = [key % 3 + 1 for key in range(30)]
-    index.upsert(LEFT, range(30), held, unit_vectors(30))
-    found = index.query(LEFT, unit_vectors(1)[0], groups, 100)
-    assert set(found) == {key for key in range(30) if held[key] in groups}
+    groups_of_keys = [key % 3 + 1 for key in range(30)]
+    index.upsert(LEFT, range(30), groups_of_keys, unit_vectors(30))
+    result = index.query(LEFT, unit_vectors(1)[0], groups, 100)
+    assert set(result) == {key for key in range(30) if groups_of_keys[key] in groups}
 
 
 def test_upsert_replaces_vector_and_group(index: Index) -> None:
@@ -142,9 +142,9 @@ def test_collections_are_listed_and_counted(index: Index) -> None:
 def test_vectors_round_trip_without_unknown_keys(index: Index) -> None:
     vectors = unit_vectors(5)
     index.upsert(LEFT, range(5), [1] * 5, vectors)
-    found = index.vectors(LEFT, [3, 99, 0])
-    assert set(found) == {0, 3}
-    assert np.allclose(found[3], vectors[3], atol=1e-5)
+    result = index.vectors(LEFT, [3, 99, 0])
+    assert set(result) == {0, 3}
+    assert np.allclose(result[3], vectors[3], atol=1e-5)
     assert index.vectors(RIGHT, [1]) == {}
 
 
@@ -201,10 +201,10 @@ def test_index_of_another_embedder_is_refused(
     first = open_chroma(tmp_path)
     first.upsert(LEFT, [1], [1], unit_vectors(1))
     first.close()
-    other = open_chroma(tmp_path, embedder, dimension)
+    index = open_chroma(tmp_path, embedder, dimension)
     with pytest.raises(StartupError, match="was made with test"):
-        other.keys(LEFT)
-    other.close()
+        index.keys(LEFT)
+    index.close()
 
 
 @pytest.mark.parametrize(

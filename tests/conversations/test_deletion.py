@@ -20,7 +20,7 @@ from tests.support.storing import append, create, eventually, findings, idle_ser
 from tests.support.summarising import remarks, summaries, summarise, summarising
 
 KEPT = "the kettle whistles every morning"
-DOOMED = "xylophagous quokkaberries wandered through brumbleforths"
+DELETED = "xylophagous quokkaberries wandered through brumbleforths"
 RARE = ["xylophagous", "quokkaberries", "brumbleforths"]
 TABLES = (
     *("turns", "tool_calls", "passages", "postings", "index_queue", "idempotency"),
@@ -30,9 +30,9 @@ TABLES = (
 
 def needles(words: Iterable[str]) -> set[bytes]:
     """Return words and their stems in the encodings of databases."""
-    every = {form for word in words for form in (word, *terms(word, "en"))}
+    forms = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
-    return {form.encode(encoding) for form in every for encoding in encodings}
+    return {form.encode(encoding) for form in forms for encoding in encodings}
 
 
 def left_in(folder: Path, words: Iterable[str]) -> set[bytes]:
@@ -54,7 +54,7 @@ def vectors(service: Service) -> set[int]:
     eventually(lambda: service.index_status().lag == 0)
     with service.log.read() as snapshot:
         collections = snapshot.collections.all()
-    return {key for one in collections for key in service.index.keys(one.key)}
+    return {key for collection in collections for key in service.index.keys(collection.key)}
 
 
 def passages(service: Service) -> set[int]:
@@ -63,16 +63,16 @@ def passages(service: Service) -> set[int]:
     return {row[0] for row in rows(service.settings.data_dir, "SELECT key FROM passages")}
 
 
-def doomed(item_id: str = "i-bandicootish") -> dict[str, Any]:
-    """Return an item that is to be deleted."""
+def deleted_message(item_id: str = "i-bandicootish") -> dict[str, Any]:
+    """Return a message that a test deletes."""
     metadata = {"mood": "quokkaberries"}
-    return message(DOOMED, id=item_id, name="Brumbleforths", metadata=metadata)
+    return message(DELETED, id=item_id, name="Brumbleforths", metadata=metadata)
 
 
 def test_deleted_item_is_in_no_file(settings: Settings) -> None:
     folder = settings.data_dir
     with Service.open(settings, purpose="tests") as service:
-        create(service, "c", KEPT, doomed(), KEPT)
+        create(service, "c", KEPT, deleted_message(), KEPT)
         service.log.checkpoint()
         assert len(left_in(folder, [*RARE, "bandicootish"])) >= len(RARE)
         service.deletions.item(project_key(service), "c", "i-bandicootish")
@@ -85,7 +85,7 @@ def test_deleted_conversation_is_in_no_file(settings: Settings) -> None:
     words = [*RARE, "numbatlikeconv", "bandicootish", "idempotoroo"]
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT)
-        create(service, "numbatlikeconv", KEPT, doomed(), key="idempotoroo")
+        create(service, "numbatlikeconv", KEPT, deleted_message(), key="idempotoroo")
         service.deletions.conversation(project_key(service), "numbatlikeconv")
         assert findings(service) == []
     assert left_in(settings.data_dir, words) == set()
@@ -95,8 +95,8 @@ def test_deleted_user_is_in_no_file(settings: Settings) -> None:
     words = [*RARE, "numbatlikeuser", "bandicootish", "pademelonconv"]
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT, user="kept-user")
-        create(service, "pademelonconv", doomed(), user="numbatlikeuser")
-        create(service, "secondpademelon", DOOMED, user="numbatlikeuser")
+        create(service, "pademelonconv", deleted_message(), user="numbatlikeuser")
+        create(service, "secondpademelon", DELETED, user="numbatlikeuser")
         service.deletions.user(project_key(service), "numbatlikeuser")
         assert findings(service) == []
         with service.log.read() as snapshot:
@@ -108,7 +108,7 @@ def test_deleted_user_is_in_no_file(settings: Settings) -> None:
 def test_deletion_while_service_runs_cleans_open_files(
     service: Service,
 ) -> None:
-    create(service, "c", KEPT, doomed())
+    create(service, "c", KEPT, deleted_message())
     service.deletions.item(project_key(service), "c", "i-bandicootish")
     eventually(lambda: not left_in(service.settings.data_dir, RARE))
 
@@ -131,7 +131,7 @@ def test_delete_item_deletes_rows_vector_and_idempotency_key(
     service: Service,
 ) -> None:
     create(service, "c", KEPT)
-    append(service, "c", doomed(), key="idem-doomed")
+    append(service, "c", deleted_message(), key="idem-deleted")
     append(service, "c", KEPT, key="idem-kept")
     assert len(vectors(service)) == 3
     before = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
@@ -148,7 +148,7 @@ def test_delete_item_deletes_rows_vector_and_idempotency_key(
 
 def test_delete_user_empties_tables_and_index(service: Service) -> None:
     for number in range(3):
-        create(service, f"c{number}", KEPT, DOOMED, user="ana", key=f"idem-{number}")
+        create(service, f"c{number}", KEPT, DELETED, user="ana", key=f"idem-{number}")
     assert len(vectors(service)) == 6
     receipt = service.deletions.user(project_key(service), "ana")
     assert vectors(service) == set()
@@ -161,7 +161,7 @@ def test_delete_user_empties_tables_and_index(service: Service) -> None:
 
 
 def test_receipt_has_counts_and_random_id_only(service: Service) -> None:
-    create(service, "c", doomed(), user="ana")
+    create(service, "c", deleted_message(), user="ana")
     receipt = service.deletions.user(project_key(service), "ana")
     service.log.checkpoint()
     ((_, _, receipt_id, kind, counts, created_at),) = rows(
@@ -176,42 +176,42 @@ def test_receipt_has_counts_and_random_id_only(service: Service) -> None:
     assert not any(word in counts for word in ("ana", "bandicootish", *RARE))
 
 
-def forget(service: Service, project: int, what: str) -> None:
+def delete(service: Service, project: int, kind: str) -> None:
     """Delete the item, its conversation `c` or its user."""
-    if what == "item":
+    if kind == "item":
         service.deletions.item(project, "c", "i-bandicootish")
-    elif what == "conversation":
+    elif kind == "conversation":
         service.deletions.conversation(project, "c")
     else:
         service.deletions.user(project, "ana")
 
 
-@pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_second_deletion_raises_not_found(service: Service, what: str) -> None:
-    create(service, "c", doomed(), user="ana")
-    forget(service, project_key(service), what)
+@pytest.mark.parametrize("kind", ["item", "conversation", "user"])
+def test_second_deletion_raises_not_found(service: Service, kind: str) -> None:
+    create(service, "c", deleted_message(), user="ana")
+    delete(service, project_key(service), kind)
     with pytest.raises(NotFound):
-        forget(service, project_key(service), what)
+        delete(service, project_key(service), kind)
 
 
-@pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_data_of_another_project_cannot_be_deleted(service: Service, what: str) -> None:
-    create(service, "c", doomed(), user="ana", project="theirs")
+@pytest.mark.parametrize("kind", ["item", "conversation", "user"])
+def test_data_of_another_project_cannot_be_deleted(service: Service, kind: str) -> None:
+    create(service, "c", deleted_message(), user="ana", project="theirs")
     with pytest.raises(NotFound):
-        forget(service, project_key(service, "mine"), what)
+        delete(service, project_key(service, "mine"), kind)
     service.log.checkpoint()
     assert len(rows(service.settings.data_dir, "SELECT * FROM turns")) == 1
 
 
-@pytest.mark.parametrize("what", ["item", "conversation", "user"])
-def test_summaries_of_deleted_turns_are_in_no_file(settings: Settings, what: str) -> None:
+@pytest.mark.parametrize("kind", ["item", "conversation", "user"])
+def test_summaries_of_deleted_turns_are_in_no_file(settings: Settings, kind: str) -> None:
     with summarising(settings, summary_tokens=400) as service:
-        create(service, "c", doomed(), *remarks(20), user="ana")
+        create(service, "c", deleted_message(), *remarks(20), user="ana")
         summarise(service)
         append(service, "c", *remarks(20, first=21))
         assert summarise(service).summaries
-        assert any(RARE[0] in one.text for one in summaries(service))
-        forget(service, project_key(service), what)
+        assert any(RARE[0] in summary.text for summary in summaries(service))
+        delete(service, project_key(service), kind)
         assert findings(service) == []
     assert left_in(settings.data_dir, [*RARE, "bandicootish"]) == set()
 
@@ -221,7 +221,7 @@ def test_open_snapshot_delays_checkpoint(
 ) -> None:
     wal = settings.data_dir / f"{FILE_NAME}-wal"
     with idle_service(settings) as service:
-        create(service, "c", KEPT, doomed())
+        create(service, "c", KEPT, deleted_message())
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
             service.deletions.item(project_key(service), "c", "i-bandicootish")
@@ -235,13 +235,20 @@ def test_open_snapshot_delays_checkpoint(
 def test_deletions_behind_one_snapshot_are_all_cleaned_up(settings: Settings) -> None:
     wal = settings.data_dir / f"{FILE_NAME}-wal"
     with idle_service(settings) as service:
-        create(service, "c", KEPT, doomed("i-1"), doomed("i-2"), doomed("i-3"))
+        create(
+            service,
+            "c",
+            KEPT,
+            deleted_message("i-1"),
+            deleted_message("i-2"),
+            deleted_message("i-3"),
+        )
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
             for item_id in ("i-1", "i-2", "i-3"):
                 service.deletions.item(project_key(service), "c", item_id)
         eventually(lambda: wal.stat().st_size == 0)
-        create(service, "d", doomed("i-4"))
+        create(service, "d", deleted_message("i-4"))
         service.deletions.item(project_key(service), "d", "i-4")
         eventually(lambda: wal.stat().st_size == 0)
         assert left_in(settings.data_dir, RARE) == set()

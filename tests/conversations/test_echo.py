@@ -22,10 +22,10 @@ WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=MIN_WORDS, max_size=12).m
 @given(WORDS, st.text(max_size=30), st.text(max_size=30))
 def test_quoted_text_is_in_no_passage(quoted: str, before: str, after: str) -> None:
     text = f"{before}\n{quoted}\n{after}"
-    marks = echo_metadata(find_echoes(text, [quoted]))
-    place = text.index(quoted)
-    for window in indexed_spans(text, marks, words=20, overlap=5):
-        assert window.end <= place or window.start >= place + len(quoted)
+    metadata = echo_metadata(find_echoes(text, [quoted]))
+    start = text.index(quoted)
+    for window in indexed_spans(text, metadata, words=20, overlap=5):
+        assert window.end <= start or window.start >= start + len(quoted)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_invalid_echo_metadata_is_ignored(value: str) -> None:
 
 
 def test_many_echoes_fit_into_metadata() -> None:
-    marks = echo_metadata([Span(10 * n, 10 * n + 5) for n in range(500)])
-    assert len(marks[METADATA_KEY]) <= MAX_METADATA_VALUE_CHARS
+    metadata = echo_metadata([Span(10 * n, 10 * n + 5) for n in range(500)])
+    assert len(metadata[METADATA_KEY]) <= MAX_METADATA_VALUE_CHARS

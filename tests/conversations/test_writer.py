@@ -22,11 +22,11 @@ def test_answers_with_echoes_on_branches_verify(
         append(service, "c", "an edited question", below=first[0].id)
         project = service.local_project()
         text = f"{ECHO}one two three four five six, and something of its own as well"
-        marks = echo_metadata([Span(10, 37)])
+        metadata = echo_metadata([Span(10, 37)])
         answers = [
-            _answer("live"),
-            _answer("beside"),
-            _answer(text, metadata=marks),
+            _answer("first"),
+            _answer("second"),
+            _answer(text, metadata=metadata),
         ]
         head = append(service, "c", "and now?")[-1]
         stored = service.writer.append_answers(project, "c", head.id, answers)

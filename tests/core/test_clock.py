@@ -1,4 +1,4 @@
-"""Parsing and showing of times."""
+"""Parsing and formatting of times."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def test_milliseconds_are_refused_with_a_hint(value: float, *, hinted: bool) -> 
 @given(st.datetimes(datetime(1970, 1, 3), datetime(9999, 12, 29)), OFFSETS)  # noqa: DTZ001 - zone added below
 def test_rfc_3339_round_trip_with_offset(wall: datetime, offset: int) -> None:
     written = wall.replace(tzinfo=timezone(timedelta(minutes=offset)))
-    found = to_datetime(*parse_time(written.isoformat(), "t"))
-    assert found.isoformat() == written.isoformat()
+    parsed = to_datetime(*parse_time(written.isoformat(), "t"))
+    assert parsed.isoformat() == written.isoformat()
 
 
 @given(st.integers(0, END_OF_2100 * MICROSECONDS))

@@ -19,7 +19,7 @@ UNITS = {
     *("nesting", "items", "port", "top", "dimension", "budget", "window", "batch", "scan"),
     *("traces", "days", "mib", "share", "threads"),
 }
-"""A number's name says what it counts: one of these is among its words."""
+"""The name of a number has one of these units among its words."""
 
 UNITS_BY_WORD = {
     **{word: word for word in ("bytes", "seconds", "hours", "days", "tokens", "words", "turns")},
@@ -44,7 +44,7 @@ def test_setting_is_described_in_sentences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_number_says_what_it_counts(name: str) -> None:
+def test_number_has_unit_in_name(name: str) -> None:
     assert UNITS & set(name.split("_"))
 
 
@@ -126,7 +126,7 @@ def test_option_takes_precedence_over_the_environment(
 @pytest.mark.parametrize(
     "variable", ["MEMORY_TIKTOKEN_CACHE_DIR", "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"]
 )
-def test_variables_of_tiktoken_work(
+def test_tiktoken_variables_set_cache_dir(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
@@ -149,11 +149,11 @@ def test_table_has_one_row_per_setting_with_its_default() -> None:
 def test_table_is_the_same_on_every_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    here = settings_table()
+    table = settings_table()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MEMORY_PORT", "1")
-    assert settings_table() == here
-    assert str(Path.home()) not in here
+    assert settings_table() == table
+    assert str(Path.home()) not in table
 
 
 def cells(row: str) -> list[str]:
@@ -163,16 +163,18 @@ def cells(row: str) -> list[str]:
 def page_rows() -> dict[str, list[str]]:
     """Return unit, default and meaning of each variable of docs/settings.md."""
     rows = re.findall(r"^\| `MEMORY_.*$", PAGE.read_text("utf-8"), re.MULTILINE)
-    found = {variable: rest for variable, *rest in map(cells, rows)}
-    assert len(found) == len(rows)
-    return found
+    columns_of = {variable: columns for variable, *columns in map(cells, rows)}
+    assert len(columns_of) == len(rows)
+    return columns_of
 
 
 @pytest.mark.parametrize("row", settings_table().splitlines()[2:], ids=lambda row: cells(row)[0])
 def test_settings_page_has_the_default_and_meaning_of_the_code(row: str) -> None:
     variable, default, meaning = cells(row)
-    unit, *rest = page_rows()[variable]
-    assert rest == [default, meaning], f"the row is | {variable} | {unit} | {default} | {meaning} |"
+    unit, *columns = page_rows()[variable]
+    assert columns == [default, meaning], (
+        f"the row is | {variable} | {unit} | {default} | {meaning} |"
+    )
 
 
 def test_settings_page_has_no_other_variable() -> None:

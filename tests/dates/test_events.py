@@ -1,4 +1,4 @@
-"""Events that a question names to tell a time by them."""
+"""Events that a question names as times ("the day after the concert")."""
 
 from datetime import date, timedelta
 

@@ -1,4 +1,4 @@
-"""Sessions that a question counts."""
+"""Expressions in questions that count sessions."""
 
 import pytest
 

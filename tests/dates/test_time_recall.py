@@ -1,4 +1,4 @@
-"""Recall of questions about times, which the grammar was not written for.
+"""Recall of questions about times that were not used to write the grammar.
 
 `time_questions.jsonl` was written before the grammar had other languages and events, and nothing
 was tuned on it. Its recall@10 was 0.68 then.
@@ -14,7 +14,7 @@ import pytest
 from memory_service.core.clock import parse_time
 from memory_service.embedded import Memory
 from memory_service.recall.query import Query
-from tests.support.own_set import stored
+from tests.support.own_set import stored_memory
 
 QUESTIONS = [
     json.loads(line)
@@ -24,7 +24,7 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
-    with stored(tmp_path_factory.mktemp("own")) as memory:
+    with stored_memory(tmp_path_factory.mktemp("own")) as memory:
         yield memory
 
 

@@ -1,4 +1,4 @@
-"""The turns that were said at a time."""
+"""The turns that a time reference selects."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -26,7 +26,7 @@ def micros(*moments: datetime) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("question", "only"),
+    ("question", "expected"),
     [
         ("What did we talk about last Tuesday?", True),
         ("Summarize what we discussed in our second session.", True),
@@ -34,8 +34,8 @@ def micros(*moments: datetime) -> np.ndarray:
         ("What did we talk about?", False),
     ],
 )
-def test_is_only_time_of_questions_without_other_subject(question: str, *, only: bool) -> None:
-    assert is_only_time(question, time_reference(question, TODAY)) is only
+def test_is_only_time_of_questions_without_other_subject(question: str, *, expected: bool) -> None:
+    assert is_only_time(question, time_reference(question, TODAY)) is expected
 
 
 def test_days_are_in_the_time_zone_of_the_asker() -> None:
@@ -53,22 +53,22 @@ def test_pauses_separate_numbered_sessions(gaps: list[int]) -> None:
     times = np.cumsum(np.array(gaps, np.int64)) * pause
     sessions = 1 + np.cumsum(np.array(gaps[1:], np.int64) > 0)
     for number in range(1, int(sessions[-1]) + 1 if len(sessions) else 2):
-        asked = time_reference(f"What did we discuss in session {number}?", TODAY)
+        reference = time_reference(f"What did we discuss in session {number}?", TODAY)
         expected = [number == 1, *(sessions == number).tolist()]
-        assert select_turns(asked, times, NOW).tolist() == expected
+        assert select_turns(reference, times, NOW).tolist() == expected
 
 
 def test_saturday_without_turns_means_the_one_before() -> None:
-    said = micros(datetime(2025, 3, 1, 9, tzinfo=UTC), datetime(2025, 3, 10, 9, tzinfo=UTC))
+    times = micros(datetime(2025, 3, 1, 9, tzinfo=UTC), datetime(2025, 3, 10, 9, tzinfo=UTC))
     assert select_turns(
-        time_reference("What was up last Saturday?", TODAY), said, NOW
+        time_reference("What was up last Saturday?", TODAY), times, NOW
     ).tolist() == [True, False]
 
 
 def test_earlier_today_excludes_the_current_session() -> None:
-    said = micros(NOW - timedelta(hours=7), NOW - timedelta(minutes=3))
+    times = micros(NOW - timedelta(hours=7), NOW - timedelta(minutes=3))
     assert select_turns(
-        time_reference("What did we say earlier today?", TODAY), said, NOW
+        time_reference("What did we say earlier today?", TODAY), times, NOW
     ).tolist() == [True, False]
 
 

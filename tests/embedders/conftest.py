@@ -20,21 +20,21 @@ from tests.support.standin_embeddings import Standin
 
 @pytest.fixture
 def standin() -> Iterator[Standin]:
-    """Return a running stand-in, on which all is well."""
+    """Return a running stand-in that answers without errors."""
     with standins.standin_embeddings() as running:
         yield running
 
 
 @pytest.fixture
 def waits() -> list[float]:
-    """Return the waits between tries, in seconds; none of them is waited."""
+    """Return the waits between tries, in seconds; they are recorded, not waited."""
     return []
 
 
 @pytest.fixture
-def opened(standin: Standin, waits: list[float]) -> Iterator[OpenEmbedder]:
-    """Return what opens an embedder on the stand-in; a dimension saves the first request."""
-    made: list[OpenAIEmbedder] = []
+def open_embedder(standin: Standin, waits: list[float]) -> Iterator[OpenEmbedder]:
+    """Return a function that opens an embedder on the stand-in, with a known dimension."""
+    embedders: list[OpenAIEmbedder] = []
 
     def make(
         model: str = "small", *, max_batch_tokens: int = 1_000, **changes: Any
@@ -48,17 +48,17 @@ def opened(standin: Standin, waits: list[float]) -> Iterator[OpenEmbedder]:
             max_batch_tokens=max_batch_tokens,
             pause=waits.append,
         )
-        made.append(embedder)
+        embedders.append(embedder)
         return embedder
 
     yield make
-    for embedder in made:
+    for embedder in embedders:
         embedder.close()
 
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    """Have the function in Chroma's registry."""
+    """Register the function in Chroma's registry."""
     HashFunction.released.clear()
     register_embedding_function(HashFunction)  # type: ignore[no-untyped-call]  # it has no types
     yield

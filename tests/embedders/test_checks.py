@@ -1,4 +1,4 @@
-"""Checks of texts and vectors that all embedders outside this process share."""
+"""Checks of texts and vectors that all remote embedders share."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from memory_service.embedders.checks import batches, unit_vectors
 def test_batches_keep_all_texts_in_order_within_both_limits(
     counts: dict[int, int], max_texts: int, max_tokens: int
 ) -> None:
-    made = list(batches(counts, max_texts, max_tokens))
-    assert [position for batch in made for position in batch] == list(counts)
-    assert all(1 <= len(batch) <= max_texts for batch in made)
-    assert all(sum(counts[position] for position in batch) <= max_tokens for batch in made)
+    position_batches = list(batches(counts, max_texts, max_tokens))
+    assert [position for batch in position_batches for position in batch] == list(counts)
+    assert all(1 <= len(batch) <= max_texts for batch in position_batches)
+    assert all(
+        sum(counts[position] for position in batch) <= max_tokens for batch in position_batches
+    )
 
 
 @given(
@@ -35,9 +37,9 @@ def test_batches_keep_all_texts_in_order_within_both_limits(
     )
 )
 def test_finite_rows_become_unit_vectors(rows: list[tuple[float, ...]]) -> None:
-    found = unit_vectors(rows, range(len(rows)), 3)
-    assert list(found) == list(range(len(rows)))
-    for vector in found.values():
+    vectors = unit_vectors(rows, range(len(rows)), 3)
+    assert list(vectors) == list(range(len(rows)))
+    for vector in vectors.values():
         assert vector.dtype == np.float32
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
 

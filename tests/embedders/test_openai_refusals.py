@@ -1,4 +1,4 @@
-"""The openai embedder: failures that do not pass."""
+"""The openai embedder: permanent failures, which are not retried."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.support.standin_embeddings import Standin
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
-def test_refusal_is_not_retried(standin: Standin, opened: OpenEmbedder, status: int) -> None:
+def test_refusal_is_not_retried(standin: Standin, open_embedder: OpenEmbedder, status: int) -> None:
     standin.then(standins.error(status, code="some_code"))
     with pytest.raises(EmbedderRefused, match=rf"answered {status} \(some_code\)"):
-        opened().embed_documents(TEXTS)
+        open_embedder().embed_documents(TEXTS)
     assert len(standin.requests) == 1
 
 
@@ -24,29 +24,31 @@ def test_refusal_is_not_retried(standin: Standin, opened: OpenEmbedder, status: 
 )
 def test_refusal_names_the_text_if_there_is_one_only(
     standin: Standin,
-    opened: OpenEmbedder,
+    open_embedder: OpenEmbedder,
     status: int,
     texts: list[str],
     positions: tuple[int, ...],
 ) -> None:
     standin.then(standins.error(status))
     with pytest.raises(EmbedderRefused) as caught:
-        opened().embed_documents(texts)
+        open_embedder().embed_documents(texts)
     assert caught.value.positions == positions
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 500])
 def test_messages_contain_neither_texts_nor_the_key(
-    standin: Standin, opened: OpenEmbedder, status: int
+    standin: Standin, open_embedder: OpenEmbedder, status: int
 ) -> None:
-    standin.then(*[standins.echoing(status)] * 5)
+    standin.then(*[standins.repeating_request(status)] * 5)
     with pytest.raises(ServiceError) as caught:
-        opened().embed_documents(TEXTS)
+        open_embedder().embed_documents(TEXTS)
     assert "8314" not in caught.value.message
     assert "sk-made-up" not in caught.value.message
 
 
-def test_vectors_of_another_dimension_are_refused(standin: Standin, opened: OpenEmbedder) -> None:
+def test_vectors_of_another_dimension_are_refused(
+    standin: Standin, open_embedder: OpenEmbedder
+) -> None:
     standin.then(standins.of_dimension(16))
     with pytest.raises(EmbedderRefused, match="vectors of 16 numbers instead of 8"):
-        opened().embed_documents(TEXTS)
+        open_embedder().embed_documents(TEXTS)

@@ -22,24 +22,24 @@ from tests.support.standin_embeddings import Standin
 
 @pytest.mark.usefixtures("registered")
 def test_embedder_is_opened_by_name(standin: Standin) -> None:
-    made = [
+    embedders = [
         open_embedder("local", limits()),
         open_embedder("openai", limits(), model="small", base_url=standin.base_url),
         open_embedder(f"chroma:{FUNCTION}", limits(), config={}),
     ]
-    assert [embedder.name for embedder in made] == [
+    assert [embedder.name for embedder in embedders] == [
         LocalEmbedder.name,
         "openai/small@8",
         f"chroma/{FUNCTION}@4",
     ]
-    assert [embedder.embeds_with_write for embedder in made] == [True, False, False]
-    for embedder in made:
+    assert [embedder.embeds_with_write for embedder in embedders] == [True, False, False]
+    for embedder in embedders:
         embedder.close()
 
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
-    ("kind", "options", "says"),
+    ("kind", "options", "message"),
     [
         ("other", {}, "MEMORY_EMBEDDER is local, openai or chroma:NAME"),
         ("chroma:", {}, "MEMORY_EMBEDDER is local, openai or chroma:NAME"),
@@ -53,18 +53,18 @@ def test_embedder_is_opened_by_name(standin: Standin) -> None:
     ],
 )
 def test_error_of_an_embedder_that_cannot_be_opened(
-    kind: str, options: dict[str, Any], says: str
+    kind: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(StartupError, match=says):
+    with pytest.raises(StartupError, match=message):
         open_embedder(kind, limits(), **options)
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(401, "MEMORY_EMBEDDER_API_KEY"), (404, "MEMORY_EMBEDDER_MODEL")]
+    ("status", "message"), [(401, "MEMORY_EMBEDDER_API_KEY"), (404, "MEMORY_EMBEDDER_MODEL")]
 )
-def test_error_of_a_refusal_at_the_start(standin: Standin, status: int, says: str) -> None:
+def test_error_of_a_refusal_at_the_start(standin: Standin, status: int, message: str) -> None:
     standin.then(standins.error(status))
-    with pytest.raises(StartupError, match=says):
+    with pytest.raises(StartupError, match=message):
         open_embedder("openai", limits(), model="small", base_url=standin.base_url)
 
 

@@ -1,4 +1,4 @@
-"""Another embedder than the data was made with: the error says what to do, and that works."""
+"""Data of another embedder: the commands that the error message gives convert the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memory_service.testing import HashingEmbedder
 from tests.support.storing import create, eventually, findings
 
 
-def test_the_commands_of_the_error_make_the_data_anew(
+def test_commands_of_error_restore_data_with_other_embedder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = Settings(data_dir=tmp_path / "old"), Settings(data_dir=tmp_path / "new")

@@ -1,4 +1,4 @@
-"""Clients with only their base URL changed: the OpenAI client, LangChain, the Agents SDK."""
+"""Clients at the gateway's base URL: the OpenAI client, LangChain, the Agents SDK."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_structured_output_is_parsed(chat: RunningGateway, upstream: Upstream) -
 
 def test_conversation_created_by_api_is_recalled(chat: RunningGateway) -> None:
     items: Any = [{"role": "user", "content": "My locker at the gym is 8314."}]
-    made = chat.openai.conversations.create(items=items)
+    created = chat.openai.conversations.create(items=items)
     messages: Any = user("Which locker at the gym is mine?")
     chat.openai.chat.completions.create(
-        model="m", messages=messages, metadata={"conversation_id": made.id}
+        model="m", messages=messages, metadata={"conversation_id": created.id}
     )
     assert "8314" in str(chat.upstream.last.messages)
-    listed = [item.to_dict() for item in chat.openai.conversations.items.list(made.id)]
+    listed = [item.to_dict() for item in chat.openai.conversations.items.list(created.id)]
     assert [item["role"] for item in listed] == ["assistant", "user", "user"]
 
 
@@ -95,34 +95,37 @@ def test_async_client_streams(chat: RunningGateway, upstream: Upstream) -> None:
                 )
             )
             return [
-                "".join([each.choices[0].delta.content or "" async for each in a]) for a in answers
+                "".join([chunk.choices[0].delta.content or "" async for chunk in a])
+                for a in answers
             ]
 
     assert asyncio.run(talk()) == ["You said: hello"] * 8
     assert len(upstream.requests) == 8
 
 
-def with_a_tool(name: str, arguments: dict[str, Any]) -> Any:
+def calling_tool(name: str, arguments: dict[str, Any]) -> Any:
     """Answer "look up" with two parallel tool calls, and everything else with a text."""
 
     def behave(body: Body) -> Reply:
         last = body["messages"][-1]
-        asked = text_of(last).splitlines()[-1]
-        if last["role"] == "user" and "look up" in asked:
+        text = text_of(last).splitlines()[-1]
+        if last["role"] == "user" and "look up" in text:
             return calls((name, arguments), (name, arguments))(body)
         return echo(body)
 
     return behave
 
 
-def check(chat: RunningGateway, conversation: str, questions: list[str], fact: str) -> None:
+def check_stored(chat: RunningGateway, conversation: str, questions: list[str], fact: str) -> None:
     """Check that all turns are stored once in order, and that the last prompt has the fact."""
     with chat.log.read() as snapshot:
-        found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
-        turns = list(snapshot.turns.all(found.key if found else 0))
+        stored = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
+        turns = list(snapshot.turns.all(stored.key if stored else 0))
     assert [turn.text for turn in turns if turn.role == "user"] == questions
     assert all(turn.active for turn in turns)
-    assert len(turns) == 2 * len(questions) + 3 * sum("look up" in each for each in questions)
+    assert len(turns) == 2 * len(questions) + 3 * sum(
+        "look up" in question for question in questions
+    )
     assert fact in str(chat.upstream.last.messages)
 
 
@@ -150,7 +153,7 @@ def test_langchain_conversation_with_tools(chat: RunningGateway) -> None:
         return f"page {page} is about beetles"
 
     conversation = new_id()
-    chat.upstream.answer = with_a_tool("look_up", {"page": 7})
+    chat.upstream.answer = calling_tool("look_up", {"page": 7})
     model = langchain_openai.ChatOpenAI(
         model="m",
         api_key="none",
@@ -164,7 +167,7 @@ def test_langchain_conversation_with_tools(chat: RunningGateway) -> None:
         while history[-1].tool_calls:
             history += [tools.tool(look_up).invoke(call) for call in history[-1].tool_calls]
             history.append(model.invoke(history))
-    check(chat, conversation, QUESTIONS, FACT)
+    check_stored(chat, conversation, QUESTIONS, FACT)
 
 
 def test_agents_sdk_conversation_with_tools(chat: RunningGateway) -> None:
@@ -191,6 +194,6 @@ def test_agents_sdk_conversation_with_tools(chat: RunningGateway) -> None:
                 messages = (await agents.Runner.run(agent, messages)).to_input_list()
 
     conversation = new_id()
-    chat.upstream.answer = with_a_tool("look_up", {"page": 7})
+    chat.upstream.answer = calling_tool("look_up", {"page": 7})
     asyncio.run(talk(conversation))
-    check(chat, conversation, QUESTIONS, FACT)
+    check_stored(chat, conversation, QUESTIONS, FACT)

@@ -1,4 +1,4 @@
-"""The documentation's recipes for an upstream, each run as it is against a stand-in."""
+"""The recipes of the documentation for an upstream run against a stand-in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "sk-of-the-application"
 
 @pytest.fixture
 def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
-    """Return a running service whose conversation has a turn already."""
+    """Return a running service with a conversation of one turn and its answer."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     # The Agents SDK would send traces to its makers.
     monkeypatch.setenv("OPENAI_AGENTS_DISABLE_TRACING", "1")
@@ -44,8 +44,8 @@ def test_recipe_asks_the_model_with_the_earlier_turn(chat: RunningGateway, block
         pytest.skip("needs curl")
     else:
         command = ["bash", "-c", source]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True)
-    assert "Which locker is mine?" in done.stdout
+    process = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True)
+    assert "Which locker is mine?" in process.stdout
     assert chat.upstream.last.headers["authorization"] == f"Bearer {KEY}"
     assert "8314" in str(chat.upstream.last.messages)
     assert chat.texts("locker-talk")[-2] == "Which locker is mine?"
@@ -57,18 +57,24 @@ def test_command_serves_the_upstream_that_it_names(tmp_path: Path, block: Block)
         program = block.source.strip().replace(
             "memory-service", f"{sys.executable} -m memory_service"
         )
-        named, count = re.subn(r"(?<==)http\S+", upstream.base_url, program)
+        variables, count = re.subn(r"(?<==)http\S+", upstream.base_url, program)
         assert count == 1
-        command = f"MEMORY_LOG_FORMAT=json exec env {named} --port 0 --data-dir {tmp_path / 'data'}"
-        with subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, text=True) as served:  # noqa: S607 - as a reader runs it
+        command = (
+            f"MEMORY_LOG_FORMAT=json exec env {variables} --port 0 --data-dir {tmp_path / 'data'}"
+        )
+        with subprocess.Popen(
+            ["bash", "-c", command],  # noqa: S607 - as a reader runs it
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
             try:
-                assert served.stderr is not None
-                lines = (json.loads(line) for line in served.stderr if "listening" in line)
+                assert process.stderr is not None
+                lines = (json.loads(line) for line in process.stderr if "listening" in line)
                 address = next(lines)["address"]
                 eventually(lambda: is_open(address))
                 models = httpx2.get(f"{address}/v1/models").raise_for_status()
             finally:
-                served.terminate()
+                process.terminate()
     assert [model["id"] for model in models.json()["data"]] == list(MODELS)
 
 

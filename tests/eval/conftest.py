@@ -8,7 +8,7 @@ from eval.runs.run_folder import RunFolder
 from tests.support.evaluation_set import checked, write
 
 NAME = "a<i>&$x$"
-"""A name that would be markup, if it were not escaped."""
+"""A name with markup, which must be escaped."""
 
 
 @pytest.fixture(scope="session")

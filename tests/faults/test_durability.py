@@ -1,4 +1,4 @@
-"""What was acknowledged is there: after a kill at any moment, after a stop, on the disk."""
+"""Acknowledged items are stored: after kills at random moments, after a stop, on the disk."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ class Server:
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """End the server with all its threads and children, at once."""
+        """Kill the server with all its threads and children."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
 
     def ready(self) -> dict[str, Any]:
-        """Return what the server says of itself."""
+        """Return the server's readiness report."""
         answer: dict[str, Any] = httpx2.get(f"{self.address}/readyz", timeout=60).json()
         return answer
 
     def is_up(self) -> bool:
-        """Return whether the server answers; the log says where."""
+        """Return whether the server answers; its address is read from its log."""
         assert self.process.poll() is None, self.log.read_text()
-        said = re.search(r'"address": "([^"]+)"', self.log.read_text())
-        if said is None:
+        match = re.search(r'"address": "([^"]+)"', self.log.read_text())
+        if match is None:
             return False
-        self.address = said[1]
+        self.address = match[1]
         try:
             return bool(self.ready())
         except httpx2.TransportError:
@@ -72,7 +72,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, *wrapper: str) -> Iterator[Server]:
-    """Run a server on a free port; it is killed at the end if it still lives."""
+    """Run a server on a free port; it is killed at the end if it still runs."""
     log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.log")
     options = ("serve", "--port", "0", "--data-dir", str(folder), "--log-format", "json")
     with log.open("wb") as stderr:
@@ -90,19 +90,19 @@ def serving(folder: Path, *wrapper: str) -> Iterator[Server]:
 
 @dataclass
 class Acknowledged:
-    """What the writers were told is stored: (writer, conversation, item id, its rare word)."""
+    """Items that the server acknowledged: (writer, conversation, item id, its rare word)."""
 
     items: list[tuple[int, str, str, str]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, writer: int, conversation: str, item_id: str, word: str) -> None:
-        """Note an item, in the order of the answers."""
+        """Add an item, in the order of the answers."""
         with self.changed:
             self.items.append((writer, conversation, item_id, word))
             self.changed.notify_all()
 
     def wait_for(self, count: int) -> None:
-        """Wait until that many are noted."""
+        """Wait until there are `count` items."""
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.items) >= count, timeout=120)
 
@@ -113,50 +113,53 @@ def rare_word(round_number: int, writer: int, step: int) -> str:
     return "".join(letters)
 
 
-def write_until_cut_off(
+def write_until_disconnected(
     server: Server, round_number: int, writer: int, acknowledged: Acknowledged
 ) -> None:
-    """Append to an own and to the shared conversation in turn, until nobody answers."""
+    """Append to an own and to the shared conversation in turn, until the server is gone."""
     with openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0) as client:
         for step in range(10_000):
             conversation = f"own-{writer}" if step % 2 else "shared"
             word = rare_word(round_number, writer, step)
             text = f"writer {writer} in round {round_number} says {word} as number {step}"
             try:
-                made = client.conversations.items.create(
+                created = client.conversations.items.create(
                     conversation, items=[{"role": "user", "content": text}]
                 )
             except openai.APIConnectionError:
                 return
-            acknowledged.add(writer, conversation, str(made.data[0].id), word)
+            acknowledged.add(writer, conversation, str(created.data[0].id), word)
 
 
 def items_of(address: str, conversation: str) -> list[dict[str, Any]]:
     """Return a conversation's items, oldest first."""
-    found: list[dict[str, Any]] = []
-    more, url = True, f"{address}/v1/conversations/{conversation}/items"
-    while more:
-        after = {"after": found[-1]["id"]} if found else {}
+    items: list[dict[str, Any]] = []
+    has_more, url = True, f"{address}/v1/conversations/{conversation}/items"
+    while has_more:
+        after = {"after": items[-1]["id"]} if items else {}
         page = httpx2.get(url, params={"order": "asc", "limit": "100", **after}).json()
-        found += page["data"]
-        more = page["has_more"]
-    return found
+        items += page["data"]
+        has_more = page["has_more"]
+    return items
 
 
-def check_everything_is_there(
+def check_stored(
     server: Server, acknowledged: Sequence[tuple[int, str, str, str]], rounds: int
 ) -> None:
-    """Check that each acknowledged item is stored once and in order, and little else is stored."""
-    for conversation in sorted({one[1] for one in acknowledged}):
+    """Check that each acknowledged item is stored once and in order, with few other items."""
+    for conversation in sorted({item[1] for item in acknowledged}):
         stored = [item["id"] for item in items_of(server.address, conversation)]
         assert max(Counter(stored).values()) == 1
         place = {item_id: number for number, item_id in enumerate(stored)}
         for writer in range(WRITERS):
-            told = [one[2] for one in acknowledged if one[:2] == (writer, conversation)]
-            places = [place[item_id] for item_id in told]
+            item_ids = [item[2] for item in acknowledged if item[:2] == (writer, conversation)]
+            places = [place[item_id] for item_id in item_ids]
             assert places == sorted(places)
-        known = {one[2] for one in acknowledged}
-        assert len([item_id for item_id in stored if item_id not in known]) <= WRITERS * rounds
+        acknowledged_ids = {item[2] for item in acknowledged}
+        assert (
+            len([item_id for item_id in stored if item_id not in acknowledged_ids])
+            <= WRITERS * rounds
+        )
 
 
 def check_search_finds(server: Server, acknowledged: Sequence[tuple[int, str, str, str]]) -> None:
@@ -164,34 +167,34 @@ def check_search_finds(server: Server, acknowledged: Sequence[tuple[int, str, st
     with httpx2.Client(base_url=server.address, timeout=60) as http:
         for _, conversation, item_id, word in acknowledged:
             body = {"query": word, "conversation_id": conversation, "top_k": 5}
-            found = http.post("/v1/search", json=body).json()
-            assert item_id in {hit["item_id"] for hit in found["data"]}
-            assert "degraded" not in found
+            response = http.post("/v1/search", json=body).json()
+            assert item_id in {hit["item_id"] for hit in response["data"]}
+            assert "degraded" not in response
 
 
 def verify(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command on a folder that nobody holds."""
+    """Run the command on a folder that no process holds."""
     command = [*COMMAND, "verify", "--data-dir", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def create_conversations(server: Server) -> None:
-    """Make the conversations that the writers append to."""
+    """Create the conversations that the writers append to."""
     for conversation in ("shared", *(f"own-{writer}" for writer in range(WRITERS))):
         body = {"id": conversation, "user": "ana"}
         httpx2.post(f"{server.address}/v1/conversations", json=body).raise_for_status()
 
 
 @pytest.mark.timeout(60 * 60 if LONG else 300)
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
+def test_acknowledged_items_survive_kills_at_random_moments(tmp_path: Path) -> None:
     folder, chance, acknowledged = tmp_path / "data", random.Random(os.getpid()), Acknowledged()
     checked = 0
     for round_number in range(ROUNDS + 1):
         with serving(folder) as server:
             if round_number == 0:
                 create_conversations(server)
-            eventually(lambda: _is_level(server), START_SECONDS)
-            check_everything_is_there(server, acknowledged.items, round_number)
+            eventually(lambda: _is_indexed(server), START_SECONDS)
+            check_stored(server, acknowledged.items, round_number)
             check_search_finds(server, acknowledged.items[checked:])
             checked = len(acknowledged.items)
             if round_number == ROUNDS:
@@ -206,24 +209,24 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path) -> 
 def kill_while_writing(
     server: Server, round_number: int, acknowledged: Acknowledged, count: int
 ) -> None:
-    """Kill the server as soon as it has acknowledged some more items."""
+    """Kill the server as soon as it has acknowledged `count` further items."""
     with ThreadPoolExecutor(WRITERS) as pool:
         writing = [
-            pool.submit(write_until_cut_off, server, round_number, writer, acknowledged)
+            pool.submit(write_until_disconnected, server, round_number, writer, acknowledged)
             for writer in range(WRITERS)
         ]
         acknowledged.wait_for(len(acknowledged.items) + count)
         server.kill()
-    assert [one.exception() for one in writing] == [None] * WRITERS
+    assert [future.exception() for future in writing] == [None] * WRITERS
 
 
-def _is_level(server: Server) -> bool:
+def _is_indexed(server: Server) -> bool:
     ready = server.ready()
     assert ready["status"] == "ok", ready
     return bool(ready["lag"] == 0)
 
 
-def test_a_request_that_is_open_when_the_server_is_stopped_is_answered(tmp_path: Path) -> None:
+def test_open_request_is_answered_at_stop(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with serving(folder) as server:
         httpx2.post(f"{server.address}/v1/conversations", json={"id": "c"}).raise_for_status()
@@ -237,7 +240,7 @@ def test_a_request_that_is_open_when_the_server_is_stopped_is_answered(tmp_path:
         assert server.process.wait(60) == 0
     with serving(folder) as server:
         assert [item["id"] for item in items_of(server.address, "c")] == ["i"]
-        eventually(lambda: _is_level(server), START_SECONDS)
+        eventually(lambda: _is_indexed(server), START_SECONDS)
         assert server.stop() == 0
     assert verify(folder).returncode == 0
 
@@ -271,24 +274,24 @@ def _read_to_the_end(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def test_writers_lose_nothing_to_a_graceful_stop(tmp_path: Path) -> None:
+def test_graceful_stop_loses_no_acknowledged_item(tmp_path: Path) -> None:
     folder, acknowledged = tmp_path / "data", Acknowledged()
     with serving(folder) as server, ThreadPoolExecutor(WRITERS) as pool:
         create_conversations(server)
         writing = [
-            pool.submit(write_until_cut_off, server, 0, writer, acknowledged)
+            pool.submit(write_until_disconnected, server, 0, writer, acknowledged)
             for writer in range(WRITERS)
         ]
         acknowledged.wait_for(60)
         assert server.stop() == 0
-        assert [one.exception() for one in writing] == [None] * WRITERS
+        assert [future.exception() for future in writing] == [None] * WRITERS
     with serving(folder) as server:
-        eventually(lambda: _is_level(server), START_SECONDS)
-        check_everything_is_there(server, acknowledged.items, rounds=1)
+        eventually(lambda: _is_indexed(server), START_SECONDS)
+        check_stored(server, acknowledged.items, rounds=1)
         assert server.stop() == 0
 
 
-def test_ctrl_c_stops_the_server_without_a_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_stops_server_without_traceback(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as server:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(60) == 0
@@ -296,17 +299,17 @@ def test_ctrl_c_stops_the_server_without_a_traceback(tmp_path: Path) -> None:
 
 
 def _strace() -> str:
-    """Return the tracer; without one the test is skipped, but never where CI asks for it."""
-    found = shutil.which("strace")
-    works = found and subprocess.run([found, "-o", os.devnull, "true"], check=False).returncode == 0
+    """Return the path of strace; without it the test is skipped, or fails where CI is set."""
+    path = shutil.which("strace")
+    works = path and subprocess.run([path, "-o", os.devnull, "true"], check=False).returncode == 0
     if not works:
         reason = "strace is missing, or tracing is not permitted"
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
-    return str(found)
+    return str(path)
 
 
-def test_every_acknowledgement_comes_after_a_flush_to_the_disk(tmp_path: Path) -> None:
+def test_acknowledgement_follows_flush_to_disk(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     options = ("-f", "-y", "-ttt", "-e", "trace=fsync,fdatasync", "-o", str(trace))
     waits: list[tuple[float, float]] = []

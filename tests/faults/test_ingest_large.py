@@ -45,7 +45,7 @@ def stored_turns(folder: Path) -> int:
         log = sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True)
         with closing(log):
             return int(log.execute("SELECT count(*) FROM turns").fetchone()[0])
-    except sqlite3.OperationalError:  # There is no file yet, or no table in it.
+    except sqlite3.OperationalError:  # The file or the table does not exist yet.
         return 0
 
 

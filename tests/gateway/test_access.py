@@ -20,18 +20,18 @@ CHAT = "/v1/chat/completions"
 
 def create_key(running: RunningGateway, project: str = "acme") -> str:
     with running.log.write() as transaction:
-        made = transaction.projects.ensure(project, clock.now())
-        return transaction.api_keys.create(made, clock.now())
+        project_key = transaction.projects.ensure(project, clock.now())
+        return transaction.api_keys.create(project_key, clock.now())
 
 
-def sent_upstream(running: RunningGateway, headers: dict[str, str]) -> str | None:
+def forwarded_authorization(running: RunningGateway, headers: dict[str, str]) -> str | None:
     """Return the authorization that the upstream receives, for models and completions alike."""
     for method, path in (("GET", "/v1/models"), ("POST", CHAT)):
         body = {"model": "m", "messages": user("hello")} if method == "POST" else None
         running.http.request(method, path, json=body, headers=headers).raise_for_status()
-    seen = {each.headers.get("authorization") for each in running.upstream.requests}
-    assert len(seen) == 1
-    return seen.pop()
+    authorizations = {request.headers.get("authorization") for request in running.upstream.requests}
+    assert len(authorizations) == 1
+    return authorizations.pop()
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_upstream_authorization_in_keyless_mode(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with gateway(tmp_path, light=True, **settings) as running:
-        assert sent_upstream(running, {**headers, "x-conversation-id": "c"}) == expected
-        kept = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
-    assert "hello" in kept
+        assert forwarded_authorization(running, {**headers, "x-conversation-id": "c"}) == expected
+        stored_text = "".join(export_lines(running.log, "local")) + "".join(capfd.readouterr())
+    assert "hello" in stored_text
     # The log also has traces and idempotency records.
-    kept += "".join(
+    stored_text += "".join(
         path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
     )
-    assert "You said: hello" in kept
-    assert [key for key in ("theirs", "ours") if key in kept] == []
+    assert "You said: hello" in stored_text
+    assert [key for key in ("theirs", "ours") if key in stored_text] == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_service_keys_are_not_forwarded(
 ) -> None:
     with gateway(tmp_path, light=True, **settings) as running:
         headers = {"authorization": f"Bearer {create_key(running)}"}
-        assert sent_upstream(running, headers) == expected
+        assert forwarded_authorization(running, headers) == expected
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer msk_wrong"])
@@ -126,13 +126,13 @@ class BrokenEmbedder(HashingEmbedder):
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector | None]:
         """Return vectors."""
-        sound = HashingEmbedder()
-        return [sound.embed_query(text) for text in texts]
+        embedder = HashingEmbedder()
+        return [embedder.embed_query(text) for text in texts]
 
 
 def test_unexpected_error_in_recall_forwards_sent_messages(tmp_path: Path) -> None:
-    patient: dict[str, Any] = {"light": True, "recall_timeout_seconds": 60.0}
-    with gateway(tmp_path, embedder=BrokenEmbedder(), **patient) as running:
+    settings: dict[str, Any] = {"light": True, "recall_timeout_seconds": 60.0}
+    with gateway(tmp_path, embedder=BrokenEmbedder(), **settings) as running:
         headers = {"x-conversation-id": "c", "x-memory-token-budget": "100"}
         for number in range(4):
             messages = user(f"Which walrus was red, number {number} of them?")

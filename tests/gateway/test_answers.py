@@ -44,20 +44,20 @@ def test_answer_does_not_depend_on_chunk_borders(cuts: list[int]) -> None:
 
 @given(st.integers(0, len(CHOICES)))
 def test_interrupted_stream_is_incomplete_prefix(end: int) -> None:
-    cut = AnswerCollector()
-    cut.feed(CHOICES[:end])
-    messages = [each["content"] for each in cut.messages()]
+    collector = AnswerCollector()
+    collector.feed(CHOICES[:end])
+    messages = [message["content"] for message in collector.messages()]
     whole = ["first", "zweite Antwort", "trois"]
     assert all(full.startswith(part) for part, full in zip(messages, whole, strict=False))
-    assert cut.is_complete or messages != whole or b"[DONE]" not in CHOICES[:end]
+    assert collector.is_complete or messages != whole or b"[DONE]" not in CHOICES[:end]
 
 
 def test_partial_tool_call_is_kept_if_it_has_a_name() -> None:
     answers = AnswerCollector()
     answers.feed(STREAM[: STREAM.index(b"Rome")])
-    made = answers.messages()[0]["tool_calls"]
-    assert json.loads(made[0]["function"]["arguments"]) == {"city": "Ålesund"}
-    assert [call["id"] for call in made] == sorted(call["id"] for call in made)
+    tool_calls = answers.messages()[0]["tool_calls"]
+    assert json.loads(tool_calls[0]["function"]["arguments"]) == {"city": "Ålesund"}
+    assert [call["id"] for call in tool_calls] == sorted(call["id"] for call in tool_calls)
 
 
 @given(st.binary(max_size=200) | st.builds(lambda v: json.dumps(v).encode(), st.lists(st.none())))

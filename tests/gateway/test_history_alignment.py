@@ -1,4 +1,4 @@
-"""The alignment of histories, over generated conversations and spellings of clients."""
+"""The alignment of sent histories with stored conversations, on generated conversations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.factories import message
 Messages = list[dict[str, Any]]
 
 
-def calls(*ids: str, arguments: str = '{"city":"Oslo"}') -> dict[str, Any]:
+def assistant_calls(*ids: str, arguments: str = '{"city":"Oslo"}') -> dict[str, Any]:
     function = {"name": "look_up", "arguments": arguments}
-    made = [{"id": each, "type": "function", "function": function} for each in ids]
-    return message(None, "assistant", tool_calls=made)
+    tool_calls = [{"id": call_id, "type": "function", "function": function} for call_id in ids]
+    return message(None, "assistant", tool_calls=tool_calls)
 
 
-def respelled(original: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """Return a message as a client might send it again."""
+def respell(original: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """Return an equal message in another spelling, as a client may send it."""
     again = {key: value for key, value in original.items() if value is not None}
     if isinstance(again.get("content"), str):
         text = again["content"] + chance.choice(["", " ", "\n"])
@@ -51,11 +51,11 @@ class StoredHistory:
     @property
     def tree(self) -> list[HistoryNode]:
         """The stored turns: those of the active branch, then those of the other."""
-        path = [self.node(each, n, n - 1, active=True) for n, each in enumerate(self.messages, 1)]
+        path = [self.node(entry, n, n - 1, active=True) for n, entry in enumerate(self.messages, 1)]
         begin = len(path) + 1
         side = [
-            self.node(each, n, self.fork if n == begin else n - 1, active=False)
-            for n, each in enumerate(self.branch, begin)
+            self.node(entry, n, self.fork if n == begin else n - 1, active=False)
+            for n, entry in enumerate(self.branch, begin)
         ]
         return path + side
 
@@ -79,23 +79,29 @@ class StoredHistory:
 
 
 def as_sent(messages: Sequence[dict[str, Any]]) -> list[SentMessage]:
-    return [SentMessage(message_hash(each), each["role"], each.get("id")) for each in messages]
+    return [SentMessage(message_hash(entry), entry["role"], entry.get("id")) for entry in messages]
 
 
 def exchange(number: int, tools: int = 0) -> Messages:
     """Return a question and its answer, with calls of tools between them."""
-    ids = [f"call_{number}_{each}" for each in range(tools)]
-    unit = [calls(*ids), *(message("4", "tool", tool_call_id=each) for each in ids)] if ids else []
+    ids = [f"call_{number}_{position}" for position in range(tools)]
+    tool_group = (
+        [assistant_calls(*ids), *(message("4", "tool", tool_call_id=call_id) for call_id in ids)]
+        if ids
+        else []
+    )
     answer = message(f"answer {number}", "assistant")
-    return [message(f"question {number}"), *unit, answer]
+    return [message(f"question {number}"), *tool_group, answer]
 
 
 @st.composite
 def histories(draw: st.DrawFn, least: int = 1) -> StoredHistory:
     tools = draw(st.lists(st.integers(0, 2), min_size=least, max_size=6))
-    path = [each for number, many in enumerate(tools) for each in exchange(number, many)]
-    side = [each for number in range(draw(st.integers(0, 2))) for each in exchange(100 + number)]
-    ends = [n for n, each in enumerate(path, 1) if each["role"] == "assistant" and each["content"]]
+    path = [entry for number, many in enumerate(tools) for entry in exchange(number, many)]
+    side = [entry for number in range(draw(st.integers(0, 2))) for entry in exchange(100 + number)]
+    ends = [
+        n for n, entry in enumerate(path, 1) if entry["role"] == "assistant" and entry["content"]
+    ]
     return StoredHistory(path, side, draw(st.sampled_from(ends or [0])))
 
 
@@ -104,18 +110,23 @@ CHANCE = st.randoms(use_true_random=False)
 NEW = message("something new")
 
 
-def spelled(messages: Messages, chance: random.Random) -> Messages:
-    return [respelled(json.loads(json.dumps(each)), chance) for each in messages]
+def respell_all(messages: Messages, chance: random.Random) -> Messages:
+    return [respell(json.loads(json.dumps(entry)), chance) for entry in messages]
 
 
-def place(history: StoredHistory, sent: Messages, chance: random.Random) -> tuple[int | None, int]:
-    found = history.align(spelled(sent, chance))
-    return found.parent_key, found.first_new
+def aligned_position(
+    history: StoredHistory, sent: Messages, chance: random.Random
+) -> tuple[int | None, int]:
+    alignment = history.align(respell_all(sent, chance))
+    return alignment.parent_key, alignment.first_new
 
 
 @given(histories(least=0), CHANCE)
 def test_full_history_continues_at_head(history: StoredHistory, chance: random.Random) -> None:
-    assert place(history, [*history.messages, NEW], chance) == (history.head, len(history.messages))
+    assert aligned_position(history, [*history.messages, NEW], chance) == (
+        history.head,
+        len(history.messages),
+    )
 
 
 @given(HISTORIES, CHANCE, st.data())
@@ -123,37 +134,48 @@ def test_end_of_history_continues_at_head(
     history: StoredHistory, chance: random.Random, data: st.DataObject
 ) -> None:
     begin = data.draw(st.integers(1, len(history.messages) - 1))
-    kept = history.messages[begin:]
-    assert place(history, [*kept, NEW], chance) == (history.head, len(kept))
+    sent_history = history.messages[begin:]
+    assert aligned_position(history, [*sent_history, NEW], chance) == (
+        history.head,
+        len(sent_history),
+    )
 
 
 @given(HISTORIES, CHANCE)
 def test_summary_before_end_of_history_is_not_new(
     history: StoredHistory, chance: random.Random
 ) -> None:
-    kept = [message("The story so far: we talked."), *history.messages[-4:]]
-    assert place(history, [*kept, NEW], chance) == (history.head, len(kept))
+    sent_history = [message("The story so far: we talked."), *history.messages[-4:]]
+    assert aligned_position(history, [*sent_history, NEW], chance) == (
+        history.head,
+        len(sent_history),
+    )
 
 
 @given(histories(least=0), CHANCE)
 def test_single_new_message_continues_at_head(
     history: StoredHistory, chance: random.Random
 ) -> None:
-    assert place(history, [NEW], chance) == (history.head, 0)
+    assert aligned_position(history, [NEW], chance) == (history.head, 0)
 
 
 @given(HISTORIES, CHANCE)
 def test_history_without_tool_calls_continues_at_head(
     history: StoredHistory, chance: random.Random
 ) -> None:
-    kept = [
-        each for each in history.messages if each["role"] != "tool" and not each.get("tool_calls")
+    sent_history = [
+        entry
+        for entry in history.messages
+        if entry["role"] != "tool" and not entry.get("tool_calls")
     ]
-    assert place(history, [*kept, NEW], chance) == (history.head, len(kept))
+    assert aligned_position(history, [*sent_history, NEW], chance) == (
+        history.head,
+        len(sent_history),
+    )
 
 
 def user_turns(history: StoredHistory) -> list[int]:
-    return [n for n, each in enumerate(history.messages) if each["role"] == "user"]
+    return [n for n, entry in enumerate(history.messages) if entry["role"] == "user"]
 
 
 @given(histories(least=2), CHANCE, st.data())
@@ -161,18 +183,18 @@ def test_edited_message_branches_at_its_parent(
     history: StoredHistory, chance: random.Random, data: st.DataObject
 ) -> None:
     edited = data.draw(st.sampled_from(user_turns(history)[1:]))
-    assert place(history, [*history.messages[:edited], NEW], chance) == (edited, edited)
+    assert aligned_position(history, [*history.messages[:edited], NEW], chance) == (edited, edited)
 
 
 @given(HISTORIES, CHANCE, st.data())
 def test_repeated_question_is_not_new(
     history: StoredHistory, chance: random.Random, data: st.DataObject
 ) -> None:
-    asked = data.draw(st.sampled_from(user_turns(history)))
-    sent = history.messages[: asked + 1]
+    question = data.draw(st.sampled_from(user_turns(history)))
+    sent = history.messages[: question + 1]
     # A single message of a longer conversation may be a new one.
     assume(len(sent) > 1 or len(user_turns(history)) == 1)
-    assert place(history, sent, chance) == (asked + 1, asked + 1)
+    assert aligned_position(history, sent, chance) == (question + 1, question + 1)
 
 
 @given(HISTORIES, CHANCE)
@@ -181,14 +203,14 @@ def test_history_of_another_branch_continues_that_branch(
 ) -> None:
     sent = [*history.messages[: history.fork], *history.branch]
     end = len(history.messages) + len(history.branch) if history.branch else history.fork
-    assert place(history, [*sent, NEW], chance) == (end, len(sent))
+    assert aligned_position(history, [*sent, NEW], chance) == (end, len(sent))
 
 
 @given(HISTORIES, CHANCE)
 def test_unanswered_question_is_not_new(history: StoredHistory, chance: random.Random) -> None:
-    asked = StoredHistory([*history.messages, NEW])
-    for sent in ([NEW], [*history.messages[-1:], NEW], asked.messages):
-        assert place(asked, sent, chance) == (asked.head, len(sent))
+    extended = StoredHistory([*history.messages, NEW])
+    for sent in ([NEW], [*history.messages[-1:], NEW], extended.messages):
+        assert aligned_position(extended, sent, chance) == (extended.head, len(sent))
 
 
 VOCABULARY = [message(text, role) for text in ("hi", "ok", "no") for role in ("user", "assistant")]
@@ -197,11 +219,11 @@ VOCABULARY = [message(text, role) for text in ("hi", "ok", "no") for role in ("u
 @given(st.lists(st.sampled_from(VOCABULARY)), st.lists(st.sampled_from(VOCABULARY), min_size=1))
 def test_any_history_matches_equal_messages_or_is_new(path: Messages, sent: Messages) -> None:
     history = StoredHistory(path)
-    found = history.align(sent)
-    assert 0 <= found.first_new <= len(sent)
-    end, matched = found.parent_key or 0, found.matched
-    assert found.first_new or end == (history.head or 0)
-    assert path[end - matched : end] == sent[found.first_new - matched : found.first_new]
+    alignment = history.align(sent)
+    assert 0 <= alignment.first_new <= len(sent)
+    end, matched = alignment.parent_key or 0, alignment.matched
+    assert alignment.first_new or end == (history.head or 0)
+    assert path[end - matched : end] == sent[alignment.first_new - matched : alignment.first_new]
 
 
 HISTORY = StoredHistory([*exchange(1), *exchange(2), *exchange(3)])
@@ -210,8 +232,8 @@ HISTORY = StoredHistory([*exchange(1), *exchange(2), *exchange(3)])
 @pytest.mark.parametrize("is_retry", [True, False])
 def test_retry_of_last_question_alone_is_not_new(*, is_retry: bool) -> None:
     fresh = [replace(node, fresh=True) for node in HISTORY.tree]
-    found = align(fresh, HISTORY.head, as_sent([message("question 3")]), is_retry=is_retry)
-    assert (found.parent_key, found.first_new) == ((5, 1) if is_retry else (6, 0))
+    alignment = align(fresh, HISTORY.head, as_sent([message("question 3")]), is_retry=is_retry)
+    assert (alignment.parent_key, alignment.first_new) == ((5, 1) if is_retry else (6, 0))
 
 
 @pytest.mark.parametrize(
@@ -223,8 +245,8 @@ def test_retry_of_last_question_alone_is_not_new(*, is_retry: bool) -> None:
     ],
 )
 def test_message_id_matches_one_turn(text: str, item: str, expected: tuple[int, int]) -> None:
-    found = HISTORY.align([message(text, id=item)])
-    assert (found.parent_key, found.first_new) == expected
+    alignment = HISTORY.align([message(text, id=item)])
+    assert (alignment.parent_key, alignment.first_new) == expected
 
 
 def test_repeated_word_does_not_match() -> None:
@@ -238,13 +260,13 @@ def test_repeated_word_does_not_match() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "other"),
+    ("first", "second"),
     [
         (message("a"), message("b")),
         (message("a"), message("a", "assistant")),
         (message("a", name="ann"), message("a", name="bob")),
-        (calls("c1"), calls("c2")),
-        (calls("c1"), calls("c1", arguments='{"city":"Rome"}')),
+        (assistant_calls("c1"), assistant_calls("c2")),
+        (assistant_calls("c1"), assistant_calls("c1", arguments='{"city":"Rome"}')),
         (message("4", "tool", tool_call_id="c1"), message("4", "tool", tool_call_id="c2")),
         (
             message([{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]),
@@ -253,6 +275,6 @@ def test_repeated_word_does_not_match() -> None:
     ],
 )
 def test_different_messages_have_different_hashes(
-    first: dict[str, Any], other: dict[str, Any]
+    first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    assert message_hash(first) != message_hash(other)
+    assert message_hash(first) != message_hash(second)

@@ -23,8 +23,8 @@ def test_history_identifies_conversation_of_user(chat: RunningGateway) -> None:
     messages += assistant("You said: My dog is called Bo.") + user("And my cat?")
     assert chat.send(messages, headers=ann).headers["x-conversation-id"] == first
     assert chat.turn_count(first) == 4
-    other = chat.send(user("Something else"), headers=ann).headers["x-conversation-id"]
-    assert other != first
+    third = chat.send(user("Something else"), headers=ann).headers["x-conversation-id"]
+    assert third != first
 
 
 def test_history_is_not_compared_with_other_users(chat: RunningGateway) -> None:

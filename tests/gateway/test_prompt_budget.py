@@ -19,7 +19,7 @@ from tests.support.upstream import Upstream, but, echo, fails, says
 def test_long_new_history_is_stored_and_cut_to_budget(chat: RunningGateway) -> None:
     conversation = new_id()
     pairs = [(f"the colour of box {n} is {n * 7}", f"noted {n}") for n in range(200)]
-    messages = [part for ask, told in pairs for part in user(ask) + assistant(told)]
+    messages = [part for text, reply in pairs for part in user(text) + assistant(reply)]
     budget = {"x-memory-token-budget": "1500"}
     answer = chat.send([*messages, *user("now?")], headers=in_conversation(conversation, **budget))
     assert answer.raise_for_status().headers["x-conversation-id"] == conversation
@@ -47,13 +47,15 @@ def test_max_tokens_is_reserved_for_answer(chat: RunningGateway, field: str) -> 
     assert chat.upstream.last.body[field] == 1500
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_prompt_refused_as_too_long_is_shrunk_once(chat: RunningGateway, *, known: bool) -> None:
+@pytest.mark.parametrize("has_limit", [True, False])
+def test_prompt_refused_as_too_long_is_shrunk_once(
+    chat: RunningGateway, *, has_limit: bool
+) -> None:
     conversation = new_id()
     messages = [part for n in range(30) for part in user(f"box {n} " * 9) + assistant("ok")]
     chat.send([*messages, *user("first")], headers=in_conversation(conversation)).raise_for_status()
     tokens = chat.upstream.last.tokens
-    if known:
+    if has_limit:
         chat.upstream.max_tokens = tokens - 20
     else:
         chat.upstream.then(fails(400, "the request exceeds the available context size"))

@@ -72,8 +72,8 @@ def test_further_choices_are_stored_as_siblings(chat: RunningGateway, upstream: 
     chat.send("hello", headers=in_conversation(conversation), n=3).raise_for_status()
     assert chat.texts(conversation) == ["hello", "first"]
     with chat.log.read() as snapshot:
-        found = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
-        question, *answers = snapshot.turns.all(found.key if found else 0)
+        stored = snapshot.conversations.get(snapshot.projects.key_of("local") or 0, conversation)
+        question, *answers = snapshot.turns.all(stored.key if stored else 0)
     assert sorted(turn.text for turn in answers) == ["first", "second", "third"]
     assert {turn.parent_key for turn in answers} == {question.key}
 
@@ -119,18 +119,18 @@ def test_caller_disconnect_stores_incomplete_answer(
 ) -> None:
     conversation = new_id()
     upstream.then(but(says("one two three four"), stall_after=3, chunk_chars=4))
-    gone, came = upstream.disconnects, b""
+    disconnects, received = upstream.disconnects, b""
     body = {"model": "m", "stream": True, "messages": user("hello")}
     headers = in_conversation(conversation)
     with chat.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
         chunks = answer.iter_raw()
         # Chunks are passed on before the answer is complete.
-        while b"two" not in came:
-            came += next(chunks)
+        while b"two" not in received:
+            received += next(chunks)
     chat.wait_for(conversation, 2)
     assert chat.texts(conversation) == ["hello", "one two "]
     assert chat.items(conversation)[1]["status"] == "incomplete"
-    eventually(lambda: upstream.disconnects == gone + 1)
+    eventually(lambda: upstream.disconnects == disconnects + 1)
 
 
 def test_stream_ends_after_its_answer_is_stored(chat: RunningGateway) -> None:
@@ -143,7 +143,7 @@ def test_stream_ends_after_its_answer_is_stored(chat: RunningGateway) -> None:
         )
         messages += assistant("".join(chunk.choices[0].delta.content or "" for chunk in stream))
     assert chat.turn_count(conversation) == len(messages) == 40
-    assert chat.texts(conversation) == [each["content"] for each in messages]
+    assert chat.texts(conversation) == [message["content"] for message in messages]
 
 
 def test_characters_that_cannot_be_stored_are_replaced(

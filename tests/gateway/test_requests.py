@@ -36,8 +36,8 @@ def test_conversation_id_precedence_header_metadata_body(
     chat: RunningGateway, headers: dict[str, str], body: dict[str, Any]
 ) -> None:
     conversation = new_id()
-    filled = json.loads(json.dumps([headers, body]).replace("{id}", conversation))
-    answer = chat.send("hello", headers=filled[0], **filled[1]).raise_for_status()
+    fields = json.loads(json.dumps([headers, body]).replace("{id}", conversation))
+    answer = chat.send("hello", headers=fields[0], **fields[1]).raise_for_status()
     assert answer.headers["x-conversation-id"] == conversation
     assert chat.texts(conversation) == ["hello", "You said: hello"]
     assert "conversation" not in chat.upstream.last.body
@@ -56,8 +56,8 @@ def test_user_id_precedence_header_user_safety_identifier(
     chat: RunningGateway, headers: dict[str, str], body: dict[str, Any]
 ) -> None:
     conversation = new_id()
-    filled = json.loads(json.dumps([headers, body]).replace("{id}", conversation))
-    chat.send("hello", headers=filled[0], **filled[1]).raise_for_status()
+    fields = json.loads(json.dumps([headers, body]).replace("{id}", conversation))
+    chat.send("hello", headers=fields[0], **fields[1]).raise_for_status()
     listed = (
         chat.http.get("/v1/conversations", params={"user": conversation}).raise_for_status().json()
     )
@@ -65,7 +65,7 @@ def test_user_id_precedence_header_user_safety_identifier(
 
 
 @pytest.mark.parametrize(
-    "called",
+    "user_id",
     [
         "ann@example.org",
         "auth0|5f7c8ec7c33c6c004bbafe82",
@@ -75,26 +75,26 @@ def test_user_id_precedence_header_user_safety_identifier(
         "小明",
     ],
 )
-def test_user_id_may_be_any_text(chat: RunningGateway, called: str) -> None:
-    body: dict[str, Any] = {"conversation": new_id(), "user": called}
+def test_user_id_may_be_any_text(chat: RunningGateway, user_id: str) -> None:
+    body: dict[str, Any] = {"conversation": new_id(), "user": user_id}
     chat.send("The locker is number 8314.", **body).raise_for_status()
-    chat.send("And the bike is green.", headers={b"x-user-id": called.encode()}).raise_for_status()
-    sought = {"query": "Which number has the locker?", "user_id": called}
-    found = chat.http.post("/v1/search", json=sought).raise_for_status().json()
-    assert found["data"][0]["text"] == "The locker is number 8314."
-    listed = chat.http.get("/v1/conversations", params={"user": called}).raise_for_status()
-    assert [each["user"] for each in listed.json()["data"]] == [called, called]
-    forgotten = chat.http.delete(f"/v1/users/{quote(called, safe='')}").raise_for_status()
-    assert forgotten.json()["id"] == called
-    assert chat.http.post("/v1/search", json=sought).status_code == 404
+    chat.send("And the bike is green.", headers={b"x-user-id": user_id.encode()}).raise_for_status()
+    query = {"query": "Which number has the locker?", "user_id": user_id}
+    result = chat.http.post("/v1/search", json=query).raise_for_status().json()
+    assert result["data"][0]["text"] == "The locker is number 8314."
+    listed = chat.http.get("/v1/conversations", params={"user": user_id}).raise_for_status()
+    assert [entry["user"] for entry in listed.json()["data"]] == [user_id, user_id]
+    deleted = chat.http.delete(f"/v1/users/{quote(user_id, safe='')}").raise_for_status()
+    assert deleted.json()["id"] == user_id
+    assert chat.http.post("/v1/search", json=query).status_code == 404
 
 
-@pytest.mark.parametrize("other", ["Ann@example.org", "ann@example.org/", "ann%40example.org"])
-def test_user_ids_are_compared_exactly(chat: RunningGateway, other: str) -> None:
+@pytest.mark.parametrize("other_id", ["Ann@example.org", "ann@example.org/", "ann%40example.org"])
+def test_user_ids_are_compared_exactly(chat: RunningGateway, other_id: str) -> None:
     conversation = new_id()
     chat.send("hello", conversation=conversation, user="ann@example.org").raise_for_status()
-    assert chat.send("hello", conversation=conversation, user=other).status_code == 404
-    assert chat.http.delete(f"/v1/users/{quote(other, safe='')}").status_code == 404
+    assert chat.send("hello", conversation=conversation, user=other_id).status_code == 404
+    assert chat.http.delete(f"/v1/users/{quote(other_id, safe='')}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_consecutive_user_messages_are_merged(chat: RunningGateway) -> None:
     chat.send("first", headers=in_conversation(conversation))
     chat.send("second", headers=in_conversation(conversation)).raise_for_status()
     assert chat.upstream.last.messages == [
-        {"role": "user", "content": [{**TEXT, "text": each} for each in ("first", "second")]}
+        {"role": "user", "content": [{**TEXT, "text": entry} for entry in ("first", "second")]}
     ]
 
 
 def test_models_of_upstream_are_listed(chat: RunningGateway) -> None:
-    assert [each.id for each in chat.openai.models.list()] == ["stand-in", "stand-in-mini"]
+    assert [entry.id for entry in chat.openai.models.list()] == ["stand-in", "stand-in-mini"]
 
 
 def test_missing_upstream_returns_501_that_names_its_setting(address: str) -> None:

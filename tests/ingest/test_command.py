@@ -1,4 +1,4 @@
-"""The command `memory-ingest`: what it stores, what it reports, and how it goes on."""
+"""The command `memory-ingest`: stored turns, reports, and resuming."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ def ingest_elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable
 
     def into_server(path: Path) -> str:
         from_settings = Settings(data_dir=tmp_path / "other", port=0, log_level="warning")
-        with running(from_settings, "tests") as other:
-            result = ingest(path, "--url", other)
+        with running(from_settings, "tests") as url:
+            result = ingest(path, "--url", url)
             assert result.exit_code == 0, result.output
         return export(tmp_path / "other")
 

@@ -1,4 +1,4 @@
-"""The command never ends in a traceback: each problem is one message and an exit code."""
+"""Errors of the command: one message and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.cli import main
 from memory_service.turn_log.log import FILE_NAME
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """What a run of the command printed, and its exit code."""
 
     code: int
@@ -30,13 +30,13 @@ class Command:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
-    def __call__(self, *arguments: object) -> Ended:
-        """Return how it ended."""
+    def __call__(self, *arguments: object) -> CommandResult:
+        """Run the command and return its result."""
         self._monkeypatch.setattr(sys, "argv", ["memory-ingest", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as result:
             main()
         captured = self._capsys.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+        return CommandResult(int(result.value.code or 0), captured.out, captured.err)
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_impossible_data_folder(
     name: str, options: tuple[str, ...], history: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    ended = command(history, "--data-dir", tmp_path / name, *options)
-    assert ended.code == 2 if not options else ended.code in (0, 2)
-    assert ended.err.count("memory-ingest:") == (ended.code == 2)
+    result = command(history, "--data-dir", tmp_path / name, *options)
+    assert result.code == 2 if not options else result.code in (0, 2)
+    assert result.err.count("memory-ingest:") == (result.code == 2)
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["stored", "dry run"])
@@ -60,24 +60,24 @@ def test_data_folder_with_damaged_log(
     options: tuple[str, ...], history: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1_000)
-    ended = command(history, "--data-dir", tmp_path, *options)
-    assert ended.code == 2
-    assert "memory-ingest:" in ended.err
+    result = command(history, "--data-dir", tmp_path, *options)
+    assert result.code == 2
+    assert "memory-ingest:" in result.err
 
 
 def test_missing_file(tmp_path: Path, command: Command) -> None:
-    ended = command(tmp_path / "missing.zip", "--data-dir", tmp_path / "data", "--json")
-    assert ended.code == 2
-    assert "missing.zip cannot be read" in ended.err
-    assert json.loads(ended.out)["conversations"]["read"] == 0
+    result = command(tmp_path / "missing.zip", "--data-dir", tmp_path / "data", "--json")
+    assert result.code == 2
+    assert "missing.zip cannot be read" in result.err
+    assert json.loads(result.out)["conversations"]["read"] == 0
 
 
 def test_file_that_cannot_be_opened(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "loop.json"
     path.symlink_to(path)
-    ended = command(path, "--data-dir", tmp_path / "data")
-    assert ended.code == 2
-    assert "loop.json cannot be read" in ended.err
+    result = command(path, "--data-dir", tmp_path / "data")
+    assert result.code == 2
+    assert "loop.json cannot be read" in result.err
 
 
 @pytest.mark.parametrize("files", [(), ("photo.jpg", "notes.txt")])
@@ -88,9 +88,9 @@ def test_folder_without_transcripts(
     folder.mkdir()
     for name in files:
         (folder / name).write_bytes(b"\xff\xd8")
-    ended = command(folder, "--data-dir", tmp_path / "data")
-    assert ended.code == 2
-    assert "folder is none of the known formats" in ended.err
+    result = command(folder, "--data-dir", tmp_path / "data")
+    assert result.code == 2
+    assert "folder is none of the known formats" in result.err
 
 
 def test_forced_format_on_folder_without_transcripts(tmp_path: Path, command: Command) -> None:
@@ -98,16 +98,16 @@ def test_forced_format_on_folder_without_transcripts(tmp_path: Path, command: Co
     folder.mkdir()
     (folder / "x.json").write_text("[]")
     for name in ("chatgpt", "slack", "whatsapp", "export"):
-        ended = command(folder, "--format", name, "--data-dir", tmp_path / "data")
-        assert ended.code == (0 if name == "slack" else 2)
+        result = command(folder, "--format", name, "--data-dir", tmp_path / "data")
+        assert result.code == (0 if name == "slack" else 2)
 
 
 def test_unknown_project_in_dry_run(history: Path, tmp_path: Path, command: Command) -> None:
     assert command(history, "--data-dir", tmp_path / "data", "--quiet").code == 0
     arguments = (history, "--data-dir", tmp_path / "data", "--project", "missing", "--dry-run")
-    ended = command(*arguments, "--json", "--quiet")
-    assert ended.code == 0
-    assert json.loads(ended.out)["turns"]["stored"] == 5
+    result = command(*arguments, "--json", "--quiet")
+    assert result.code == 0
+    assert json.loads(result.out)["turns"]["stored"] == 5
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_invalid_options(
     options: tuple[str, ...], history: Path, tmp_path: Path, command: Command
 ) -> None:
     data_dir = () if "--url" in options else ("--data-dir", tmp_path / "data")
-    ended = command(history, *data_dir, *options)
-    assert ended.code == 2
-    assert "memory-ingest:" in ended.err
+    result = command(history, *data_dir, *options)
+    assert result.code == 2
+    assert "memory-ingest:" in result.err
 
 
 PROBLEMS: list[tuple[dict[str, object], str]] = [
@@ -181,9 +181,9 @@ def test_problems_of_exported_lines_name_file_and_line(tmp_path: Path, command: 
     path = tmp_path / "export.jsonl"
     lines = [exported(number, changes) for number, (changes, _) in enumerate(PROBLEMS)]
     path.write_text("\n".join(lines))
-    ended = command(path, "--data-dir", tmp_path / "data", "--json", "--quiet")
-    assert ended.code == 1
-    warnings = json.loads(ended.out.splitlines()[-1])["warnings"]
+    result = command(path, "--data-dir", tmp_path / "data", "--json", "--quiet")
+    assert result.code == 1
+    warnings = json.loads(result.out.splitlines()[-1])["warnings"]
     by_line = {warning["record"]: warning["message"] for warning in warnings}
     assert {warning["file"] for warning in warnings} == {"export.jsonl"}
     for number, (_, message) in enumerate(PROBLEMS, start=1):
@@ -195,8 +195,8 @@ def test_warning_names_line_of_item(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "messages.jsonl"
     lines = [{"role": "user", "content": "Hi"}, {"role": "wizard", "content": "Abracadabra"}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ended = command(path, "--data-dir", tmp_path / "data", "--dry-run", "--json", "--quiet")
-    (warning,) = json.loads(ended.out)["warnings"]
+    result = command(path, "--data-dir", tmp_path / "data", "--dry-run", "--json", "--quiet")
+    (warning,) = json.loads(result.out)["warnings"]
     assert (warning["file"], warning["record"]) == ("messages.jsonl", 2)
 
 
@@ -204,10 +204,10 @@ def test_file_name_that_cannot_be_printed(history: Path, tmp_path: Path) -> None
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "odd\udcff.jsonl").write_text(history.read_text() + "{broken\n")
-    ended = run(folder, "--data-dir", tmp_path / "data", "--dry-run")
-    assert ended.code == 1
-    assert "odd" in ended.out
-    assert "Traceback" not in ended.err
+    result = run(folder, "--data-dir", tmp_path / "data", "--dry-run")
+    assert result.code == 1
+    assert "odd" in result.out
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("options", [("--json",), ("--json", "--quiet"), ()], ids=" ".join)
@@ -215,20 +215,20 @@ def test_reader_that_has_gone(options: tuple[str, ...], history: Path, tmp_path:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        ended = run(history, "--data-dir", tmp_path / "data", "--dry-run", *options, out=write_end)
+        result = run(history, "--data-dir", tmp_path / "data", "--dry-run", *options, out=write_end)
     finally:
         os.close(write_end)
-    assert ended.code == 1
-    assert ended.err == ""
+    assert result.code == 1
+    assert result.err == ""
 
 
-def run(*arguments: object, out: int = subprocess.PIPE) -> Ended:
+def run(*arguments: object, out: int = subprocess.PIPE) -> CommandResult:
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "ingest", *map(str, arguments)]
     environment = {**os.environ, "PYTHONIOENCODING": ""}
     process = subprocess.run(
         command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False
     )
-    return Ended(
+    return CommandResult(
         process.returncode, (process.stdout or b"").decode(), process.stderr.decode("utf-8")
     )

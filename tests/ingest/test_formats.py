@@ -20,10 +20,10 @@ from tests.support.environment import BENCHMARK_DATA
 from tests.support.reading import EXPORTS, formats_of, read, rendered, text_of
 
 EVERYTHING = FormatOptions(branches="all", reasoning=True, sidechains=True)
-OWN = ("claude_code", "codex", "messages", "sharegpt", "slack", "whatsapp", "dialogue")
+SMALL_FORMATS = ("claude_code", "codex", "messages", "sharegpt", "slack", "whatsapp", "dialogue")
 SOURCES = [
     path
-    for folder in (*OWN, "chatgpt", "claude_ai", "none")
+    for folder in (*SMALL_FORMATS, "chatgpt", "claude_ai", "none")
     for path in sorted((EXPORTS / folder).iterdir())
     if path.suffix != ".golden"
 ]
@@ -51,7 +51,7 @@ def test_file_is_recognised_by_own_format_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=case_id)
 def test_forced_format_on_foreign_file_warns(path: Path) -> None:
-    for name in OWN:
+    for name in SMALL_FORMATS:
         if name != path.parent.name:
             reading = read(path, name)
             assert reading.warnings or not reading.items or name == "dialogue"
@@ -59,9 +59,9 @@ def test_forced_format_on_foreign_file_warns(path: Path) -> None:
 
 @pytest.mark.parametrize("path", LINES, ids=case_id)
 def test_blank_lines_and_crlf_are_ignored(path: Path, tmp_path: Path) -> None:
-    other = tmp_path / path.name
-    other.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
-    assert [item.id for item in read(other, path.parent.name).items] == [
+    copy = tmp_path / path.name
+    copy.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert [item.id for item in read(copy, path.parent.name).items] == [
         item.id for item in read(path, path.parent.name).items
     ]
 
@@ -107,13 +107,13 @@ BROKEN = {
 @pytest.mark.parametrize("path", LINES, ids=case_id)
 def test_broken_line_is_warning_or_counted(path: Path, broken: str, tmp_path: Path) -> None:
     whole = read(path, path.parent.name)
-    spoiled = tmp_path / path.name
-    spoiled.write_bytes(path.read_bytes() + BROKEN[broken] + b"\n")
-    reading = read(spoiled, path.parent.name)
+    damaged = tmp_path / path.name
+    damaged.write_bytes(path.read_bytes() + BROKEN[broken] + b"\n")
+    reading = read(damaged, path.parent.name)
     assert [item.raw for item in reading.items] == [item.raw for item in whole.items]
     skipped = [
-        sum(sum(transcript.skipped.values()) for transcript in each.transcripts)
-        for each in (reading, whole)
+        sum(sum(transcript.skipped.values()) for transcript in one_reading.transcripts)
+        for one_reading in (reading, whole)
     ]
     assert len(reading.warnings) > len(whole.warnings) or skipped[0] > skipped[1]
 

@@ -1,4 +1,4 @@
-"""Properties of all formats: every turn once, in order, with its time, whatever the file holds."""
+"""Properties of all formats on generated and mutated files: turns, order, times, ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memory_service.items.strict_json import loads
 from tests.support.environment import LONG
 from tests.support.reading import EXPORTS, read, text_of
 
-ALL = FormatOptions(branches="all", reasoning=True, sidechains=True)
+EVERYTHING = FormatOptions(branches="all", reasoning=True, sidechains=True)
 BEGIN = datetime(2024, 3, 5, 8, 0, tzinfo=UTC)
 
 
@@ -180,8 +180,8 @@ def test_ids_of_grown_and_edited_files(name: str, folder: Path, data: st.DataObj
 
     whole = ids(talk)
     assert len(set(whole)) == len(whole)
-    kept = data.draw(st.integers(2, len(talk)))
-    assert ids(talk[:kept]) == whole[: kept + 1]
+    count = data.draw(st.integers(2, len(talk)))
+    assert ids(talk[:count]) == whole[: count + 1]
     edited = [*talk[:-1], talk[-1]._replace(text=f"{talk[-1].text} indeed")]
     if len(talk) > 2 and name != "slack":  # Its ids do not depend on texts; the log detects edits.
         assert ids(edited)[:-1] == whole[:-1]
@@ -203,14 +203,15 @@ def test_branches_and_tool_groups_of_lines(folder: Path, data: st.DataObject) ->
     path = folder / "tree.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
     everything, active = (
-        read(path, "claude_code", options).transcripts[0] for options in (ALL, FormatOptions())
+        read(path, "claude_code", options).transcripts[0]
+        for options in (EVERYTHING, FormatOptions())
     )
     assert len(everything.items) == sum(2 + count + bool(count) for count in tools)
     on_path = []
-    at: int | None = len(parents) - 1
-    while at is not None:
-        on_path.append(at)
-        at = parents[at]
+    index: int | None = len(parents) - 1
+    while index is not None:
+        on_path.append(index)
+        index = parents[index]
     questions = [text_of(item) for item in active.items if '"role":"user"' in item.raw]
     assert questions == [f"question {number}" for number in reversed(on_path)]
     _check_tool_groups(everything.items)
@@ -236,17 +237,21 @@ def _exchange(
         )
         return uuid
 
-    asked = write("user", f"q{number}", above, {"role": "user", "content": f"question {number}"})
+    question_uuid = write(
+        "user", f"q{number}", above, {"role": "user", "content": f"question {number}"}
+    )
     text = [{"type": "text", "text": f"thinking about {number}"}]
-    said_last = write("assistant", f"a{number}", asked, {"id": f"m{number}", "content": text})
+    last_answer = write(
+        "assistant", f"a{number}", question_uuid, {"id": f"m{number}", "content": text}
+    )
     open_calls: list[int] = []
     called = 0
-    last = said_last
+    last = last_answer
     while called < count or open_calls:
         if called < count and (not open_calls or data.draw(st.booleans())):
             call = [{"type": "tool_use", "id": f"call{number}-{called}", "name": "f", "input": {}}]
             message = {"id": f"m{number}", "content": call}
-            said_last = write("assistant", f"t{number}-{called}", said_last, message)
+            last_answer = write("assistant", f"t{number}-{called}", last_answer, message)
             open_calls.append(called)
             called += 1
         else:
@@ -261,7 +266,7 @@ def _exchange(
             message = {"role": "user", "content": result}
             last = write("user", f"r{number}-{call_number}", f"t{number}-{call_number}", message)
     if not count:
-        return said_last
+        return last_answer
     done = [{"type": "text", "text": f"done with {number}"}]
     return write("assistant", f"z{number}", last, {"id": f"n{number}", "content": done})
 
@@ -294,29 +299,29 @@ ODD: list[Any] = [
 ]
 
 
-def _oddly(value: Any, data: st.DataObject) -> Any:
+def _with_odd_value(value: Any, data: st.DataObject) -> Any:
     """Return a value in which one part, anywhere, is replaced by an odd value."""
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         key = data.draw(st.sampled_from(sorted(value)))
-        return {**value, key: _oddly(value[key], data)}
+        return {**value, key: _with_odd_value(value[key], data)}
     if isinstance(value, list) and value and data.draw(st.booleans()):
-        at = data.draw(st.integers(0, len(value) - 1))
-        return [*value[:at], _oddly(value[at], data), *value[at + 1 :]]
+        index = data.draw(st.integers(0, len(value) - 1))
+        return [*value[:index], _with_odd_value(value[index], data), *value[index + 1 :]]
     return data.draw(st.sampled_from(ODD))
 
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:
     """Return bytes with a range deleted, doubled or replaced, or with an odd JSON value."""
     lines = raw.split(b"\n")
-    at = data.draw(st.integers(0, len(lines) - 1))
-    for whole in (lines[at], raw):
+    index = data.draw(st.integers(0, len(lines) - 1))
+    for whole in (lines[index], raw):
         if data.draw(st.booleans()) and whole.lstrip()[:1] in (b"{", b"["):
             try:
                 value = json.loads(whole)
             except ValueError:
                 continue
-            odd = json.dumps(_oddly(value, data)).encode()
-            return odd if whole is raw else b"\n".join([*lines[:at], odd, *lines[at + 1 :]])
+            odd = json.dumps(_with_odd_value(value, data)).encode()
+            return odd if whole is raw else b"\n".join([*lines[:index], odd, *lines[index + 1 :]])
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(raw))] * 2)))
     middle = data.draw(
         st.sampled_from(
@@ -333,33 +338,35 @@ def test_mutated_files_give_trees_or_warnings(
     path: Path, folder: Path, data: st.DataObject
 ) -> None:
     name = path.relative_to(EXPORTS).parts[0]
-    spoiled = folder / "spoiled" / path.name
-    source = spoiled
+    damaged = folder / "spoiled" / path.name
+    source = damaged
     if name == "slack":
         source = folder / "workspace"
         shutil.copytree(EXPORTS / "slack/workspace", source, dirs_exist_ok=True)
-        spoiled = source / path.relative_to(EXPORTS / "slack/workspace")
-    spoiled.parent.mkdir(exist_ok=True)
+        damaged = source / path.relative_to(EXPORTS / "slack/workspace")
+    damaged.parent.mkdir(exist_ok=True)
     raw = path.read_bytes()
     for _ in range(data.draw(st.integers(1, 3))):
         raw = _mutated(raw, data)
-    spoiled.write_bytes(raw)
-    options = data.draw(st.sampled_from([FormatOptions(), ALL, FormatOptions(date_order="ymd")]))
+    damaged.write_bytes(raw)
+    options = data.draw(
+        st.sampled_from([FormatOptions(), EVERYTHING, FormatOptions(date_order="ymd")])
+    )
     for transcript in read(source, name, options).transcripts:
-        seen: set[str | None] = {None}
+        ids: set[str | None] = {None}
         for item in transcript.items:
-            assert item.parent in seen
-            seen.add(item.id)
+            assert item.parent in ids
+            ids.add(item.id)
             assert item.name is None or 0 < len(item.name) <= 128
             assert all(isinstance(value, str) for value in (item.metadata or {}).values())
-        assert transcript.head in seen
-        assert len(seen) == len(transcript.items) + 1
+        assert transcript.head in ids
+        assert len(ids) == len(transcript.items) + 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_service_accepts_items_of_all_formats(path: Path) -> None:
     limits = ItemLimits(max_text_chars=1_000_000, max_nesting=16)
-    for item in read(path, path.relative_to(EXPORTS).parts[0], ALL).items:
+    for item in read(path, path.relative_to(EXPORTS).parts[0], EVERYTHING).items:
         value = loads(item.raw, max_nesting=16)
         if value.get("role") != "wizard":
             stored_as = {"id": item.id, "created_at": item.created_at, "metadata": item.metadata}

@@ -1,4 +1,4 @@
-"""Records of lines and JSON arrays: what is read, and what is a warning instead."""
+"""Records of lines and JSON arrays, and the warnings about invalid ones."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ def test_incomplete_file_gives_complete_records(tmp_path: Path) -> None:
     assert "the file is incomplete" in warn.text
 
 
-@pytest.mark.parametrize("more", [b' [{"x": 2}]', b"\n" * 300_000 + b"}", b"x"])
+@pytest.mark.parametrize("suffix", [b' [{"x": 2}]', b"\n" * 300_000 + b"}", b"x"])
 @pytest.mark.parametrize("text", [b'[{"x": 1}]', b'{"in": [{"x": 1}]}'])
-def test_content_after_end_is_warning(tmp_path: Path, text: bytes, more: bytes) -> None:
+def test_content_after_end_is_warning(tmp_path: Path, text: bytes, suffix: bytes) -> None:
     warn = Warnings()
-    assert values(tmp_path / "a.json", text + more, warn, under=("in",)) == [{"x": 1}]
+    assert values(tmp_path / "a.json", text + suffix, warn, under=("in",)) == [{"x": 1}]
     assert "continues after the end" in warn.text
 
 
@@ -133,9 +133,9 @@ def test_no_warning_about_blanks_after_end(tmp_path: Path, text: bytes) -> None:
 )
 def test_records_after_unclosed_record_are_read(bad: bytes, tmp_path: Path) -> None:
     good: list[object] = [{"id": n, "title": "a [", "x": [{"id": n, "y": {}}]} for n in (1, 3, 4)]
-    first, *others = [json.dumps(record).encode() for record in good]
+    first, *later = [json.dumps(record).encode() for record in good]
     warn = Warnings()
-    content = b"[" + b", ".join([first, bad, *others]) + b"]"
+    content = b"[" + b", ".join([first, bad, *later]) + b"]"
     assert values(tmp_path / "a.json", content, warn) == good
     assert "not valid JSON" in warn.text
 

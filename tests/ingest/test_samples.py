@@ -86,12 +86,12 @@ def test_recall_finds_turns_of_samples(address: str) -> None:
 
 def test_samples_survive_export_and_ingestion(tmp_path: Path) -> None:
     files = [str(EXPORTS / name) for name, *_ in COUNTS]
-    one, other, path = tmp_path / "one", tmp_path / "other", tmp_path / "export.jsonl"
+    original, copy, path = tmp_path / "one", tmp_path / "other", tmp_path / "export.jsonl"
     options = ["--user", "me", "--branches", "all", "--reasoning", "--quiet"]
-    CliRunner().invoke(app, [*files, "--data-dir", str(one), *options])
-    before = CliRunner().invoke(service_app, ["export", "--data-dir", str(one)]).stdout
+    CliRunner().invoke(app, [*files, "--data-dir", str(original), *options])
+    before = CliRunner().invoke(service_app, ["export", "--data-dir", str(original)]).stdout
     path.write_text(before)
-    assert CliRunner().invoke(app, [str(path), "--data-dir", str(other)]).exit_code == 0
-    after = CliRunner().invoke(service_app, ["export", "--data-dir", str(other)]).stdout
+    assert CliRunner().invoke(app, [str(path), "--data-dir", str(copy)]).exit_code == 0
+    after = CliRunner().invoke(service_app, ["export", "--data-dir", str(copy)]).stdout
     assert len(before.splitlines()) == 10
     assert after == before

@@ -32,9 +32,9 @@ IMAGE = "https://x.test/a.png"
 
 def messages_in(groups: Iterable[MessageGroup]) -> list[Message]:
     """Return the messages of all groups, which chat completions must accept."""
-    messages = [sent for group in groups for sent in group.messages]
-    for sent in messages:
-        CHAT.validate_python(sent)
+    messages = [chat_message for group in groups for chat_message in group.messages]
+    for chat_message in messages:
+        CHAT.validate_python(chat_message)
     return messages
 
 
@@ -98,12 +98,12 @@ def test_results_follow_the_message_with_their_call(
     path: list[Any], answered: frozenset[str]
 ) -> None:
     open_calls: list[str] = []
-    for sent in messages_in(message_groups(path, answered)):
-        if sent["role"] == "tool":
-            open_calls.remove(sent["tool_call_id"])
+    for chat_message in messages_in(message_groups(path, answered)):
+        if chat_message["role"] == "tool":
+            open_calls.remove(chat_message["tool_call_id"])
         else:
             assert set(open_calls) <= answered
-            open_calls = calls_of(sent)
+            open_calls = calls_of(chat_message)
 
 
 @given(CONVERSATIONS, ANSWERED)
@@ -111,8 +111,10 @@ def test_each_call_has_one_result_or_is_answered_by_the_input(
     path: list[Any], answered: frozenset[str]
 ) -> None:
     messages = messages_in(message_groups(path, answered))
-    calls = [call for sent in messages for call in calls_of(sent)]
-    results = [sent["tool_call_id"] for sent in messages if sent["role"] == "tool"]
+    calls = [call for chat_message in messages for call in calls_of(chat_message)]
+    results = [
+        chat_message["tool_call_id"] for chat_message in messages if chat_message["role"] == "tool"
+    ]
     assert len(calls) == len(set(calls))
     assert len(results) == len(set(results))
     assert set(results) <= set(calls) <= set(results) | answered
@@ -123,9 +125,9 @@ def test_plain_messages_are_complete_and_in_order(
     path: list[Any], answered: frozenset[str]
 ) -> None:
     texts = [
-        sent["content"]
-        for sent in messages_in(message_groups(path, answered))
-        if sent["role"] != "tool"
+        chat_message["content"]
+        for chat_message in messages_in(message_groups(path, answered))
+        if chat_message["role"] != "tool"
     ]
     plain = [turn.text for turn in path if turn.text.startswith("text ")]
     assert [text for text in texts if text and text.startswith("text ")] == plain
@@ -135,9 +137,11 @@ def test_plain_messages_are_complete_and_in_order(
 def test_left_out_items_are_reported_as_dropped(path: list[Any], answered: frozenset[str]) -> None:
     groups = message_groups(path, answered)
     messages = messages_in(groups)
-    kept = {call for sent in messages for call in calls_of(sent)} | call_ids(messages)
+    sent_ids = {call for chat_message in messages for call in calls_of(chat_message)} | call_ids(
+        messages
+    )
     links = {turn.id: links_of(turn.raw) for turn in path}
-    expected = {item for item, ids in links.items() if ids and not ids & kept}
+    expected = {item for item, ids in links.items() if ids and not ids & sent_ids}
     assert {item for item, _ in dropped(groups)} == expected
 
 
@@ -161,7 +165,7 @@ def test_parallel_calls_become_one_message() -> None:
         function_call("a"), function_call("b"), function_output("b"), function_output("a")
     )
     assert calls_of(first) == ["a", "b"]
-    assert [sent["tool_call_id"] for sent in results] == ["a", "b"]
+    assert [chat_message["tool_call_id"] for chat_message in results] == ["a", "b"]
 
 
 def test_reasoning_between_parallel_calls() -> None:
@@ -172,19 +176,24 @@ def test_reasoning_between_parallel_calls() -> None:
         function_output("a"),
         function_output("b"),
     )
-    assert [sent["role"] for sent in messages] == ["assistant", "tool", "tool"]
+    assert [chat_message["role"] for chat_message in messages] == ["assistant", "tool", "tool"]
 
 
 def test_sequential_calls_stay_sequential() -> None:
     messages = messages_of(
         function_call("a"), function_output("a"), function_call("b"), function_output("b")
     )
-    assert [sent["role"] for sent in messages] == ["assistant", "tool", "assistant", "tool"]
+    assert [chat_message["role"] for chat_message in messages] == [
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+    ]
 
 
 def test_message_between_call_and_result_follows_the_result() -> None:
     messages = messages_of(function_call("a"), message("wait"), function_output("a", "done"))
-    assert [sent["content"] for sent in messages] == [None, "done", "wait"]
+    assert [chat_message["content"] for chat_message in messages] == [None, "done", "wait"]
 
 
 def test_reused_call_ids_match_within_their_tool_group() -> None:
@@ -193,14 +202,20 @@ def test_reused_call_ids_match_within_their_tool_group() -> None:
         message("and now?"),
         *(function_call("a"), function_output("a", "two")),
     )
-    assert [sent["content"] for sent in messages] == [None, "one", "and now?", None, "two"]
+    assert [chat_message["content"] for chat_message in messages] == [
+        None,
+        "one",
+        "and now?",
+        None,
+        "two",
+    ]
 
 
 def test_calls_and_results_of_both_shapes_match() -> None:
     messages = messages_of(
         chat_calls("a", "b"), function_output("a", "one"), chat_output("b", "two")
     )
-    assert [sent["content"] for sent in messages] == [None, "one", "two"]
+    assert [chat_message["content"] for chat_message in messages] == [None, "one", "two"]
 
 
 def test_custom_calls_keep_their_input_and_results() -> None:
@@ -226,7 +241,7 @@ def test_orphan_result_is_dropped(item: dict[str, Any]) -> None:
 
 def test_call_that_the_input_answers_is_kept() -> None:
     groups = message_groups(make_path([function_call("a"), function_call("b")]), frozenset({"a"}))
-    assert [calls_of(sent) for sent in messages_in(groups)] == [["a"]]
+    assert [calls_of(chat_message) for chat_message in messages_in(groups)] == [["a"]]
     assert dropped(groups) == {("item_2", "unanswered_tool_call")}
 
 

@@ -32,7 +32,7 @@ def test_string_and_single_text_part_have_the_same_hash(text: str) -> None:
 
 
 def test_different_content_has_a_different_hash() -> None:
-    others = [
+    items = [
         message("hello"),
         message("hello "),
         message("hello", "assistant"),
@@ -53,7 +53,7 @@ def test_different_content_has_a_different_hash() -> None:
         {"type": "item_reference", "id": "msg_1"},
         {"type": "item_reference", "id": "msg_2"},
     ]
-    assert len({new_turn(item).content_hash for item in others}) == len(others)
+    assert len({new_turn(item).content_hash for item in items}) == len(items)
 
 
 def test_shown_item_has_the_hash_of_the_sent_item() -> None:

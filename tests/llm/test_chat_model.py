@@ -18,7 +18,10 @@ from tests.support import upstream as upstreams
 from tests.support.storing import eventually
 from tests.support.upstream import Upstream, running_upstream
 
-ASKED = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "the red walrus"}]
+MESSAGES = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": "the red walrus"},
+]
 
 
 @pytest.fixture
@@ -30,10 +33,10 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def model(upstream: Upstream) -> Iterator[OpenAIChatModel]:
-    """Return the real model, which waits for nothing between tries."""
-    made = opened(upstream)
-    yield made
-    made.close()
+    """Return the real model, without waits between tries."""
+    opened = open_model(upstream)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(params=["openai", "repeating"])
@@ -45,16 +48,16 @@ def any_model(request: pytest.FixtureRequest) -> Iterator[ChatModel]:
         yield request.getfixturevalue("model")
 
 
-def opened(upstream: Upstream, **fields: Any) -> OpenAIChatModel:
-    given = {"api_key": "secret", "timeout_seconds": 30, "pause": lambda _: None, **fields}
-    return OpenAIChatModel(base_url=upstream.base_url, **given)
+def open_model(upstream: Upstream, **fields: Any) -> OpenAIChatModel:
+    options = {"api_key": "secret", "timeout_seconds": 30, "pause": lambda _: None, **fields}
+    return OpenAIChatModel(base_url=upstream.base_url, **options)
 
 
-def ask(asked: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> ModelAnswer:
-    return asked.answer(ASKED, model=model, max_tokens=max_tokens)
+def ask(chat_model: ChatModel, model: str = "stand-in", max_tokens: int = 50) -> ModelAnswer:
+    return chat_model.answer(MESSAGES, model=model, max_tokens=max_tokens)
 
 
-# What every model promises.
+# Contract of all models.
 
 
 def test_answer_is_text_and_complete(any_model: ChatModel) -> None:
@@ -78,7 +81,7 @@ def test_closed_model_is_down(any_model: ChatModel) -> None:
 
 def test_truncated_answer_is_not_whole(upstream: Upstream) -> None:
     upstream.then(upstreams.but(upstreams.says("the red"), finish_reason="length"))
-    real = opened(upstream)
+    real = open_model(upstream)
     for model in (real, RepeatingModel()):
         assert not ask(model, max_tokens=2).is_whole
     real.close()
@@ -92,14 +95,14 @@ def test_fake_fails_the_requested_number_of_times() -> None:
     assert ask(model).is_whole
 
 
-# What is sent.
+# Requests.
 
 
 def test_request_has_prompt_model_limit_and_key(upstream: Upstream, model: OpenAIChatModel) -> None:
     ask(model)
     sent = upstream.last
     assert sent.headers["authorization"] == "Bearer secret"
-    assert sent.body == {"messages": ASKED, "model": "stand-in", "max_tokens": 50}
+    assert sent.body == {"messages": MESSAGES, "model": "stand-in", "max_tokens": 50}
 
 
 def test_model_that_refuses_max_tokens_gets_the_newer_limit(
@@ -110,7 +113,7 @@ def test_model_that_refuses_max_tokens_gets_the_newer_limit(
     assert ask(model, model="thinker").is_whole
     ask(model, model="thinker")
     newer = ("max_completion_tokens", 50 + THINKING_TOKENS)
-    assert [list(one.body.items())[-1] for one in upstream.requests] == [
+    assert [list(request.body.items())[-1] for request in upstream.requests] == [
         ("max_tokens", 50),
         newer,
         newer,
@@ -120,22 +123,22 @@ def test_model_that_refuses_max_tokens_gets_the_newer_limit(
 def test_unreachable_server_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    nobody = OpenAIChatModel(
+    model = OpenAIChatModel(
         base_url=f"http://127.0.0.1:{port}/v1",
         api_key=None,
         timeout_seconds=5,
         pause=lambda _: None,
     )
     with pytest.raises(ChatModelDown, match="cannot be reached"):
-        ask(nobody)
-    nobody.close()
+        ask(model)
+    model.close()
 
 
-# What passes.
+# Temporary failures.
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503])
-def test_failure_that_may_pass_is_retried(
+def test_temporary_failure_is_retried(
     upstream: Upstream, model: OpenAIChatModel, status: int
 ) -> None:
     upstream.then(upstreams.fails(status), upstreams.says("at last"))
@@ -143,7 +146,7 @@ def test_failure_that_may_pass_is_retried(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behaviour", "expected"),
     [
         (upstreams.fails(503, code="overloaded"), r"answered 503 \(overloaded\)"),
         (upstreams.raw(b"<html>"), "something else than an answer"),
@@ -151,17 +154,17 @@ def test_failure_that_may_pass_is_retried(
     ],
 )
 def test_three_tries_and_their_waits(
-    upstream: Upstream, model: OpenAIChatModel, behaviour: upstreams.Behaviour, said: str
+    upstream: Upstream, model: OpenAIChatModel, behaviour: upstreams.Behaviour, expected: str
 ) -> None:
     upstream.then(*[behaviour] * 3)
-    with pytest.raises(ChatModelDown, match=said):
+    with pytest.raises(ChatModelDown, match=expected):
         ask(model)
     assert len(upstream.requests) == 3
 
 
 def test_timeout_is_down(upstream: Upstream) -> None:
     upstream.then(*[upstreams.but(upstreams.echo, first_byte_seconds=60)] * 3)
-    model = opened(upstream, timeout_seconds=0.05)
+    model = open_model(upstream, timeout_seconds=0.05)
     with pytest.raises(ChatModelDown, match=r"did not answer within 0\.05 s"):
         ask(model)
     model.close()
@@ -178,15 +181,15 @@ def test_server_that_asks_for_a_long_wait_is_not_asked_again(
 
 def test_close_ends_a_wait(upstream: Upstream) -> None:
     upstream.then(upstreams.fails(503, retry_after="9"))
-    model = opened(upstream, pause=None)
+    model = open_model(upstream, pause=None)
     with ThreadPoolExecutor() as threads:
-        asked = threads.submit(ask, model)
+        future = threads.submit(ask, model)
         eventually(lambda: len(upstream.requests) == 1)
         model.close()
-        assert isinstance(asked.exception(timeout=5), ChatModelDown)
+        assert isinstance(future.exception(timeout=5), ChatModelDown)
 
 
-# What does not pass.
+# Permanent failures.
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
@@ -198,7 +201,7 @@ def test_refusal_is_not_retried(upstream: Upstream, model: OpenAIChatModel, stat
 
 
 @pytest.mark.parametrize(
-    ("message", "reason", "said"),
+    ("message", "reason", "expected"),
     [
         ({"content": ""}, "stop", "it is empty"),
         ({"content": " \n"}, "length", "it reached its limit"),
@@ -207,11 +210,11 @@ def test_refusal_is_not_retried(upstream: Upstream, model: OpenAIChatModel, stat
     ],
 )
 def test_empty_answer_is_a_refusal(
-    upstream: Upstream, model: OpenAIChatModel, message: dict[str, Any], reason: str, said: str
+    upstream: Upstream, model: OpenAIChatModel, message: dict[str, Any], reason: str, expected: str
 ) -> None:
     says = upstreams.says({"role": "assistant", **message})
     upstream.then(upstreams.but(says, finish_reason=reason))
-    with pytest.raises(ChatModelRefused, match=said):
+    with pytest.raises(ChatModelRefused, match=expected):
         ask(model)
 
 

@@ -36,19 +36,22 @@ def test_stand_in_echoes_and_counts(upstream: Upstream, direct: openai.OpenAI) -
     assert upstream.last.headers["authorization"] == "Bearer k"
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_stream_has_usage_on_request(direct: openai.OpenAI, *, asked: bool) -> None:
-    chunks = list(ask(direct, stream=True, stream_options={"include_usage": asked}))
-    text = "".join(one.choices[0].delta.content or "" for one in chunks if one.choices)
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_stream_has_usage_on_request(direct: openai.OpenAI, *, include_usage: bool) -> None:
+    chunks = list(ask(direct, stream=True, stream_options={"include_usage": include_usage}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == "You said: hello there"
-    assert [bool(one.usage) for one in chunks[-2:]] == [False, asked]
+    assert [bool(chunk.usage) for chunk in chunks[-2:]] == [False, include_usage]
 
 
 def test_parallel_calls_stream_completely(upstream: Upstream, direct: openai.OpenAI) -> None:
     upstream.then(calls(("weather", {"city": "Oslo"}), ("time", {"zone": "CET"})))
     with direct.chat.completions.stream(model="m", messages=HELLO) as stream:
-        made = stream.get_final_completion().choices[0].message.tool_calls or []
-    assert [one.function.arguments for one in made] == ['{"city": "Oslo"}', '{"zone": "CET"}']
+        tool_calls = stream.get_final_completion().choices[0].message.tool_calls or []
+    assert [call.function.arguments for call in tool_calls] == [
+        '{"city": "Oslo"}',
+        '{"zone": "CET"}',
+    ]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])

@@ -1,4 +1,4 @@
-"""`verify` finds whatever was changed behind the service's back, and says so with its exit code."""
+"""`verify` finds changes that were made without the service, and exits with 1 then."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from tests.support.storing import append, create, eventually, project_key
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a closed service that holds a bit of everything."""
+    """Return the folder of a closed service with turns, tool calls, a branch and two users."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("template"))
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", "The kettle whistles every morning.", "Let us paint the fence green.")
         append(service, "c", function_call(), function_output(), "What a long story. " * 100)
         append(service, "c", "A second beginning.", below=_first(service))
-        create(service, "other", "Nobody touches this one.", user="ana")
+        create(service, "other", "This conversation is not changed.", user="ana")
         eventually(lambda: service.index_status().lag == 0)
     return settings.data_dir
 
 
 @pytest.fixture
 def folder(template: Path, tmp_path: Path) -> Path:
-    """Return a copy of it that a test may spoil."""
+    """Return a copy of the template that a test may damage."""
     return shutil.copytree(template, tmp_path / "data")
 
 
@@ -60,14 +60,14 @@ def verify(folder: Path) -> Result:
 
 
 class _InThisProcess(ChromaIndex):
-    """Chroma without a process around it: faster to open, and nobody resets it here."""
+    """Chroma in this process: faster to open; `reset` is not needed."""
 
     def reset(self) -> None:
         raise NotImplementedError
 
 
-def compared(folder: Path) -> Sequence[Finding]:
-    """Return what the command would show, without the command."""
+def findings_of(folder: Path) -> Sequence[Finding]:
+    """Return the findings that the command shows, without running the command."""
     with chroma(folder) as index:
         log = open_log(folder)
         try:
@@ -89,7 +89,7 @@ def compared(folder: Path) -> Sequence[Finding]:
 
 
 def tamper(folder: Path, *statements: str) -> None:
-    """Change the log's file by hand."""
+    """Change the log's file with SQL statements."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
         for statement in statements:
             changed = connection.execute(statement).rowcount
@@ -98,21 +98,21 @@ def tamper(folder: Path, *statements: str) -> None:
 
 @contextmanager
 def chroma(folder: Path) -> Iterator[_InThisProcess]:
-    """Open the index by hand."""
+    """Open the index without a service."""
     embedder = LocalEmbedder()
     opened = _InThisProcess(folder / "chroma", embedder=embedder.name, dimension=embedder.dimension)
     yield opened
     opened.close()
 
 
-def test_a_healthy_folder_agrees_and_exits_with_0(folder: Path) -> None:
+def test_consistent_folder_exits_with_0(folder: Path) -> None:
     result = verify(folder)
     assert result.exit_code == 0, result.output
     assert "Everything agrees." in result.output
     assert "2 conversations" in result.output
 
 
-def test_an_empty_folder_agrees(tmp_path: Path) -> None:
+def test_empty_folder_exits_with_0(tmp_path: Path) -> None:
     assert verify(tmp_path / "new").exit_code == 0
 
 
@@ -157,9 +157,9 @@ def test_an_empty_folder_agrees(tmp_path: Path) -> None:
         ("database", ["DELETE FROM projects"]),
     ],
 )
-def test_what_was_changed_by_hand_is_found(folder: Path, check: str, statements: list[str]) -> None:
+def test_change_by_hand_is_found(folder: Path, check: str, statements: list[str]) -> None:
     tamper(folder, *statements)
-    assert check in {one.check for one in compared(folder)}
+    assert check in {finding.check for finding in findings_of(folder)}
 
 
 def test_findings_are_shown_and_exit_with_1(folder: Path) -> None:
@@ -169,42 +169,42 @@ def test_findings_are_shown_and_exit_with_1(folder: Path) -> None:
     assert "turns" in {line.split()[1] for line in result.output.splitlines() if "│" in line}
 
 
-def test_a_vector_that_differs_from_the_logs_is_found(folder: Path) -> None:
+def test_different_vector_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.upsert(1, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
-    assert [one.message for one in compared(folder)] == ["1 vectors differ from the log"]
+    assert [finding.message for finding in findings_of(folder)] == ["1 vectors differ from the log"]
 
 
-def test_a_collection_that_the_log_does_not_know_is_found(folder: Path) -> None:
+def test_unknown_collection_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.upsert(77, [2], [1], np.full((1, 256), 1 / 16, dtype=np.float32))
-    assert [one.message for one in compared(folder)] == ["the log does not know it"]
+    assert [finding.message for finding in findings_of(folder)] == ["the log does not know it"]
 
 
-def test_an_index_that_cannot_be_read_is_a_finding_and_no_crash(folder: Path) -> None:
+def test_unreadable_index_is_finding(folder: Path) -> None:
     (folder / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)
     result = verify(folder)
     assert result.exit_code == 1
     assert "cannot be read" in result.output
 
 
-def test_a_vector_that_is_missing_from_the_index_is_found(folder: Path) -> None:
+def test_missing_vector_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.delete(1, [min(index.keys(1))])
-    assert [one.message for one in compared(folder)] == ["1 vectors missing"]
+    assert [finding.message for finding in findings_of(folder)] == ["1 vectors missing"]
 
 
-def test_a_vector_too_many_in_the_index_is_found(folder: Path) -> None:
+def test_extra_vector_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         vector = np.full((1, 256), 1 / 16, dtype=np.float32)
         index.upsert(1, [987_654], [1], vector)
-    assert [one.message for one in compared(folder)] == ["1 vectors too many"]
+    assert [finding.message for finding in findings_of(folder)] == ["1 vectors too many"]
 
 
-def test_an_index_that_was_deleted_is_found(folder: Path) -> None:
+def test_deleted_collection_is_found(folder: Path) -> None:
     with chroma(folder) as index:
         index.drop(1)
-    assert any("vectors missing" in one.message for one in compared(folder))
+    assert any("vectors missing" in finding.message for finding in findings_of(folder))
 
 
 def test_verify_changes_nothing(folder: Path) -> None:
@@ -214,7 +214,7 @@ def test_verify_changes_nothing(folder: Path) -> None:
     assert (folder / FILE_NAME).read_bytes() == before
 
 
-def test_a_folder_that_a_server_holds_is_refused_and_the_server_named(settings: Settings) -> None:
+def test_folder_held_by_server_is_refused_with_its_address(settings: Settings) -> None:
     with running(settings, "memory-service serve on http://127.0.0.1:8123"):
         result = verify(settings.data_dir)
     assert isinstance(result.exception, StartupError)
@@ -222,7 +222,7 @@ def test_a_folder_that_a_server_holds_is_refused_and_the_server_named(settings: 
     assert str(settings.data_dir) in result.exception.message
 
 
-def test_the_folder_is_free_again_after_the_server(settings: Settings) -> None:
+def test_folder_is_usable_after_server_stop(settings: Settings) -> None:
     with running(settings, "tests"):
         pass
     assert verify(settings.data_dir).exit_code == 0

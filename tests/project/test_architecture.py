@@ -1,4 +1,4 @@
-"""The house rules, read off the syntax: who may import whom, and what only one file may do."""
+"""Rules of the code, checked in the syntax tree: imports, broad excepts, calls at import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRODUCT = ("memory_service", "ingest")
 PACKAGES = (*PRODUCT, "eval")
 
 
-# From the bottom up: a package imports from itself and from those above it in this list.
+# Lowest first: a package imports from itself and from those above it in this list.
 ORDER = (
     "core",
     "testing",
@@ -84,15 +84,15 @@ POLICY = (
     *("recall", "vector_index", "summaries", "prompts", "conversations", "gateway"),
     *("maintenance", "api"),
 )
-"""Packages that decide; adapters and settings are handed to them."""
+"""Packages of policy; adapters and settings are passed to them."""
 
 ADAPTERS = (
     *("chroma", "llm", "embedders", "core.settings"),
     *("tokens.encodings", "tokens.vocabularies", "tokens.llama_tokenizer"),
 )
 
-# A library whose types or habits must not spread has one home.
-HOMES = {
+# The modules that may import a library.
+LIBRARY_USERS = {
     "chromadb": ("chroma.index", "embedders.chroma_registry"),
     "tiktoken": ("tokens.encodings",),
     "tiktoken_ext": ("tokens.encodings",),
@@ -111,14 +111,14 @@ HOMES = {
     "safetensors": ("embedders.local",),
 }
 
-OFFERED = {"embedded"}
-"""What the package itself offers by name, and imports only when somebody asks for it."""
+LAZY_IMPORTS = {"embedded"}
+"""Modules that `memory_service` offers by name, and imports at the first access."""
 
-CATCH_EVERYTHING = {
-    "api.middleware": 1,  # A bug in a request is answered and logged, whatever it is.
+BROAD_EXCEPTS = {
+    "api.middleware": 1,  # Any bug in a request is answered and logged.
     "gateway.chat_completions": 1,  # A bug in recall must not stop a conversation.
     "chroma.child": 1,  # A panic of Chroma's Rust reaches the parent as an answer.
-    "vector_index.indexer": 1,  # The thread outlives a bug: it is logged and shown by /readyz.
+    "vector_index.indexer": 1,  # A bug does not end the thread: it is logged and shown by /readyz.
     "embedders.chroma_registry": 2,  # Functions of any vendor, each with errors of its own.
 }
 
@@ -150,11 +150,11 @@ def imports(tree: ast.AST) -> Iterator[Import]:
     """Yield what a syntax tree imports; `from a import b` is `a.b` where that is a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (Import(_short(one.name), node.lineno) for one in node.names)
+            yield from (Import(_short(imported.name), node.lineno) for imported in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"a relative import on line {node.lineno}"
-            for one in node.names:
-                inner = _short(f"{node.module}.{one.name}")
+            for imported in node.names:
+                inner = _short(f"{node.module}.{imported.name}")
                 name = inner if inner in modules() else _short(str(node.module))
                 yield Import(name, node.lineno)
 
@@ -168,11 +168,11 @@ def within(module: str, names: tuple[str, ...]) -> bool:
 
 
 def level(module: str) -> int:
-    """Return the place of a module's package in the order; the package itself comes first."""
+    """Return the position of a module's package in the order; `memory_service` is first."""
     if module == "memory_service":
         return -1
     fitting = [number for number, name in enumerate(LEVELS) if within(module, (name,))]
-    assert fitting, f"{module} is in no package of ORDER: give it its place"
+    assert fitting, f"{module} is in no package of ORDER: add it there"
     return fitting[0]
 
 
@@ -190,7 +190,7 @@ def product_modules() -> list[str]:
 @pytest.mark.parametrize("module", list(modules()))
 def test_imports_follow_the_order_of_packages(module: str) -> None:
     for target, line in imports(modules()[module]):
-        if target in modules() and not (module == "memory_service" and target in OFFERED):
+        if target in modules() and not (module == "memory_service" and target in LAZY_IMPORTS):
             assert level(target) <= level(module), f"{module}:{line} imports {target}"
 
 
@@ -204,9 +204,10 @@ def test_formats_do_not_import_each_other() -> None:
             assert not is_foreign, f"{module}:{line} imports {target}"
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_imports_have_no_cycles() -> None:
     graph = {
-        name: {one.target for one in imports(tree) if one.target in modules()} - {name}
+        name: {imported.target for imported in imports(tree) if imported.target in modules()}
+        - {name}
         if name != "memory_service"
         else set[str]()
         for name, tree in modules().items()
@@ -215,13 +216,15 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 @pytest.mark.parametrize("module", list(modules()))
-def test_no_import_of_our_own_hides_in_a_function(module: str) -> None:
+def test_functions_import_no_own_modules(module: str) -> None:
     functions = [
         node
         for node in ast.walk(modules()[module])
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    hidden = [one for node in functions for one in imports(node) if one.target in modules()]
+    hidden = [
+        imported for node in functions for imported in imports(node) if imported.target in modules()
+    ]
     assert hidden == []
 
 
@@ -229,13 +232,13 @@ def test_no_import_of_our_own_hides_in_a_function(module: str) -> None:
 def test_policy_imports_neither_adapters_nor_settings(package: str) -> None:
     for module in filter(lambda name: within(name, (package,)), modules()):
         if module in {"api.app", "api.state"}:
-            continue  # They pass the settings to whoever opens the service.
+            continue  # They pass the settings to the code that opens the service.
         for target, line in imports(modules()[module]):
             assert not within(target, ADAPTERS), f"{module}:{line} imports {target}"
 
 
 @pytest.mark.parametrize("package", [name for name in modules() if is_package(name)])
-def test_package_docstring_says_what_it_imports_and_where_to_start(package: str) -> None:
+def test_package_docstring_has_imports_and_start_reading(package: str) -> None:
     docstring = ast.get_docstring(modules()[package]) or ""
     assert "Imports: " in docstring, package
     assert "Start reading: " in docstring, package
@@ -250,19 +253,19 @@ def test_public_class_names_are_unique() -> None:
     assert {name: where for name, where in owners.items() if len(where) > 1} == {}
 
 
-@pytest.mark.parametrize("library", list(HOMES))
-def test_a_library_stays_at_home(library: str) -> None:
+@pytest.mark.parametrize("library", list(LIBRARY_USERS))
+def test_library_is_imported_by_its_modules_only(library: str) -> None:
     users = {
         module
         for module in product_modules()
-        if any(within(one.target, (library,)) for one in imports(modules()[module]))
+        if any(within(imported.target, (library,)) for imported in imports(modules()[module]))
     }
-    assert users, f"nobody imports {library} any more"
-    assert {module for module in users if not within(module, HOMES[library])} == set()
+    assert users, f"no module imports {library}"
+    assert {module for module in users if not within(module, LIBRARY_USERS[library])} == set()
 
 
 @pytest.mark.parametrize("module", product_modules())
-def test_the_environment_is_read_in_the_settings_only(module: str) -> None:
+def test_environment_is_read_by_settings_only(module: str) -> None:
     reads = {
         node.lineno
         for node in ast.walk(modules()[module])
@@ -273,16 +276,16 @@ def test_the_environment_is_read_in_the_settings_only(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", list(modules()))
-def test_nobody_catches_everything_but_where_it_is_said(module: str) -> None:
+def test_broad_except_only_where_listed(module: str) -> None:
     broad = [
         node.lineno
         for node in ast.walk(modules()[module])
-        if isinstance(node, ast.ExceptHandler) and _catches_everything(node.type)
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)
     ]
-    assert len(broad) == CATCH_EVERYTHING.get(module, 0), f"{module}: lines {broad}"
+    assert len(broad) == BROAD_EXCEPTS.get(module, 0), f"{module}: lines {broad}"
 
 
-def _catches_everything(caught: ast.expr | None) -> bool:
+def _is_broad(caught: ast.expr | None) -> bool:
     names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
     return any(
         name is None or (isinstance(name, ast.Name) and name.id in {"Exception", "BaseException"})
@@ -291,7 +294,7 @@ def _catches_everything(caught: ast.expr | None) -> bool:
 
 
 @pytest.mark.parametrize("module", list(modules()))
-def test_nothing_is_done_when_a_module_is_imported(module: str) -> None:
+def test_modules_call_nothing_at_import(module: str) -> None:
     for node in modules()[module].body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func)
@@ -299,15 +302,17 @@ def test_nothing_is_done_when_a_module_is_imported(module: str) -> None:
             assert allowed, f"{module}:{node.lineno} calls {called}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda one: one.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.name)
 def test_no_test_sleeps_or_mocks(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
-    assert not [one for one in imports(tree) if within(one.target, ("unittest", "mock"))]
+    assert not [
+        imported for imported in imports(tree) if within(imported.target, ("unittest", "mock"))
+    ]
     calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not {"sleep", "time.sleep", "asyncio.sleep"} & set(calls)
 
 
 @pytest.mark.parametrize("module", ["memory_service.server", "ingest.cli"])
-def test_the_process_beside_chromas_does_not_import_it(module: str) -> None:
+def test_parent_process_does_not_import_chromadb(module: str) -> None:
     program = f"import sys, {module}; sys.exit('chromadb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

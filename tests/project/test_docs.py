@@ -86,7 +86,7 @@ def run_python(block: Block, address: str = "http://127.0.0.1:8000") -> None:
 @pytest.mark.parametrize(
     "block", [block for block in blocks() if block.language == "python"], ids=page_name
 )
-def test_python_block_is_run_or_says_why_not(block: Block) -> None:
+def test_python_block_is_run_or_has_reason(block: Block) -> None:
     kind, _, detail = block.marker.partition(": ")
     if kind == "not run":
         assert detail
@@ -148,8 +148,8 @@ def test_imported_history_is_recalled(
     data_dir = ["--data-dir", str(tmp_path / "data")]
     # The exports of the tests hold broken records, too.
     assert CliRunner().invoke(ingest_app, [*ingest, *data_dir]).exit_code == 1
-    asked = CliRunner().invoke(app, [*ask, *data_dir])
-    assert "It is 30 metres long." in asked.stdout
+    answer = CliRunner().invoke(app, [*ask, *data_dir])
+    assert "It is 30 metres long." in answer.stdout
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_command_line_parses(
 
 
 def make_input(path: Path) -> None:
-    """Make what an argument names if it looks like a file or folder: some commands want it."""
+    """Create the file or folder that an argument names: some commands need it."""
     if path.name.startswith("-") or path.is_absolute() or ":" in str(path):
         return
     if path.suffix:
@@ -295,11 +295,11 @@ def test_readme_is_short() -> None:
 
 def operations() -> dict[str, set[str]]:
     """Return the names of the fields and parameters of each route."""
-    found: dict[str, set[str]] = {}
+    fields: dict[str, set[str]] = {}
     for path, methods in create_app(Settings()).openapi()["paths"].items():
         for method, operation in methods.items():
             body = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})
-            found[f"`{method.upper()} {path}`"] = {
+            fields[f"`{method.upper()} {path}`"] = {
                 *body["content"]["application/json"]["schema"].get("properties", ()),
                 *(
                     parameter["name"]
@@ -307,7 +307,7 @@ def operations() -> dict[str, set[str]]:
                     if parameter["in"] != "path"
                 ),
             }
-    return found
+    return fields
 
 
 def test_api_page_has_every_route_and_no_other() -> None:
@@ -361,7 +361,7 @@ def test_architecture_page_has_the_order_of_packages() -> None:
     assert rows == [name for name in ORDER if name != "__main__" and "." not in name]
 
 
-def test_evaluation_page_says_where_its_tables_are_and_which_command_writes_them() -> None:
+def test_evaluation_page_has_table_marks_and_command() -> None:
     document = DOCS / "evaluation.md"
     assert "\nnew\n" in placed(document, "new")
     (line,) = re.findall(r"^python -m eval tables .*", text_of(document), re.MULTILINE)
@@ -369,7 +369,7 @@ def test_evaluation_page_says_where_its_tables_are_and_which_command_writes_them
 
 
 @pytest.mark.parametrize("name", ["evidence", "ablation"])
-def test_plots_of_the_readme_are_small_and_say_what_they_show(name: str) -> None:
+def test_plots_of_readme_are_small_and_labelled(name: str) -> None:
     assert f"](docs/{name}.svg)" in text_of(README)
     plot = (DOCS / f"{name}.svg").read_text(encoding="utf-8")
     assert len(plot) < 60_000
@@ -384,5 +384,5 @@ def test_table_rows_have_as_many_cells_as_their_header() -> None:
             for number, row in enumerate(text_of(page).splitlines(), start=1)
             if row.lstrip().startswith("|")
         ]
-        for (before, cells), (number, found) in pairwise(rows):
-            assert number != before + 1 or found == cells, f"{page.name}:{number}"
+        for (before, cells), (number, row_cells) in pairwise(rows):
+            assert number != before + 1 or row_cells == cells, f"{page.name}:{number}"

@@ -1,4 +1,4 @@
-"""Budgets: how large a prompt is, and what its fixed parts leave."""
+"""Budgets: the size of a prompt, and the tokens that its fixed parts leave."""
 
 from __future__ import annotations
 

@@ -62,10 +62,12 @@ def identity(turns: list[Turn], *new: dict[str, Any], **fields: Any) -> UserMess
 
 
 def test_identity_is_same_for_new_and_stored_message() -> None:
-    asked = make_turn(message(QUESTION), key=4)
+    user_message = make_turn(message(QUESTION), key=4)
     as_new = identity(TURNS, message(QUESTION))
-    assert as_new == identity(TURNS, message(QUESTION), stored_input=[asked])
-    assert as_new == identity([*TURNS, asked, make_turn(chat_calls("a"), key=5)], chat_output("a"))
+    assert as_new == identity(TURNS, message(QUESTION), stored_input=[user_message])
+    assert as_new == identity(
+        [*TURNS, user_message, make_turn(chat_calls("a"), key=5)], chat_output("a")
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_no_identity_without_user_message() -> None:
 
 
 def test_identity_is_compared_with_state_of_last_prompt() -> None:
-    asked = UserMessageIdentity(3, b"digest")
-    assert asked.is_of(PromptState(input_parent_key=3, input_hash=b"digest"))
-    assert not asked.is_of(PromptState(input_parent_key=4, input_hash=b"digest"))
+    user_message = UserMessageIdentity(3, b"digest")
+    assert user_message.is_of(PromptState(input_parent_key=3, input_hash=b"digest"))
+    assert not user_message.is_of(PromptState(input_parent_key=4, input_hash=b"digest"))
     assert not UserMessageIdentity(None, b"digest").is_of(PromptState())

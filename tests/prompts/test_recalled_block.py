@@ -1,4 +1,4 @@
-"""The recalled block: which hits fit, what it says, and where it is put."""
+"""The recalled block: the hits that fit, its text, and its position."""
 
 from __future__ import annotations
 
@@ -205,4 +205,4 @@ def test_nothing_is_added_without_hits_or_user_message(
     messages: list[dict[str, Any]], hits: list[Hit]
 ) -> None:
     filled = with_recalled(messages, hits)
-    assert [id(each) for each in filled] == [id(each) for each in messages]
+    assert [id(entry) for entry in filled] == [id(entry) for entry in messages]

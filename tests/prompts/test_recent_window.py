@@ -1,4 +1,4 @@
-"""The recent window: within its limits, cut in steps, with what it must hold."""
+"""The recent window: its limits, its cuts, and the groups that it must hold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from memory_service.prompts.recent_window import (
 )
 from memory_service.prompts.request import PromptRequest
 from memory_service.tokens.counting import count_message
-from tests.support.factories import Words, chat_calls, chat_output, make_block, message
+from tests.support.factories import Words, chat_calls, chat_output, make_message_group, message
 
 
 @st.composite
@@ -30,7 +30,7 @@ def branches(draw: st.DrawFn) -> CountedGroups:
     sizes = draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3)), max_size=30))
     groups, seq = [], 1
     for turns, gap in sizes:
-        groups.append(make_block(*[message()] * turns, first_key=seq + gap))
+        groups.append(make_message_group(*[message()] * turns, first_key=seq + gap))
         seq += turns + gap
     tokens = draw(st.lists(st.integers(0, 50), min_size=len(groups), max_size=len(groups)))
     return CountedGroups(groups, tokens)
@@ -38,7 +38,7 @@ def branches(draw: st.DrawFn) -> CountedGroups:
 
 def branch_of(count: int) -> CountedGroups:
     """Return groups of one turn and one token each."""
-    groups = [make_block(message(), first_key=key) for key in range(1, count + 1)]
+    groups = [make_message_group(message(), first_key=key) for key in range(1, count + 1)]
     return CountedGroups(groups, [1] * count)
 
 
@@ -139,7 +139,7 @@ def test_window_of_empty_branch_is_empty() -> None:
 
 
 def test_group_tokens_are_those_of_its_messages() -> None:
-    group = make_block(message("one two"), message("three", "assistant"))
+    group = make_message_group(message("one two"), message("three", "assistant"))
     assert group_tokens(group, Words()) == sum(
         count_message(message, Words()) for message in group.messages
     )
@@ -150,9 +150,9 @@ def test_group_tokens_are_those_of_its_messages() -> None:
 
 TOOL_LOOP = CountedGroups(
     [
-        make_block(message("and now?"), first_key=1),
-        make_block(chat_calls("a"), chat_output("a"), first_key=2),
-        make_block(chat_calls("b"), first_key=4),
+        make_message_group(message("and now?"), first_key=1),
+        make_message_group(chat_calls("a"), chat_output("a"), first_key=2),
+        make_message_group(chat_calls("b"), first_key=4),
     ],
     [10, 20, 30],
 )

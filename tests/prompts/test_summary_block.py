@@ -1,4 +1,4 @@
-"""The summary block of a prompt: what fits, where it is put, and that it reads as data only."""
+"""The summary block of a prompt: its size, its position, and its delimiters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries in prompts: they fit, stay the same between cuts, and survive strict chat templates."""
+"""Summaries in prompts: they fit, stay equal between cuts, and pass strict chat templates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def service(settings: Settings) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def deep_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with `deep`: a long conversation with tools, and summaries of two levels."""
     folder = tmp_path_factory.mktemp("prompts")
     settings = Settings(data_dir=folder, tiktoken_cache_dir=folder / "none")
@@ -52,15 +52,15 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield opened
 
 
-def json_of(built: Prompt) -> list[str]:
+def json_of(prompt: Prompt) -> list[str]:
     """Return each message as a provider's prefix cache sees it."""
-    return [json.dumps(message) for message in built.messages]
+    return [json.dumps(message) for message in prompt.messages]
 
 
-def summary_text(built: Prompt) -> str | None:
+def summary_text(prompt: Prompt) -> str | None:
     """Return the text of the summary block, wherever it is."""
     contents = [
-        message["content"] for message in built.messages if "<conversation_summary" in str(message)
+        message["content"] for message in prompt.messages if "<conversation_summary" in str(message)
     ]
     assert len(contents) <= 1
     texts = [content if isinstance(content, str) else content[0]["text"] for content in contents]
@@ -82,50 +82,52 @@ REQUESTS = st.fixed_dictionaries(
 
 @given(request=REQUESTS)
 def test_prompt_with_summaries_fits_and_passes_strict_template(
-    zoo: Service, request: dict[str, Any]
+    deep_service: Service, request: dict[str, Any]
 ) -> None:
     try:
-        built = build_prompt(zoo, "deep", **request)
+        prompt = build_prompt(deep_service, "deep", **request)
     except ContextLengthExceeded:
         return
-    tokens, counter = built.tokens, zoo.counter("stand-in")
-    assert tokens.total == count_messages(built.messages, request["tools"], counter)
+    tokens, counter = prompt.tokens, deep_service.counter("stand-in")
+    assert tokens.total == count_messages(prompt.messages, request["tools"], counter)
     parts = ("system", "summary", "recent", "recalled", "input", "tools")
     assert tokens.total == PRIMING_TOKENS + sum(getattr(tokens, part) for part in parts)
     assert tokens.total + tokens.reserved_output <= tokens.budget
-    assert template_problem(built.messages) is None
-    assert bool(tokens.summary) is bool(built.summaries) is (summary_text(built) is not None)
-    check_before_window(built)
+    assert template_problem(prompt.messages) is None
+    assert bool(tokens.summary) is bool(prompt.summaries) is (summary_text(prompt) is not None)
+    check_before_window(prompt)
 
 
-def check_before_window(built: Prompt) -> None:
+def check_before_window(prompt: Prompt) -> None:
     """Check that the summaries cover no turn twice and none of the recent window."""
-    shown = built.summaries
-    assert all(left.last_seq < right.first_seq for left, right in itertools.pairwise(shown))
-    first = built.recent_first_seq
+    shown = prompt.summaries
+    assert all(earlier.last_seq < later.first_seq for earlier, later in itertools.pairwise(shown))
+    first = prompt.recent_first_seq
     assert first is None or all(summary.last_seq < first for summary in shown)
 
 
 @given(requests=st.lists(REQUESTS, min_size=2, max_size=2))
-def test_prompt_with_summaries_is_repeatable(zoo: Service, requests: list[dict[str, Any]]) -> None:
+def test_prompt_with_summaries_is_repeatable(
+    deep_service: Service, requests: list[dict[str, Any]]
+) -> None:
     first, second = requests
     for request in (first, second):
         try:
-            built = [json_of(build_prompt(zoo, "deep", **request)) for _ in range(2)]
+            prompts = [json_of(build_prompt(deep_service, "deep", **request)) for _ in range(2)]
         except ContextLengthExceeded:
             continue
-        assert built[0] == built[1]
+        assert prompts[0] == prompts[1]
 
 
 @pytest.mark.parametrize("top_k", [0, 5])
 def test_summaries_change_only_when_window_is_cut(service: Service, top_k: int) -> None:
     create(service, "c", message(SYSTEM, "system"))
-    seen = []
+    prompts = []
     for number in range(60):
         append(service, "c", *remarks(2, first=number * 2))
-        seen.append(summarise(service, recent_turns=10, top_k=top_k, token_budget=1_500))
+        prompts.append(summarise(service, recent_turns=10, top_k=top_k, token_budget=1_500))
     changes = cuts = 0
-    for before, after in itertools.pairwise(seen):
+    for before, after in itertools.pairwise(prompts):
         is_cut = before.recent_first_seq != after.recent_first_seq
         cuts += is_cut
         if summary_text(before) != summary_text(after):
@@ -147,12 +149,12 @@ def test_system_message_is_unchanged(service: Service) -> None:
 def test_summary_block_stays_within_its_share(service: Service) -> None:
     create(service, "c", *remarks(80))
     for share in (0.0, 0.1, 0.5):
-        with summarising(service.settings, summary_token_share=share) as other:
-            summarise(other)
-            append(other, "c", *remarks(8, first=81))
-            built = build_prompt(other, token_budget=1_100)
-            assert built.tokens.summary <= share * 1_000
-            assert bool(built.summaries) is (share > 0)
+        with summarising(service.settings, summary_token_share=share) as limited_service:
+            summarise(limited_service)
+            append(limited_service, "c", *remarks(8, first=81))
+            prompt = build_prompt(limited_service, token_budget=1_100)
+            assert prompt.tokens.summary <= share * 1_000
+            assert bool(prompt.summaries) is (share > 0)
 
 
 def test_tool_loop_keeps_summaries(service: Service) -> None:
@@ -165,8 +167,8 @@ def test_tool_loop_keeps_summaries(service: Service) -> None:
     texts = []
     for number in range(6):
         append(service, "c", chat_calls(f"c{number}"))
-        built = build_prompt(service, new=[chat_output(f"c{number}")], recent_turns=40)
-        texts.append(summary_text(built))
+        prompt = build_prompt(service, new=[chat_output(f"c{number}")], recent_turns=40)
+        texts.append(summary_text(prompt))
         append(service, "c", chat_output(f"c{number}"))
     assert summary_text(before) is not None
     assert len(set(texts)) == 1
@@ -184,8 +186,8 @@ def test_deleted_turn_removes_summary_from_prompt(service: Service) -> None:
 def test_summaries_of_empty_window_are_in_new_message(service: Service) -> None:
     create(service, "c", *remarks(12))
     summarise(service)
-    built = build_prompt(service, recent_turns=0)
-    (only_message,) = built.messages
+    prompt = build_prompt(service, recent_turns=0)
+    (only_message,) = prompt.messages
     assert "<conversation_summary" in only_message["content"][0]["text"]
     assert only_message["content"][1]["text"].startswith("And then")
 

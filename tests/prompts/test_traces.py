@@ -1,4 +1,4 @@
-"""Traces: the record of how a prompt or a search came about, without texts."""
+"""Traces: records of the stages and candidates of a prompt or search, without texts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def http(client: openai.OpenAI, address: str) -> Iterator[httpx2.Client]:
 
 def search(http: httpx2.Client) -> dict[str, Any]:
     body = {"query": "Which locker?", "conversation_id": "c", "top_k": 1}
-    results: dict[str, Any] = http.post("/v1/search", json=body).raise_for_status().json()
-    return results
+    response: dict[str, Any] = http.post("/v1/search", json=body).raise_for_status().json()
+    return response
 
 
 def trace(http: httpx2.Client, trace_id: str) -> dict[str, Any]:
@@ -52,11 +52,11 @@ def test_trace_of_search_has_candidates_with_outcomes(http: httpx2.Client) -> No
 
 def test_trace_of_prompt_marks_turns_in_recent_window(http: httpx2.Client) -> None:
     body = {"input": "Which locker is mine at the gym?", "recent_turns": 1, "token_budget": 900}
-    built = http.post("/v1/conversations/c/context", json=body).raise_for_status().json()
-    shown = trace(http, built["trace_id"])
+    prompt = http.post("/v1/conversations/c/context", json=body).raise_for_status().json()
+    shown = trace(http, prompt["trace_id"])
     assert outcomes(shown)["i0"] == "recalled"
     assert outcomes(shown)["i2"] == "in_recent_window"
-    assert shown["tokens"] == built["tokens"]
+    assert shown["tokens"] == prompt["tokens"]
 
 
 def test_deleted_turn_is_gone_from_old_traces(http: httpx2.Client) -> None:
@@ -89,7 +89,7 @@ def test_unknown_trace_returns_404(http: httpx2.Client) -> None:
 def test_recalled_block_is_repeated_in_tool_loop(
     http: httpx2.Client,
 ) -> None:
-    ask = {"role": "user", "content": "Which locker is mine at the gym?"}
+    question = {"role": "user", "content": "Which locker is mine at the gym?"}
     call = {"id": "t", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     loop = [
         {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -100,9 +100,9 @@ def test_recalled_block_is_repeated_in_tool_loop(
         http.post("/v1/conversations/c/context", json={"input": messages, **body})
         .raise_for_status()
         .json()
-        for messages in ([ask], [ask, *loop])
+        for messages in ([question], [question, *loop])
     ]
-    before, after = (built["messages"] for built in prompts)
+    before, after = (prompt["messages"] for prompt in prompts)
     assert before[-1]["content"][0]["text"].startswith("<recalled_turns")
     assert after[: len(before)] == before
     assert trace(http, prompts[1]["trace_id"])["block_reused"] is True
@@ -114,8 +114,8 @@ def test_traces_are_bounded_in_number_and_age(service: Service, project: int) ->
             transaction.traces.add(project, f"trace_{number}", number, {})
         transaction.traces.prune(project, keep=10, forget_before=25)
     with service.log.read() as snapshot:
-        kept = [n for n in range(30) if snapshot.traces.get(project, f"trace_{n}") is not None]
-    assert kept == list(range(25, 30))
+        numbers = [n for n in range(30) if snapshot.traces.get(project, f"trace_{n}") is not None]
+    assert numbers == list(range(25, 30))
     with service.log.write() as transaction:
         transaction.traces.prune(project, keep=2, forget_before=0)
         assert transaction.traces.get(project, "trace_27") is None

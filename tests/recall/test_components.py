@@ -1,4 +1,4 @@
-"""Components of recall can be left out, so that a measurement shows what each earns."""
+"""Components of recall can be left out, to measure the effect of each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def hits(service: Service, without: Component, text: str = "Who keeps the kayak?
     return list(recaller.in_conversation(service.local_project(), "c", query).hits)
 
 
-@pytest.mark.parametrize("left_out", [Component.WORDS, Component.VECTOR, Component.SPEAKER])
-def test_component_left_out_adds_nothing_to_scores(service: Service, left_out: Component) -> None:
+@pytest.mark.parametrize("component", [Component.WORDS, Component.VECTOR, Component.SPEAKER])
+def test_component_left_out_adds_nothing_to_scores(service: Service, component: Component) -> None:
     create(service, "c", *TURNS)
-    other = Component.RELEVANCE_FLOOR
-    assert {hit.features.get(left_out.value, 0) for hit in hits(service, left_out)} == {0}
-    assert {hit.features.get(left_out.value, 0) for hit in hits(service, other)} != {0}
+    kept_component = Component.RELEVANCE_FLOOR
+    assert {hit.features.get(component.value, 0) for hit in hits(service, component)} == {0}
+    assert {hit.features.get(component.value, 0) for hit in hits(service, kept_component)} != {0}
 
 
 def test_query_vector_differs_without_query_weights(service: Service) -> None:

@@ -17,7 +17,7 @@ from memory_service.recall.features import TextFeatures, text_features
 from memory_service.recall.passages import PassageText
 
 
-def said(text: str, speaker: str = "Ann", *, by_user: bool = True, **fields: Any) -> PassageText:
+def passage(text: str, speaker: str = "Ann", *, by_user: bool = True, **fields: Any) -> PassageText:
     language, follows = fields.get("language", "en"), fields.get("follows", False)
     return PassageText(speaker, by_user, text, language, follows)
 
@@ -62,13 +62,17 @@ def test_answer_types_of_text(text: str, answer_type: int) -> None:
 
 
 def test_capitalised_word_is_a_name_except_at_start_of_sentence() -> None:
-    met = "There we met Bob. Nice. Thanks, Ann!"
-    assert [types_of(met, *known) for known in ((), ("bob",), ("ann", "bob"))] == [NAME, NAME, 0]
+    sentence = "There we met Bob. Nice. Thanks, Ann!"
+    assert [types_of(sentence, *names) for names in ((), ("bob",), ("ann", "bob"))] == [
+        NAME,
+        NAME,
+        0,
+    ]
 
 
 def test_speaker_names_are_not_answers() -> None:
-    found = features("Who came?", said("Thanks, Bob!"), said("I met Kim.", "Bob"))
-    assert [text.answers for text in found] == [0, 1]
+    results = features("Who came?", passage("Thanks, Bob!"), passage("I met Kim.", "Bob"))
+    assert [text.answers for text in results] == [0, 1]
 
 
 def test_speaker_is_named_by_any_word_of_name() -> None:
@@ -76,14 +80,14 @@ def test_speaker_is_named_by_any_word_of_name() -> None:
 
 
 def test_speaker_feature_prefers_person_asked_about() -> None:
-    found = features("What does Bob grow?", said("Roses."), said("Tulips.", "Bob"))
-    assert [text.speaker for text in found] == [-0.5, 0.5]
+    results = features("What does Bob grow?", passage("Roses."), passage("Tulips.", "Bob"))
+    assert [text.speaker for text in results] == [-0.5, 0.5]
 
 
 @pytest.mark.parametrize("question", ["Do Ann and Bob grow roses?", "Who grows roses?"])
 def test_speaker_feature_is_zero_for_both_or_nobody(question: str) -> None:
-    found = features(question, said("Roses."), said("Tulips.", "Bob"))
-    assert [text.speaker for text in found] == [0.0, 0.0]
+    results = features(question, passage("Roses."), passage("Tulips.", "Bob"))
+    assert [text.speaker for text in results] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -98,19 +102,21 @@ def test_speaker_feature_is_zero_for_both_or_nobody(question: str) -> None:
 def test_speaker_feature_prefers_user_unless_assistant_is_asked_about(
     question: str, by_user: float
 ) -> None:
-    found = features(question, said("Locker 12."), said("Noted.", "assistant", by_user=False))
-    assert [text.speaker for text in found] == [by_user, -by_user]
+    results = features(
+        question, passage("Locker 12."), passage("Noted.", "assistant", by_user=False)
+    )
+    assert [text.speaker for text in results] == [by_user, -by_user]
     assert is_about_assistant(question) is (by_user < 0)
 
 
 def test_speaker_name_is_not_a_query_word() -> None:
-    found = features(
-        "What does Bob grow?", said("Bob, look!"), said("I grow", "Bob"), bob=9, grow=1
+    results = features(
+        "What does Bob grow?", passage("Bob, look!"), passage("I grow", "Bob"), bob=9, grow=1
     )
-    assert [text.own_words for text in found] == [0.0, 1.0]
+    assert [text.own_words for text in results] == [0.0, 1.0]
 
 
 def test_word_of_turn_before_counts_less() -> None:
-    found = features("roses", said("Which roses?"), said("Red ones.", follows=True), rose=2)
-    assert [text.own_words for text in found] == [2.0, 0.0]
-    assert found[1].nearby_words == pytest.approx(1.2)
+    results = features("roses", passage("Which roses?"), passage("Red ones.", follows=True), rose=2)
+    assert [text.own_words for text in results] == [2.0, 0.0]
+    assert results[1].nearby_words == pytest.approx(1.2)

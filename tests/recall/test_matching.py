@@ -22,7 +22,7 @@ WORDS = st.sampled_from(["food", "pistachio", "car", "tree"])
 TEXTS = st.lists(st.lists(WORDS, max_size=6), min_size=1, max_size=6)
 
 
-def asked(*words: str, weight: float = 1.0) -> list[QueryWord]:
+def query_words(*words: str, weight: float = 1.0) -> list[QueryWord]:
     return [QueryWord(word, frozenset([word]), weight) for word in words]
 
 
@@ -31,18 +31,18 @@ def vectors(words: Sequence[str]) -> Matrix:
 
 
 def arrays(*texts: Sequence[str], by: WordVectors = vectors) -> WordArrays:
-    joined = [(" ".join(words), None) for words in texts]
-    return TokenArrayCache(by).read(joined, {word for words in texts for word in words}).words
+    joined_texts = [(" ".join(words), None) for words in texts]
+    return TokenArrayCache(by).read(joined_texts, {word for words in texts for word in words}).words
 
 
 def test_equal_word_counts_one_and_similar_word_less() -> None:
-    (row,) = arrays(["food"], ["pistachio"], ["car"], []).match(asked("food"), vectors)
+    (row,) = arrays(["food"], ["pistachio"], ["car"], []).match(query_words("food"), vectors)
     assert row.tolist() == pytest.approx([1.0, (0.8 - 0.25) / 0.75, 0.0, 0.0])
 
 
 @given(TEXTS, st.lists(WORDS, min_size=1, max_size=3, unique=True))
 def test_only_equal_words_match_without_vectors(texts: list[list[str]], wanted: list[str]) -> None:
-    matches = arrays(*texts, by=lambda _: None).match(asked(*wanted), lambda _: None)
+    matches = arrays(*texts, by=lambda _: None).match(query_words(*wanted), lambda _: None)
     assert matches.tolist() == [[float(word in words) for words in texts] for word in wanted]
 
 
@@ -50,18 +50,21 @@ def test_only_equal_words_match_without_vectors(texts: list[list[str]], wanted: 
 def test_match_of_text_does_not_depend_on_other_texts(
     texts: list[list[str]], wanted: list[str]
 ) -> None:
-    together = arrays(*texts).match(asked(*wanted), vectors)
-    alone = [arrays(words).match(asked(*wanted), vectors)[:, 0] for words in texts]
+    together = arrays(*texts).match(query_words(*wanted), vectors)
+    alone = [arrays(words).match(query_words(*wanted), vectors)[:, 0] for words in texts]
     assert together == pytest.approx(np.stack(alone, axis=1))
 
 
 def test_words_next_to_each_other_are_a_phrase_in_either_order() -> None:
     words = arrays(["support", "group"], ["group", "x", "support"], ["support", *"xyzw", "group"])
-    assert words.phrases(asked("support", "group", weight=2.0)).tolist() == [2.0, 2.0, 0.0]
+    assert words.phrases(query_words("support", "group", weight=2.0)).tolist() == [2.0, 2.0, 0.0]
 
 
 def test_phrase_does_not_cross_texts() -> None:
-    assert arrays(["support"], ["group"]).phrases(asked("support", "group")).tolist() == [0.0, 0.0]
+    assert arrays(["support"], ["group"]).phrases(query_words("support", "group")).tolist() == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_neighbours_count_less_and_only_in_same_segment() -> None:
@@ -82,5 +85,5 @@ def test_neighbours_never_lower_similarities(values: list[float], data: st.DataO
 
 
 def test_score_weights_rare_words_higher() -> None:
-    query = [*asked("food", weight=3.0), *asked("car", weight=1.0)]
+    query = [*query_words("food", weight=3.0), *query_words("car", weight=1.0)]
     assert score(query, arrays(["food"], ["car"]).match(query, vectors)).tolist() == [3.0, 1.0]

@@ -84,8 +84,8 @@ def test_ties_go_to_newer_turn_then_larger_key() -> None:
 
 def test_answer_gains_by_similarity_of_question() -> None:
     candidates = [make_candidate(key, own_words=9.0 * (key == 5)) for key in range(1, 10)]
-    asked = [replace(turn, asks=turn.turn_key == 5) for turn in candidates]
-    assert keys(asked).index(6) < keys(asked).index(4)
+    with_question = [replace(turn, asks=turn.turn_key == 5) for turn in candidates]
+    assert keys(with_question).index(6) < keys(with_question).index(4)
     assert feature_columns(candidates)["reply"].tolist() == [0.0] * 9
 
 

@@ -1,4 +1,4 @@
-"""Recaller: the stages that a recall runs, and where it ends early."""
+"""Recaller: the stages of a recall, and recalls that end early."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Relevance: which messages call for memory."""
 
-# ruff: noqa: RUF001 - signs of other languages are meant to look like that
+# ruff: noqa: RUF001 - letters of other scripts are intended
 
 from __future__ import annotations
 

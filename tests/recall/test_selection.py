@@ -63,15 +63,15 @@ def test_no_conversation_exceeds_share_while_others_have_candidates(
     conversations: list[int], top_k: int
 ) -> None:
     selected = select_from(conversations, top_k)
-    taken = Counter(ranked.turn.conversation_key for ranked in selected.recalled)
-    most = math.ceil(top_k * LARGEST_SHARE)
-    over = {conversation for conversation, count in taken.items() if count > most}
-    left = {
+    counts = Counter(ranked.turn.conversation_key for ranked in selected.recalled)
+    limit = math.ceil(top_k * LARGEST_SHARE)
+    over = {conversation for conversation, count in counts.items() if count > limit}
+    not_recalled = {
         conversation
         for conversation, outcome in zip(conversations, outcomes(selected), strict=True)
         if outcome != "recalled"
     }
-    assert not over or left <= over
+    assert not over or not_recalled <= over
 
 
 @given(OFFERS, st.integers(1, 12))
@@ -85,7 +85,7 @@ def test_all_hits_are_filled_in_order_of_ranking(conversations: list[int], top_k
 def test_best_turns_of_each_conversation_are_recalled(conversations: list[int], top_k: int) -> None:
     pairs = list(zip(conversations, outcomes(select_from(conversations, top_k)), strict=True))
     for conversation in set(conversations):
-        is_recalled = [outcome == "recalled" for other, outcome in pairs if other == conversation]
+        is_recalled = [outcome == "recalled" for key, outcome in pairs if key == conversation]
         assert is_recalled == sorted(is_recalled, reverse=True)
 
 

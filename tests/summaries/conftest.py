@@ -1,4 +1,4 @@
-"""A service that summarises when it is told to, and the model that it asks."""
+"""Fixtures: a service that summarises only when a test calls it, and its model."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def model() -> RepeatingModel:
 
 @pytest.fixture
 def service(settings: Settings, model: RepeatingModel) -> Iterator[Service]:
-    """Return a service that summarises when it is told to."""
+    """Return a service that summarises only when a test calls it."""
     with summarising(settings, model) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Models and embedders that fail, refuse or wait as a test tells them to."""
+"""Fake models and embedders that fail, refuse or wait."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RefusingModel(RepeatingModel):
         """Refuse, or answer."""
         if self.word in messages[-1]["content"]:
             self.refused += 1
-            raise ChatModelRefused("I would rather not.")
+            raise ChatModelRefused("The prompt is refused.")
         return super().answer(messages, model=model, max_tokens=max_tokens)
 
 

@@ -1,4 +1,4 @@
-"""Deletion and summaries: a summary never outlives the turns that it covers."""
+"""Deletion and summaries: a summary is deleted with any turn that it covers."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_summary_of_turns_deleted_meanwhile_is_not_stored(settings: Settings) ->
         assert len(summaries(service)) == 1
 
 
-@pytest.mark.parametrize("what", ["conversation", "user"])
+@pytest.mark.parametrize("kind", ["conversation", "user"])
 def test_summary_of_conversation_deleted_meanwhile_is_not_stored(
-    settings: Settings, what: str
+    settings: Settings, kind: str
 ) -> None:
     model = InterruptedModel()
     with summarising(settings, model) as service:
@@ -71,7 +71,7 @@ def test_summary_of_conversation_deleted_meanwhile_is_not_stored(
         model.meanwhile = {
             "conversation": lambda: deletions.conversation(project, "c"),
             "user": lambda: deletions.user(project, "ana"),
-        }[what]
+        }[kind]
         build_prompt(service)
         summarizer(service).drain()
         assert summarizer(service).status().waiting == 0
@@ -79,5 +79,5 @@ def test_summary_of_conversation_deleted_meanwhile_is_not_stored(
             assert snapshot.integrity_problems() == []
 
 
-def keys(listed: Sequence[Summary]) -> list[int]:
-    return [summary.key for summary in listed]
+def keys(listed_summaries: Sequence[Summary]) -> list[int]:
+    return [summary.key for summary in listed_summaries]

@@ -80,7 +80,9 @@ def test_every_turn_before_window_is_covered_or_in_gap(
     ranges: list[SummaryRange], before_seq: int
 ) -> None:
     covering = cover(ranges, before_seq)
-    covered = {seq for each in covering for seq in range(each.first_seq, each.last_seq + 1)}
+    covered = {
+        seq for summary in covering for seq in range(summary.first_seq, summary.last_seq + 1)
+    }
     open_seqs = {seq for after, end in gaps(covering, before_seq) for seq in range(after + 1, end)}
     assert covered.isdisjoint(open_seqs)
     assert covered | open_seqs == set(range(1, before_seq))

@@ -25,14 +25,14 @@ TEXTS = st.lists(
 
 @given(st.lists(TEXTS, max_size=5), st.integers(1, 3))
 def test_quoted_text_cannot_begin_or_end_quotation(lines: list[str], level: int) -> None:
-    asked = summary_request(lines, level=level, max_tokens=300)[-1]["content"]
-    assert len(re.findall(r"<\s*/?\s*quoted", asked, re.IGNORECASE)) == 2
+    request_text = summary_request(lines, level=level, max_tokens=300)[-1]["content"]
+    assert len(re.findall(r"<\s*/?\s*quoted", request_text, re.IGNORECASE)) == 2
 
 
-@pytest.mark.parametrize(("level", "what"), [(1, "quotes turns"), (2, "quotes summaries")])
-def test_request_says_what_is_quoted_and_word_limit(level: int, what: str) -> None:
+@pytest.mark.parametrize(("level", "phrase"), [(1, "quotes turns"), (2, "quotes summaries")])
+def test_request_says_what_is_quoted_and_word_limit(level: int, phrase: str) -> None:
     rules = summary_request(["x"], level=level, max_tokens=300)[0]["content"]
-    assert what in rules
+    assert phrase in rules
     assert "at most 180 words" in rules
 
 
@@ -60,9 +60,9 @@ def test_summaries_are_quoted_with_their_days() -> None:
 @given(text=TEXTS.filter(str.strip), limit=st.integers(2, 60), whole=st.booleans())
 def test_kept_text_is_within_its_limit(*, text: str, limit: int, whole: bool) -> None:
     for counter in (Words(), Characters()):
-        kept = kept_text(ModelAnswer(text, is_whole=whole), limit, counter)
-        assert kept.strip()
-        assert counter.count(kept) <= limit
+        summary_text = kept_text(ModelAnswer(text, is_whole=whole), limit, counter)
+        assert summary_text.strip()
+        assert counter.count(summary_text) <= limit
 
 
 def test_long_single_line_is_cut_between_words() -> None:

@@ -1,4 +1,4 @@
-"""Damage to Chroma's files, as kills, full disks and people leave it."""
+"""Damage to Chroma's files, as after kills, full disks and manual changes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ TO_A_COLLECTION: Mapping[str, Callable[[Path], None]] = {
     "header garbled": _garble("header.bin"),
     "folder missing": shutil.rmtree,
 }
-"""What may happen to the files of one collection; some of it ends a process that opens them."""
+"""Damage to the files of one collection; some of it ends a process that opens them."""
 
 TO_THE_FOLDER: Mapping[str, Callable[[Path], None]] = {
     "database garbled": _garble("chroma.sqlite3"),
@@ -64,7 +64,7 @@ TO_THE_FOLDER: Mapping[str, Callable[[Path], None]] = {
 
 
 def collection_of(service: Service, conversation_id: str) -> int:
-    """Return the collection that a conversation's vectors are in."""
+    """Return the key of the collection with a conversation's vectors."""
     with service.log.read() as snapshot:
         conversation = snapshot.conversations.get(project_key(service), conversation_id)
         assert conversation is not None

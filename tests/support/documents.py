@@ -62,13 +62,13 @@ def prose_of(page: Path) -> str:
 
 def blocks(*pages: Path) -> list[Block]:
     """Return the fenced blocks of some pages, of all by default."""
-    found = []
+    fenced_blocks = []
     for page in pages or PAGES:
         text = text_of(page)
         for match in _BLOCK.finditer(text):
             above = text[: match.start()]
             marker = _MARKER.search(above)
-            found.append(
+            fenced_blocks.append(
                 Block(
                     page=page,
                     line=above.count("\n") + 1,
@@ -77,7 +77,7 @@ def blocks(*pages: Path) -> list[Block]:
                     source=textwrap.dedent(match[3]),
                 )
             )
-    return found
+    return fenced_blocks
 
 
 def marked(kind: str, *pages: Path) -> list[Block]:
@@ -150,12 +150,12 @@ def links(page: Path) -> list[str]:
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     counted: Counter[str] = Counter()
-    found = set()
+    slugs = set()
     for _, title in _HEADING.findall(prose_of(page)):
         slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        found.add(f"{slug}-{counted[slug]}" if counted[slug] else slug)
+        slugs.add(f"{slug}-{counted[slug]}" if counted[slug] else slug)
         counted[slug] += 1
-    return found
+    return slugs
 
 
 def sections(page: Path, level: int) -> dict[str, str]:

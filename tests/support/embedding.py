@@ -1,4 +1,4 @@
-"""Embedders on a stand-in server: texts, limits and the vectors they should get."""
+"""Texts, limits and expected vectors for tests of embedders on a stand-in server."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def limits(**changes: Any) -> EmbedderLimits:
     return EmbedderLimits(**{"counter": Words(), **changes})
 
 
-def unit(text: str, dimension: int = standins.DIMENSION) -> npt.NDArray[np.float64]:
+def unit_vector(text: str, dimension: int = standins.DIMENSION) -> npt.NDArray[np.float64]:
     """Return the stand-in's vector of a text, of unit length."""
     vector = np.array(standins.vector_of(text, dimension))
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def are_right(embedder: Embedder) -> bool:
+def has_expected_vectors(embedder: Embedder) -> bool:
     """Return whether all texts get their own vectors."""
     vectors = embedder.embed_documents(TEXTS)
     return all(
-        vector is not None and np.allclose(vector, unit(text), atol=1e-6)
+        vector is not None and np.allclose(vector, unit_vector(text), atol=1e-6)
         for text, vector in zip(TEXTS, vectors, strict=True)
     )
 

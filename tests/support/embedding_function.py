@@ -14,7 +14,7 @@ FUNCTION = "testing_hash"
 
 
 class HashFunction:
-    """A deterministic function for Chroma's registry, which fails as its configuration says."""
+    """A deterministic embedding function; its configuration can make it fail."""
 
     released = threading.Event()
 
@@ -22,14 +22,14 @@ class HashFunction:
         self.config = config
 
     def __call__(self, input: list[str]) -> list[Any]:  # noqa: A002  # Chroma names it
-        """Return a vector for each text, or what the configuration says."""
+        """Return a vector for each text, or fail as configured."""
         if self.config.get("fails"):
             raise LookupError(input[0])
         rows = [self._row(text) for text in input]
         return rows[self.config.get("drop", 0) :]
 
     def embed_query(self, input: list[str]) -> list[Any]:  # noqa: A002  # Chroma names it
-        """Return the same as for documents, sooner or later."""
+        """Return the same as for documents; with `hangs`, only after the release."""
         if self.config.get("hangs"):
             self.released.wait()
         return self(input)

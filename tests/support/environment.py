@@ -1,4 +1,4 @@
-"""Where the tests run: the project's root, the benchmark data, and how many examples to try."""
+"""The environment of the tests: project root, benchmark data, number of examples."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def talk(texts: Sequence[str], conversation: str = "a") -> list[DatasetTurn]:
     return [turn(number, text, conversation) for number, text in enumerate(texts)]
 
 
-def asked(text: str, *gold: str, **fields: Any) -> Question:
+def make_question(text: str, *gold: str, **fields: Any) -> Question:
     """Return a question about the conversation `a`, or about a `user` if one is given."""
     conversation = None if "user" in fields else "a"
     values: dict[str, Any] = {"id": "q", "category": "x", "now": START, **fields}

@@ -1,4 +1,4 @@
-"""Records for tests: each function fills in what a test does not care about."""
+"""Records for tests: each function fills in the fields that a test does not need."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from memory_service.text.chunking import windows
 
 LIMITS = ItemLimits(max_text_chars=10_000, max_nesting=64)
 START = 1_700_000_000 * MICROSECONDS
-"""2023-11-14T22:13:20Z: when the first turn that `make_turn` makes was said."""
+"""2023-11-14T22:13:20Z: `make_turn` dates its turns from here on."""
 
 
 class Words:
-    """Counts words, so that tests can state exact numbers; `asked` are the texts it counted."""
+    """Counts words, so that tests can state exact numbers; `counted_texts` are the texts."""
 
     name = "words"
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.counted_texts: list[str] = []
 
     def count(self, text: str) -> int:
         """Return the words of a text."""
-        self.asked.append(text)
+        self.counted_texts.append(text)
         return len(text.split())
 
 
 class Characters:
-    """Counts characters: the counter under which everything that is added costs something."""
+    """Counts characters: with this counter, any added text has tokens."""
 
     name = "characters"
 
@@ -81,7 +81,7 @@ def new_turn(item: Mapping[str, Any], *, raw: str | None = None, **stored_as: An
 
 
 def make_turn(item: Mapping[str, Any] | None = None, *, key: int = 1, **fields: Any) -> Turn:
-    """Return the stored turn of an item: number `key` of a conversation that says one a minute."""
+    """Return the stored turn of an item: number `key` of a conversation with a turn per minute."""
     new = new_turn(message() if item is None else item)
     values = {
         "key": key,
@@ -107,27 +107,27 @@ def make_turn(item: Mapping[str, Any] | None = None, *, key: int = 1, **fields: 
 
 
 def make_path(items: Iterable[Mapping[str, Any]]) -> list[Turn]:
-    """Return the turns of a conversation, in units as the log makes them.
+    """Return the turns of a conversation, with the tool groups that the log gives them.
 
-    A call and its results are a unit, and so are calls that follow each other directly.
+    A call and its results are a tool group, and so are calls that follow each other directly.
     """
     path: list[Turn] = []
-    units: dict[str, int | None] = {}
+    group_of_call: dict[str, int | None] = {}
     after_call: int | None = None
     for key, item in enumerate(items, start=1):
         new = new_turn(item)
-        unit = key if new.calls else units.get(new.answers or "")
+        group = key if new.calls else group_of_call.get(new.answers or "")
         if new.calls and new.kind != "message":
-            unit = after_call = after_call or key
+            group = after_call = after_call or key
         else:
             after_call = None
-        units.update(dict.fromkeys(new.calls, unit))
-        path.append(make_turn(item, key=key, tool_group_key=unit))
+        group_of_call.update(dict.fromkeys(new.calls, group))
+        path.append(make_turn(item, key=key, tool_group_key=group))
     return path
 
 
 def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:
-    """Return a hit on a whole user turn; what no field of a hit is a field of its turn."""
+    """Return a hit on a whole user turn; fields that a hit does not have are fields of its turn."""
     own = {
         "start": 0,
         "end": len(text),
@@ -141,8 +141,8 @@ def make_hit(text: str = "hello", *, key: int = 1, **fields: Any) -> Hit:
     return Hit(turn=make_turn(message(text), key=key, **fields), **{**own, **of_hit})
 
 
-def make_block(*items: Mapping[str, Any], first_key: int = 1) -> MessageGroup:
-    """Return a block of consecutive turns whose messages are the items themselves."""
+def make_message_group(*items: Mapping[str, Any], first_key: int = 1) -> MessageGroup:
+    """Return a group of consecutive turns whose messages are the items themselves."""
     turns = [make_turn(item, key=first_key + number) for number, item in enumerate(items)]
     return MessageGroup(turns, items)
 
@@ -168,7 +168,7 @@ def make_summary(text: str = "Anna likes tea.", *, key: int = 1, **fields: Any) 
 
 
 def make_candidate(key: int = 1, **fields: Any) -> Candidate:
-    """Return a candidate at its own position of one segment, with nothing in its favour."""
+    """Return a candidate at position `key` of one segment, with all features zero."""
     values: dict[str, Any] = {
         "turn_key": key,
         "segment": (1, 1),
@@ -187,5 +187,5 @@ def make_posting(term: str, passage_key: int = 1, *, tf: int = 1, length: int = 
 
 def cut(text: str, words: int, overlap: int) -> list[str]:
     """Return the texts of the windows that a text is cut into."""
-    found = windows(text, words=words, overlap=overlap)
-    return [text[window.start : window.end] for window in found]
+    spans = windows(text, words=words, overlap=overlap)
+    return [text[window.start : window.end] for window in spans]

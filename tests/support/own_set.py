@@ -30,7 +30,7 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 TURNS = lines("turns.jsonl")
 QUESTIONS = lines("questions.jsonl")
-ASKED = [question for question in QUESTIONS if question["category"] != "none"]
+MEMORY_QUESTIONS = [question for question in QUESTIONS if question["category"] != "none"]
 CONVERSATIONS: dict[str, list[dict[str, Any]]] = defaultdict(list)
 for turn in TURNS:
     CONVERSATIONS[turn["conv"]].append(turn)
@@ -42,7 +42,7 @@ def language(row: dict[str, Any]) -> str:
 
 
 @contextmanager
-def stored(folder: Path, **settings: Any) -> Iterator[Memory]:
+def stored_memory(folder: Path, **settings: Any) -> Iterator[Memory]:
     """Return a memory that holds the whole set, indexed."""
     with open_memory(folder, log_level="error", **settings) as memory:
         for name, turns in CONVERSATIONS.items():

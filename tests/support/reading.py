@@ -1,4 +1,4 @@
-"""Reads files with a format, and renders what was read as text for golden files."""
+"""Reads files with a format, and renders the conversations as text for golden files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read(path: Path, format_name: str, options: FormatOptions | None = None) -> 
 def formats_of(path: Path) -> list[str]:
     """Return the names of the formats that recognise a source."""
     with open_source(path) as source:
-        return [name for name, known in FORMATS.items() if known.sniff(source)]
+        return [name for name, file_format in FORMATS.items() if file_format.sniff(source)]
 
 
 def text_of(item: TranscriptItem) -> str:

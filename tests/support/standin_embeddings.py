@@ -1,4 +1,4 @@
-"""A server of `/v1/embeddings` on loopback that answers as it is told, and writes down requests."""
+"""A stand-in server of `/v1/embeddings`: it answers as a test says, and records requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: a status, a body (bytes, or something for JSON) and headers."""
+    """A response: a status, a body (bytes, or a value for JSON) and headers."""
 
     body: object
     status: int = 200
@@ -32,7 +32,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """What came."""
+    """A request as it was received."""
 
     path: str
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ def vector_of(text: str, dimension: int = DIMENSION) -> list[float]:
 
 
 def ok(body: Body) -> Reply:
-    """Answer well, in the format that was asked for."""
+    """Answer correctly, in the requested format."""
     return answer(rows_for(body), body)
 
 
@@ -83,28 +83,28 @@ def error(
     return lambda _: Reply(envelope, status, sent)
 
 
-def echoing(status: int) -> Behaviour:
-    """Refuse, and repeat what was sent, as validating servers do."""
+def repeating_request(status: int) -> Behaviour:
+    """Refuse, and repeat the request in the error, as validating servers do."""
     return lambda body: Reply({"error": {"message": json.dumps(body), "code": str(body)}}, status)
 
 
 def shuffled(body: Body) -> Reply:
-    """Answer well, the last text's vector first."""
+    """Answer correctly, with the vectors in reverse order."""
     reply = ok(body)
     assert isinstance(reply.body, dict)
     return Reply({**reply.body, "data": reply.body["data"][::-1]})
 
 
 def as_numbers(body: Body) -> Reply:
-    """Answer with plain numbers, whatever was asked for, as some servers do."""
+    """Answer with plain numbers even if base64 was requested, as some servers do."""
     return answer(rows_for(body), {**body, "encoding_format": "float"})
 
 
-def spoiled(*values: float) -> Behaviour:
-    """Answer with the last vector made of these values."""
+def with_values(*values: float) -> Behaviour:
+    """Answer with a last vector of these values."""
 
     def behave(body: Body) -> Reply:
-        last = [values[place % len(values)] for place in range(DIMENSION)]
+        last = [values[position % len(values)] for position in range(DIMENSION)]
         return answer([*rows_for(body)[:-1], last], body)
 
     return behave
@@ -128,7 +128,7 @@ def twice_the_first(body: Body) -> Reply:
 
 
 def once_more_the_first(body: Body) -> Reply:
-    """Answer well, and repeat the first vector."""
+    """Answer correctly, and repeat the first vector."""
     reply = ok(body)
     assert isinstance(reply.body, dict)
     return Reply({**reply.body, "data": [*reply.body["data"], reply.body["data"][0]]})
@@ -145,7 +145,7 @@ def raw(content: bytes) -> Behaviour:
 
 
 class Standin:
-    """The running server: `then` queues behaviours, one a request; afterwards all is well."""
+    """The running server: `then` queues behaviours, one per request; then it answers correctly."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -163,11 +163,11 @@ class Standin:
         return ok(body)
 
     def release(self) -> None:
-        """Let slow answers go."""
+        """End the waits of slow answers."""
         self._released.set()
 
     def reply(self, request: Request) -> Reply:
-        """Write a request down and return the answer to it."""
+        """Record a request and return its answer."""
         self.requests.append(request)
         behave = self._script.popleft() if self._script else ok
         return behave(request.body)
@@ -198,11 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers["content-length"]))
         # As urllib and others do, names of headers are compared in lower case.
         headers = {name.lower(): value for name, value in self.headers.items()}
-        standin: Standin = self.server.standin  # type: ignore[attr-defined]  # set beside it
+        standin: Standin = self.server.standin  # type: ignore[attr-defined]  # set by standin_embeddings
         self._send(standin.reply(Request(self.path, headers, json.loads(content))))
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()

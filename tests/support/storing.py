@@ -1,4 +1,4 @@
-"""Store without HTTP, for tests of the packages below the API."""
+"""Helpers that store without HTTP, for tests of the packages below the API."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def create(
 ) -> list[Turn]:
     """Create a conversation with items; a text is a message of the user."""
     turns = [_new_turn(text) for text in texts]
-    made = NewConversation(conversation_id, user=user, title=None, metadata={})
+    request = NewConversation(conversation_id, user=user, title=None, metadata={})
     stored = service.writer.create_conversation(
-        project_key(service, project), made, turns, attempt(key)
+        project_key(service, project), request, turns, attempt(key)
     )
     return list(stored.turns)
 
@@ -85,9 +85,9 @@ def append(
 def project_key(service: Service, name: str = LOCAL_PROJECT) -> int:
     """Return the key of a project; an unknown one is created."""
     with service.log.read() as snapshot:
-        found = snapshot.projects.key_of(name)
-    if found is not None:
-        return found
+        key = snapshot.projects.key_of(name)
+    if key is not None:
+        return key
     with service.log.write() as transaction:
         return transaction.projects.ensure(name, 0)
 
@@ -102,7 +102,10 @@ def findings(service: Service, *, with_index: bool = False) -> list[str]:
         passage_words=service.settings.passage_words,
         passage_overlap_words=service.settings.passage_overlap_words,
     )
-    return [f"{one.check} {one.subject}: {one.message}" for one in verifier.run().findings]
+    return [
+        f"{finding.check} {finding.subject}: {finding.message}"
+        for finding in verifier.run().findings
+    ]
 
 
 def eventually(condition: Callable[[], object], seconds: float = 30) -> None:

@@ -1,4 +1,4 @@
-"""Conversations whose recent window is cut, for tests of the summaries of what leaves it."""
+"""Conversations whose recent window is cut, for tests of summaries."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def summarising(
     embedder: Embedder | None = None,
     **changes: Any,
 ) -> Iterator[Service]:
-    """Return a service that summarises when it is told to, by a fake unless a model is given."""
-    changed = settings.model_copy(update={"summary_tokens": 40, **changes})
+    """Return a service that summarises only on call, with a fake unless a model is given."""
+    chosen = settings.model_copy(update={"summary_tokens": 40, **changes})
     chat_model = model or RepeatingModel()
-    with idle_service(changed, embedder=embedder, chat_model=chat_model) as service:
+    with idle_service(chosen, embedder=embedder, chat_model=chat_model) as service:
         yield service
 
 
 def remarks(count: int, first: int = 1) -> list[dict[str, Any]]:
-    """Return messages of the user and the assistant in turn; each has words of its own."""
+    """Return alternating messages of user and assistant; each has a unique word."""
     return [
         message(f"remark {number} about walrus{number}", ("assistant", "user")[number % 2])
         for number in range(first, first + count)
@@ -69,13 +69,13 @@ def build_prompt(
 
 
 def summarizer(service: Service) -> Summarizer:
-    """Return the summarizer; `build_prompt` leaves it something to do."""
+    """Return the summarizer; `build_prompt` queues its tasks."""
     assert service.summarizer is not None
     return service.summarizer
 
 
 def summarise(service: Service, conversation: str = "c", **fields: Any) -> Prompt:
-    """Build a prompt and write all summaries that there are to write."""
+    """Build a prompt and write all due summaries."""
     prompt = build_prompt(service, conversation, **fields)
     summarizer(service).drain()
     return prompt

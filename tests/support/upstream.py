@@ -1,7 +1,7 @@
-"""A stand-in for an upstream: `/v1/chat/completions` over a real socket.
+"""A stand-in for an upstream: a server of `/v1/chat/completions` on a real socket.
 
-It answers each request with the next behaviour that `then` has queued, else with `answer` (an
-echo). It refuses what strict chat templates refuse, and prompts longer than `max_tokens`. It
+It answers each request with the next behaviour that `then` has queued, otherwise with `answer`
+(an echo). It refuses what strict chat templates refuse, and prompts longer than `max_tokens`. It
 records all requests. `python tests/support/upstream.py [PORT]` serves it as a process.
 """
 
@@ -44,9 +44,10 @@ _NUMBERS = count(1)
 class Reply:
     """A response: one message per choice, or a status with any body.
 
-    `usage` None counts honestly. Seconds are waited before the first byte and between chunks of a
-    stream; after `stall_after` chunks nothing more comes until the server is released. After
-    `cut_after` chunks (with 0: after the headers) the connection breaks.
+    Without `usage`, the tokens are counted. `first_byte_seconds` and `between_seconds` are waits
+    before the first byte and between chunks of a stream. After `stall_after` chunks the stream
+    stops until the server is released. After `cut_after` chunks (0: after the headers) the
+    connection breaks.
     """
 
     messages: Sequence[Message] = ()
@@ -93,17 +94,17 @@ def echo(body: Body) -> Reply:
 
 def says(*texts: str | Message) -> Behaviour:
     """Answer with one choice per text or message."""
-    made = [
+    messages = [
         {"role": "assistant", "content": text} if isinstance(text, str) else text for text in texts
     ]
-    return lambda _: Reply(made)
+    return lambda _: Reply(messages)
 
 
 def calls(*functions: tuple[str, Mapping[str, Any]], content: str | None = None) -> Behaviour:
     """Call tools, in parallel if there are several: (name, arguments) each."""
 
     def behave(_: Body) -> Reply:
-        made = [
+        tool_calls = [
             {
                 "id": f"call_{next(_NUMBERS)}",
                 "type": "function",
@@ -111,7 +112,7 @@ def calls(*functions: tuple[str, Mapping[str, Any]], content: str | None = None)
             }
             for name, arguments in functions
         ]
-        message = {"role": "assistant", "content": content, "tool_calls": made}
+        message = {"role": "assistant", "content": content, "tool_calls": tool_calls}
         return Reply([message], finish_reason="tool_calls")
 
     return behave
@@ -127,10 +128,10 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
 def paced(body: Body) -> Reply:
     """Repeat the last line, slowly: with the model `paced-50`, 50 ms pass before each chunk."""
     seconds = int(str(body["model"]).rpartition("-")[2]) / 1000
-    said = text_of(body["messages"][-1]).splitlines()[-1]
-    size = max(1, len(said) // PACED_CHUNKS)
+    text = text_of(body["messages"][-1]).splitlines()[-1]
+    size = max(1, len(text) // PACED_CHUNKS)
     return Reply(
-        [{"role": "assistant", "content": said}], chunk_chars=size, between_seconds=seconds
+        [{"role": "assistant", "content": text}], chunk_chars=size, between_seconds=seconds
     )
 
 
@@ -146,12 +147,12 @@ def but(behaviour: Behaviour, **changes: Any) -> Behaviour:
 
 
 def too_long(limit: int, tokens: int) -> Reply:
-    """Refuse a prompt in the words of OpenAI."""
-    said = (
+    """Refuse a prompt with OpenAI's message."""
+    message = (
         f"This model's maximum context length is {limit} tokens. "
         f"However, your messages resulted in {tokens} tokens."
     )
-    return fails(400, said, "context_length_exceeded")({})
+    return fails(400, message, "context_length_exceeded")({})
 
 
 def text_of(message: Message) -> str:
@@ -164,13 +165,13 @@ def text_of(message: Message) -> str:
 
 def count_tokens(body: Body) -> int:
     """Count the tokens of a prompt: words and signs, and four per message."""
-    said = [*(body.get("messages") or ()), *(body.get("tools") or ())]
-    return sum(len(_WORD.findall(_plain(one))) + MESSAGE_TOKENS for one in said)
+    parts = [*(body.get("messages") or ()), *(body.get("tools") or ())]
+    return sum(len(_WORD.findall(_plain(part))) + MESSAGE_TOKENS for part in parts)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(_plain(one) for key, one in value.items() if key != "type")
+        return " ".join(_plain(part) for key, part in value.items() if key != "type")
     if isinstance(value, list):
         return " ".join(map(_plain, value))
     return "" if value is None else str(value)
@@ -181,11 +182,14 @@ def _is_well_formed(body: Any) -> bool:
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages:
         return False
-    contents = [one.get("content") for one in messages if isinstance(one, dict)]
-    parts = [part for one in contents if isinstance(one, list) for part in one]
+    contents = [message.get("content") for message in messages if isinstance(message, dict)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
     return (
-        all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in messages)
-        and all(one is None or isinstance(one, str | list) for one in contents)
+        all(
+            isinstance(message, dict) and isinstance(message.get("role"), str)
+            for message in messages
+        )
+        and all(content is None or isinstance(content, str | list) for content in contents)
         and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in parts)
         and all(isinstance(part.get("text") or "", str) for part in parts)
         and isinstance(body.get("tools") or [], list)
@@ -286,8 +290,8 @@ class Upstream:
 
     async def _stream(self, body: Body, reply: Reply, usage: Body) -> AsyncIterator[bytes]:
         options = body.get("stream_options")
-        asked = isinstance(options, Mapping) and options.get("include_usage")
-        chunks = [_event(chunk) for chunk in _chunks(body, reply, usage if asked else None)]
+        wants_usage = isinstance(options, Mapping) and options.get("include_usage")
+        chunks = [_event(chunk) for chunk in _chunks(body, reply, usage if wants_usage else None)]
         try:
             for number, chunk in enumerate([*chunks, b"data: [DONE]\n\n"]):
                 if reply.cut_after is not None and number >= reply.cut_after:
@@ -332,19 +336,23 @@ def _plain_response(reply: Reply) -> Response:
 
 
 def _usage(tokens: int, reply: Reply) -> dict[str, int]:
-    said = sum(len(_WORD.findall(_plain(message))) for message in reply.messages)
-    return {"prompt_tokens": tokens, "completion_tokens": said, "total_tokens": tokens + said}
+    answer_tokens = sum(len(_WORD.findall(_plain(message))) for message in reply.messages)
+    return {
+        "prompt_tokens": tokens,
+        "completion_tokens": answer_tokens,
+        "total_tokens": tokens + answer_tokens,
+    }
 
 
 def _head(body: Body, reply: Reply, kind: str) -> dict[str, Any]:
-    made = {"id": f"chatcmpl-{next(_NUMBERS)}", "object": kind, "created": 1_700_000_000}
-    return {**made, "model": body.get("model"), **reply.fields}
+    common = {"id": f"chatcmpl-{next(_NUMBERS)}", "object": kind, "created": 1_700_000_000}
+    return {**common, "model": body.get("model"), **reply.fields}
 
 
 def _completion(body: Body, reply: Reply, usage: Body) -> dict[str, Any]:
     choices = [
-        {"index": n, "message": one, "logprobs": None, "finish_reason": reply.finish_reason}
-        for n, one in enumerate(reply.messages)
+        {"index": n, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
+        for n, message in enumerate(reply.messages)
     ]
     return {**_head(body, reply, "chat.completion"), "choices": choices, "usage": usage}
 
@@ -421,7 +429,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 
 def main() -> None:
-    """Serve paced answers until the process is ended; the first line says where."""
+    """Serve paced answers until the process ends; the first line printed is the address."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     with socket.create_server(("127.0.0.1", port)) as listener:
         upstream = Upstream()

@@ -39,7 +39,7 @@ def test_words_without_stemmer_are_folded_only(language: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "one", "other"),
+    ("language", "first", "second"),
     [
         ("en", "I was running", "he runs"),
         ("de", "die Häuser", "das Haus"),
@@ -50,8 +50,8 @@ def test_words_without_stemmer_are_folded_only(language: str | None) -> None:
         ("tr", "KADIN", "kadın"),
     ],
 )
-def test_inflected_forms_have_equal_terms(language: str, one: str, other: str) -> None:
-    assert terms(one, language) == terms(other, language) != []
+def test_inflected_forms_have_equal_terms(language: str, first: str, second: str) -> None:
+    assert terms(first, language) == terms(second, language) != []
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_accents_do_not_change_terms(language: str | None, accented: str, plain:
     assert terms(accented, language) == terms(plain, language)
 
 
-@pytest.mark.parametrize("one", ["для", "й", "कि", "มี"])
-def test_marks_that_form_another_letter_are_kept(one: str) -> None:
-    assert terms(one, None) == [one]
+@pytest.mark.parametrize("word", ["для", "й", "कि", "มี"])
+def test_marks_that_form_another_letter_are_kept(word: str) -> None:
+    assert terms(word, None) == [word]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_identifiers_are_kept_whole_and_in_parts(text: str, expected: list[str])
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("8,314", "8314"),
         ("3,14", "3.14"),
@@ -119,8 +119,8 @@ def test_identifiers_are_kept_whole_and_in_parts(text: str, expected: list[str])
         ("\u1112\u1161\u11ab\u1100\u116e\u11a8", "한국"),
     ],
 )
-def test_equivalent_spellings_have_equal_terms(one: str, other: str) -> None:
-    assert terms(one, None) == terms(other, None) != []
+def test_equivalent_spellings_have_equal_terms(first: str, second: str) -> None:
+    assert terms(first, None) == terms(second, None) != []
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_width_does_not_change_terms(text: str) -> None:
 
 
 @given(TEXTS, TEXTS, LANGUAGES)
-def test_terms_of_lines_are_independent(one: str, two: str, language: str | None) -> None:
-    assert terms(f"{one}\n{two}", language) == terms(one, language) + terms(two, language)
+def test_terms_of_lines_are_independent(first: str, second: str, language: str | None) -> None:
+    assert terms(f"{first}\n{second}", language) == terms(first, language) + terms(second, language)
 
 
 @pytest.mark.parametrize("language", sorted(SUPPORTED_LANGUAGES))
@@ -196,25 +196,25 @@ def test_supported_languages_yield_terms(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit",
+    "repeated",
     [
         *["a", "A", "aA", "a1", "a_", "_", "a'", "a.", "a-", "a+", "1,", "1,111,", "://", "("],
         *["\u0315\u0300", "a\u0315\u0300", "क\u093c\u094d", "漢", "한", "ก\u0e48", "\u1100"],
         *["\uff9e", "\ud800a", "\ufdfa", "\u200d", "👨‍👩‍👧", " ", "\n", "ab cd "],
     ],
 )
-def test_million_characters_are_read_in_linear_time(unit: str) -> None:
-    text = (unit * 1_000_000)[:1_000_000]
+def test_million_characters_are_read_in_linear_time(repeated: str) -> None:
+    text = (repeated * 1_000_000)[:1_000_000]
     assert len(terms(text, "en")) <= 1_000_000
     assert detect_language(text) is None
 
 
 def test_base64_blob_yields_few_short_terms() -> None:
     blob = base64.b64encode(bytes(range(256)) * 3_000).decode()
-    found = terms(f"see {blob} here", "en")
-    assert found[0] == "see"
-    assert max(map(len, found)) <= MAX_TERM_CHARACTERS
-    assert len(found) < len(blob) / 50
+    blob_terms = terms(f"see {blob} here", "en")
+    assert blob_terms[0] == "see"
+    assert max(map(len, blob_terms)) <= MAX_TERM_CHARACTERS
+    assert len(blob_terms) < len(blob) / 50
 
 
 def test_words_longer_than_a_term_are_dropped() -> None:

@@ -17,7 +17,7 @@ def test_cached_texts_are_counted_once() -> None:
     cached = CachedCounter(inner, max_key_chars=10)
     texts = ["a b", "long " * 99, "", "\ud800" * 40]
     assert [cached.count(text) for text in texts * 2] == [2, 99, 0, 1] * 2
-    assert inner.asked == texts
+    assert inner.counted_texts == texts
     assert len(cached) == 4
 
 
@@ -27,9 +27,9 @@ def test_cache_keeps_the_most_recently_used_entries(texts: list[str]) -> None:
     cached = CachedCounter(inner, max_entries=3)
     assert [cached.count(text) for text in texts] == [1] * len(texts)
     latest = list(dict.fromkeys(reversed(texts)))[:3]
-    inner.asked.clear()
+    inner.counted_texts.clear()
     assert sum(map(cached.count, latest)) == len(latest) == len(cached)
-    assert not inner.asked
+    assert not inner.counted_texts
 
 
 def test_cache_used_by_several_threads() -> None:

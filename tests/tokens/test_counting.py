@@ -143,9 +143,9 @@ def test_content_part_of_any_shape_is_counted(kind: str, value: object) -> None:
 
 
 def test_tools_are_counted_as_compact_unescaped_json() -> None:
-    asked = Words()
+    counter = Words()
     tool = {"type": "function", "function": {"name": "wetter", "description": "für heute"}}
-    cost = count_tools([tool], asked)
-    assert asked.asked == [json.dumps(tool, ensure_ascii=False, separators=(",", ":"))]
+    cost = count_tools([tool], counter)
+    assert counter.counted_texts == [json.dumps(tool, ensure_ascii=False, separators=(",", ":"))]
     assert cost == counting.TOOLS_TOKENS + counting.TOOL_TOKENS + 2
-    assert count_tools([], asked) == count_tools(None, asked) == 0
+    assert count_tools([], counter) == count_tools(None, counter) == 0

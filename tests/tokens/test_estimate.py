@@ -50,9 +50,9 @@ def test_estimate_is_between_one_and_the_bytes_of_a_text(text: str) -> None:
 @given(
     st.text(alphabet="aé1\n .бあ明한กक💡ა", min_size=1, max_size=60), st.sampled_from("a1 б明💡ა")
 )
-def test_estimate_does_not_shrink_with_a_longer_text(text: str, more: str) -> None:
+def test_estimate_does_not_shrink_with_a_longer_text(text: str, suffix: str) -> None:
     counter = OfflineCounter(len)
-    assert counter.count(text + more) >= counter.count(text)
+    assert counter.count(text + suffix) >= counter.count(text)
 
 
 def test_text_is_measured_by_script() -> None:
@@ -85,17 +85,17 @@ def test_special_tokens_in_a_text_are_plain_text(
 def test_very_long_run_of_one_sign(
     sign: str, offline: OfflineCounter, real: list[TokenCounter]
 ) -> None:
-    least = max(counter.count(sign * 1_000_000) for counter in real)
-    assert 1000 <= least <= offline.count(sign * 1_000_000) + 1000 * CUT_TOKENS
+    real_count = max(counter.count(sign * 1_000_000) for counter in real)
+    assert 1000 <= real_count <= offline.count(sign * 1_000_000) + 1000 * CUT_TOKENS
 
 
-@pytest.mark.parametrize("at", range(len(TURNS)))
+@pytest.mark.parametrize("index", range(len(TURNS)))
 def test_estimate_is_not_below_the_real_count(
-    at: int, offline: OfflineCounter, real: list[TokenCounter]
+    index: int, offline: OfflineCounter, real: list[TokenCounter]
 ) -> None:
-    text = "\n".join([TURNS[at]] * 4)
-    least = max(counter.count(text) for counter in real)
-    assert least <= offline.count(text) <= 1.6 * least
+    text = "\n".join([TURNS[index]] * 4)
+    real_count = max(counter.count(text) for counter in real)
+    assert real_count <= offline.count(text) <= 1.6 * real_count
 
 
 def test_estimate_is_not_below_the_real_count_of_source_files(
@@ -103,8 +103,8 @@ def test_estimate_is_not_below_the_real_count_of_source_files(
 ) -> None:
     for path in (Path(__file__), ROOT / "pyproject.toml", Path(counting.__file__)):
         text = path.read_text(encoding="utf-8")
-        least = max(counter.count(text) for counter in real)
-        assert least <= offline.count(text) <= 1.3 * least
+        real_count = max(counter.count(text) for counter in real)
+        assert real_count <= offline.count(text) <= 1.3 * real_count
 
 
 def test_slices_add_few_tokens(real: list[TokenCounter]) -> None:

@@ -30,13 +30,13 @@ def test_ids_are_those_of_the_whole_text(text: str) -> None:
 
 
 def test_each_word_is_encoded_once() -> None:
-    asked: list[str] = []
+    encoded_texts: list[str] = []
 
-    def noting_encode(text: str) -> list[int]:
-        asked.append(text)
+    def recording_encode(text: str) -> list[int]:
+        encoded_texts.append(text)
         return encode(text)
 
-    pieces = WordPieces(noting_encode)
+    pieces = WordPieces(recording_encode)
     pieces.ids("the cat and the dog")
     pieces.ids("the dog")
-    assert sorted(asked) == ["and", "cat", "dog", "the"]
+    assert sorted(encoded_texts) == ["and", "cat", "dog", "the"]

@@ -1,4 +1,4 @@
-"""The lock of the turn log's writer: whoever has waited longest is next."""
+"""The lock of the turn log's writers: the thread that has waited longest is next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.storing import eventually
 THREADS = 8
 
 
-def test_it_is_had_in_the_order_of_asking() -> None:
+def test_lock_is_acquired_in_order_of_requests() -> None:
     lock, order = FairLock(), list[int]()
     threads: list[threading.Thread] = []
 
@@ -31,7 +31,7 @@ def test_it_is_had_in_the_order_of_asking() -> None:
     assert order == list(range(THREADS))
 
 
-def test_who_asks_again_at_once_comes_after_those_who_wait() -> None:
+def test_repeated_request_comes_after_waiting_threads() -> None:
     lock, order = FairLock(), list[str]()
 
     def take() -> None:
@@ -48,15 +48,15 @@ def test_who_asks_again_at_once_comes_after_those_who_wait() -> None:
     assert order == ["waited", "again"]
 
 
-def test_one_thread_at_a_time_is_inside() -> None:
-    lock, inside, most = FairLock(), 0, 0
+def test_one_thread_holds_lock_at_a_time() -> None:
+    lock, inside, peak = FairLock(), 0, 0
 
     def work() -> None:
-        nonlocal inside, most
+        nonlocal inside, peak
         for _ in range(300):
             with lock:
                 inside += 1
-                most = max(most, inside)
+                peak = max(peak, inside)
                 inside -= 1
 
     threads = [threading.Thread(target=work) for _ in range(THREADS)]
@@ -64,10 +64,10 @@ def test_one_thread_at_a_time_is_inside() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == 1
+    assert peak == 1
 
 
-def test_an_error_inside_hands_it_on() -> None:
+def test_error_releases_lock() -> None:
     lock = FairLock()
     with pytest.raises(ValueError, match="inside"), lock:
         raise ValueError("inside")

@@ -1,4 +1,4 @@
-"""The turn log on SQLite: durable connections, one writer at a time, snapshots, keys for ever."""
+"""The turn log on SQLite: durable connections, one writer at a time, snapshots, unique keys."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ CLI = (sys.executable, "-m", "memory_service")
         ("temp_store", 2),
     ],
 )
-def test_every_connection_has_its_pragmas(tmp_path: Path, pragma: str, value: object) -> None:
+def test_connections_have_all_pragmas(tmp_path: Path, pragma: str, value: object) -> None:
     engine = open_engine(tmp_path / "log.sqlite3")
     connections = [engine.connect() for _ in range(20)]
-    said = {one.exec_driver_sql(f"PRAGMA {pragma}").scalar() for one in connections}
+    values = {connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for connection in connections}
     for connection in connections:
         connection.close()
     engine.dispose()
-    assert said == {value}
+    assert values == {value}
 
 
-def test_a_checkpoint_gives_the_connection_its_patience_back(tmp_path: Path) -> None:
+def test_checkpoint_restores_busy_timeout(tmp_path: Path) -> None:
     log = TurnLog.open(tmp_path)
     assert log.checkpoint()
     with log.read() as snapshot:
@@ -55,7 +55,7 @@ def test_a_checkpoint_gives_the_connection_its_patience_back(tmp_path: Path) -> 
 
 
 class _LazyCursor(sqlite3.Cursor):
-    """A cursor of a database that will not flush."""
+    """A cursor that sets synchronous = NORMAL where FULL is requested."""
 
     def execute(self, sql: str, *parameters: Any) -> _LazyCursor:
         lazy = sql.replace("synchronous = FULL", "synchronous = NORMAL")
@@ -68,7 +68,7 @@ class _LazyConnection(sqlite3.Connection):
         return super().cursor(_LazyCursor)
 
 
-def test_a_connection_that_refuses_to_flush_is_refused(tmp_path: Path) -> None:
+def test_connection_without_full_synchronous_is_refused(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "log.sqlite3")
     lazy = sqlite3.connect(tmp_path / "log.sqlite3", factory=_LazyConnection)
     event.listen(engine, "do_connect", lambda *_: lazy)
@@ -78,7 +78,7 @@ def test_a_connection_that_refuses_to_flush_is_refused(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_sixteen_writers_at_once_store_everything_without_a_gap(service: Service) -> None:
+def test_sixteen_writers_store_all_turns_without_gap(service: Service) -> None:
     create(service, "shared")
     for number in range(WRITERS):
         create(service, f"own-{number}")
@@ -105,7 +105,7 @@ def seqs(service: Service, conversation_id: str) -> list[int]:
         return [turn.seq for turn in snapshot.turns.all(conversation.key)]
 
 
-def test_another_process_makes_a_key_beside_busy_writers(service: Service) -> None:
+def test_other_process_creates_key_during_writes(service: Service) -> None:
     create(service, "c")
     done = threading.Event()
 
@@ -117,17 +117,17 @@ def test_another_process_makes_a_key_beside_busy_writers(service: Service) -> No
         writing = [pool.submit(write, number) for number in range(4)]
         folder = str(service.settings.data_dir)
         command = [*CLI, "keys", "create", "--project", "acme", "--data-dir", folder]
-        made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         done.set()
-    assert made.returncode == 0, made.stderr
+    assert result.returncode == 0, result.stderr
     assert [future.exception() for future in writing] == [None] * 4
     with service.log.read() as snapshot:
         assert snapshot.api_keys.project_of(
-            made.stdout.splitlines()[-1]
+            result.stdout.splitlines()[-1]
         ) == snapshot.projects.key_of("acme")
 
 
-def test_what_a_reader_sees_does_not_change_under_it(service: Service, project: int) -> None:
+def test_snapshot_does_not_change(service: Service, project: int) -> None:
     (first,) = create(service, "c", "before")
     with service.log.read() as snapshot:
         assert len(list(snapshot.turns.all(first.conversation_key))) == 1
@@ -140,7 +140,7 @@ def test_what_a_reader_sees_does_not_change_under_it(service: Service, project: 
         ]
 
 
-def test_no_key_is_ever_used_again(settings: Settings) -> None:
+def test_keys_are_never_reused(settings: Settings) -> None:
     used: set[tuple[str, int]] = set()
     for _ in range(3):
         with Service.open(settings, purpose="tests") as service:
@@ -155,7 +155,7 @@ def test_no_key_is_ever_used_again(settings: Settings) -> None:
             service.deletions.user(project_key(service), "u")
 
 
-def test_a_transaction_that_fails_leaves_nothing(service: Service, project: int) -> None:
+def test_failed_transaction_is_rolled_back(service: Service, project: int) -> None:
     create(service, "c", "kept")
 
     def fail_half_way() -> None:
@@ -173,7 +173,7 @@ def test_a_transaction_that_fails_leaves_nothing(service: Service, project: int)
     assert seqs(service, "c") == [1]
 
 
-def test_a_second_writer_waits_for_the_first_and_sees_what_it_wrote(service: Service) -> None:
+def test_second_writer_waits_for_first(service: Service) -> None:
     create(service, "c")
     inside = threading.Event()
 
@@ -196,7 +196,7 @@ def test_batch_is_durable_at_once_and_undone_transaction_by_transaction(tmp_path
         with batch.write() as transaction:
             transaction.properties.set("kept", "1")
         with pytest.raises(ZeroDivisionError):
-            _spoil(batch)
+            _fail_in_transaction(batch)
         with batch.read() as snapshot:
             assert (snapshot.properties.get("kept"), snapshot.properties.get("undone")) == (
                 "1",
@@ -207,7 +207,7 @@ def test_batch_is_durable_at_once_and_undone_transaction_by_transaction(tmp_path
     log.close()
 
 
-def _spoil(log: TransactionBatch) -> None:
+def _fail_in_transaction(log: TransactionBatch) -> None:
     with log.write() as transaction:
         transaction.properties.set("undone", str(1))
         transaction.properties.set("undone", str(1 // 0))

@@ -1,4 +1,4 @@
-"""Schemas over time: what migrations leave, old logs with rows in them, logs from the future."""
+"""Migrations: the schema that they produce, old logs with rows, logs of newer versions."""
 
 from __future__ import annotations
 
@@ -70,25 +70,25 @@ FIRST_ROWS = {
         "created_at": 7,
     },
 }
-"""One row a table, in the columns of the first revision: never edited when the schema changes."""
+"""One row per table, in the columns of the first revision: not edited when the schema changes."""
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     """Return an engine on an empty file."""
-    made = open_engine(tmp_path / FILE_NAME)
-    yield made
-    made.dispose()
+    opened = open_engine(tmp_path / FILE_NAME)
+    yield opened
+    opened.dispose()
 
 
-def test_the_migrations_leave_the_schema_that_the_code_declares(engine: sa.Engine) -> None:
+def test_migrations_produce_declared_schema(engine: sa.Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_sqlite_sees_no_difference_either(engine: sa.Engine, tmp_path: Path) -> None:
+def test_sqlite_schemas_are_equal(engine: sa.Engine, tmp_path: Path) -> None:
     declared = open_engine(tmp_path / "declared.sqlite3")
     migrate(engine)
     metadata.create_all(declared)
@@ -98,7 +98,7 @@ def test_sqlite_sees_no_difference_either(engine: sa.Engine, tmp_path: Path) -> 
 
 
 def _description(engine: sa.Engine, table: str) -> dict[str, Any]:
-    """Return what SQLite knows of a table: columns, keys, indices, and whether it has rowids."""
+    """Return SQLite's description of a table: columns, keys, indices, and whether it has rowids."""
     with engine.connect() as connection:
         indices = connection.exec_driver_sql(f"PRAGMA index_list({table})").all()
         return {
@@ -120,16 +120,14 @@ def _description(engine: sa.Engine, table: str) -> dict[str, Any]:
         }
 
 
-def test_revisions_are_numbered_without_a_gap_or_a_branch() -> None:
+def test_revisions_are_numbered_without_gap_or_branch() -> None:
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent / "migrations"))
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert sorted(revisions) == [f"{number:04}" for number in range(1, len(revisions) + 1)]
     assert len(scripts.get_heads()) == 1
 
 
-def test_a_log_made_at_the_first_revision_opens_with_its_rows(
-    engine: sa.Engine, tmp_path: Path
-) -> None:
+def test_log_of_first_revision_keeps_its_rows(engine: sa.Engine, tmp_path: Path) -> None:
     migrate(engine, to=FIRST)
     with engine.begin() as connection:
         for table, row in FIRST_ROWS.items():
@@ -148,8 +146,8 @@ def test_a_log_made_at_the_first_revision_opens_with_its_rows(
         receipt = snapshot.receipts.get(1, "rcpt_1")
         assert receipt is not None
         assert receipt.counts == {"turns": 1}
-        # What was deleted then left remnants in the file; now it will be scrubbed.
-        assert [one.place for one in snapshot.residues.erased()] == ["log"]
+        # Deletions at that revision left residues in the file; they are now due for erasure.
+        assert [residue.place for residue in snapshot.residues.erased()] == ["log"]
     log.close()
 
 
@@ -158,7 +156,7 @@ def _as_stored(turn: Turn) -> dict[str, Any]:
     return {name: getattr(turn, name) for name in (*names, "stored_at", "content_hash")}
 
 
-def test_a_log_from_the_future_is_refused_and_not_touched(tmp_path: Path) -> None:
+def test_log_of_newer_revision_is_refused_unchanged(tmp_path: Path) -> None:
     TurnLog.open(tmp_path).close()
     engine = open_engine(tmp_path / FILE_NAME)
     with engine.begin() as connection:
@@ -170,7 +168,7 @@ def test_a_log_from_the_future_is_refused_and_not_touched(tmp_path: Path) -> Non
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
-def test_opening_a_log_that_is_up_to_date_changes_nothing(tmp_path: Path) -> None:
+def test_opening_current_log_changes_nothing(tmp_path: Path) -> None:
     TurnLog.open(tmp_path).close()
     before = (tmp_path / FILE_NAME).read_bytes()
     TurnLog.open(tmp_path).close()
@@ -191,7 +189,7 @@ for line in sys.stdin:
 """
 
 
-def test_processes_that_open_a_new_folder_at_once_all_succeed(tmp_path: Path) -> None:
+def test_several_processes_open_new_folder_at_once(tmp_path: Path) -> None:
     folders = [tmp_path / str(number) for number in range(12)]
     for folder in folders:
         folder.mkdir()

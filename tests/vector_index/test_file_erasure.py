@@ -1,4 +1,4 @@
-"""Forgetting reaches the files: soon after a deletion no byte of any file holds what is gone."""
+"""Erasure: soon after a deletion, no file holds bytes of the deleted data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from memory_service.core.models import Vector
 from memory_service.core.settings import Settings
 from memory_service.service import Service
-from tests.chroma.test_damage import is_whole
+from tests.chroma.test_damage import is_consistent
 from tests.support.environment import LONG
-from tests.support.remnants import vectors_left, words_left
+from tests.support.file_search import vectors_left, words_left
 from tests.support.storing import append, create, eventually, findings, idle_service, project_key
 
 DELETED = 300 if LONG else 40
@@ -23,7 +23,7 @@ KEPT = "the kettle whistles every morning"
 
 
 def rare_word(number: int) -> str:
-    """Return a word that ends as English words do, so that it has a stem of its own."""
+    """Return a rare word with an English ending, so that it has a stem of its own."""
     chance = random.Random(number)
     return (
         "".join(chance.choice("bdfgklmnprtvz") + chance.choice("aiou") for _ in range(5)) + "kings"
@@ -36,17 +36,21 @@ def vectors_of(service: Service, conversation_id: str) -> list[Vector]:
         conversation = snapshot.conversations.get(project_key(service), conversation_id)
         assert conversation is not None
         turns = [turn.key for turn in snapshot.turns.all(conversation.key)]
-        return [one.vector for one in snapshot.passages.of_turns(turns) if one.vector is not None]
+        return [
+            passage.vector
+            for passage in snapshot.passages.of_turns(turns)
+            if passage.vector is not None
+        ]
 
 
-def is_scrubbed(service: Service) -> bool:
-    """Return whether nothing is left to take out of the files, or to bring into the index."""
+def is_erased(service: Service) -> bool:
+    """Return whether the erasure is complete and the index queue is empty."""
     status = service.index_status()
     return not status.erasure_is_pending and status.lag == 0
 
 
 def fill(service: Service, conversation_id: str, words: list[str], user: str = "ana") -> list[str]:
-    """Store a turn for each word between others, and return their ids."""
+    """Store a turn for each word, between other turns; return the ids of the former."""
     create(service, conversation_id, KEPT, user=user)
     ids = []
     for word in words:
@@ -62,30 +66,30 @@ def shared(settings: Settings) -> Settings:
     return settings.model_copy(update={"exact_scan_max": 0})
 
 
-def test_many_small_deletions_leave_nothing_in_any_file_of_a_running_service(
+def test_deletions_are_erased_while_service_runs(
     shared: Settings,
 ) -> None:
     words = [rare_word(number) for number in range(DELETED)]
     with Service.open(shared, purpose="tests") as service:
         ids = fill(service, "c", words)
-        doomed = vectors_of(service, "c")[1::2][:DELETED]
+        deleted_vectors = vectors_of(service, "c")[1::2][:DELETED]
         assert len(words_left(shared.data_dir, words)) >= 2 * DELETED
-        assert vectors_left(shared.data_dir, doomed[:5]) == 5
+        assert vectors_left(shared.data_dir, deleted_vectors[:5]) == 5
         for item_id in ids:
             service.deletions.item(project_key(service), "c", item_id)
-        eventually(lambda: is_scrubbed(service), 60)
+        eventually(lambda: is_erased(service), 60)
         assert words_left(shared.data_dir, words) == set()
-        assert vectors_left(shared.data_dir, doomed[:5]) == 0
-        assert is_whole(service)
+        assert vectors_left(shared.data_dir, deleted_vectors[:5]) == 0
+        assert is_consistent(service)
         assert words_left(shared.data_dir, ["kettle"])
 
 
 def _item(service: Service, ids: list[str]) -> None:
-    service.deletions.item(project_key(service), "doomed", ids[0])
+    service.deletions.item(project_key(service), "deleted", ids[0])
 
 
 def _conversation(service: Service, _ids: list[str]) -> None:
-    service.deletions.conversation(project_key(service), "doomed")
+    service.deletions.conversation(project_key(service), "deleted")
 
 
 def _user(service: Service, _ids: list[str]) -> None:
@@ -93,42 +97,42 @@ def _user(service: Service, _ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("forget", "size"),
+    ("delete", "size"),
     [(_item, "shared"), (_item, "own"), (_conversation, "own"), (_user, "shared")],
 )
-def test_what_is_deleted_just_before_a_stop_is_in_no_file_after_it(
-    settings: Settings, forget: Callable[[Service, list[str]], None], size: str
+def test_deletion_just_before_stop_is_erased(
+    settings: Settings, delete: Callable[[Service, list[str]], None], size: str
 ) -> None:
     chosen = settings.model_copy(update={"collection_vectors": 1_000 if size == "shared" else 100})
     words = [rare_word(number) for number in range(55)]
     with Service.open(chosen, purpose="tests") as service:
         create(service, "kept", KEPT, user="ana")
-        ids = fill(service, "doomed", words, user="ben")
-        doomed = vectors_of(service, "doomed")[1:2]
-        assert vectors_left(chosen.data_dir, doomed) == 1
-        forget(service, ids)
+        ids = fill(service, "deleted", words, user="ben")
+        deleted_vectors = vectors_of(service, "deleted")[1:2]
+        assert vectors_left(chosen.data_dir, deleted_vectors) == 1
+        delete(service, ids)
     assert words_left(chosen.data_dir, words[:1]) == set()
-    assert vectors_left(chosen.data_dir, doomed) == 0
+    assert vectors_left(chosen.data_dir, deleted_vectors) == 0
 
 
-def test_what_was_deleted_before_a_crash_is_scrubbed_after_the_next_start(
+def test_deletion_before_crash_is_erased_after_next_start(
     settings: Settings,
 ) -> None:
     with Service.open(settings, purpose="tests") as service:
         ids = fill(service, "c", ["quokkaberries"])
-        doomed = vectors_of(service, "c")[1:2]
+        deleted_vectors = vectors_of(service, "c")[1:2]
     with idle_service(settings) as crashed:
         crashed.deletions.item(project_key(crashed), "c", ids[0])
         assert crashed.index_status().erasure_is_pending
-    assert vectors_left(settings.data_dir, doomed) == 1
+    assert vectors_left(settings.data_dir, deleted_vectors) == 1
     with Service.open(settings, purpose="tests") as service:
-        eventually(lambda: is_scrubbed(service))
+        eventually(lambda: is_erased(service))
         assert words_left(settings.data_dir, ["quokkaberries"]) == set()
-        assert vectors_left(settings.data_dir, doomed) == 0
-        assert is_whole(service)
+        assert vectors_left(settings.data_dir, deleted_vectors) == 0
+        assert is_consistent(service)
 
 
-def test_a_conversation_that_once_moved_leaves_nothing_in_its_old_collection(
+def test_moved_conversation_is_erased_from_old_collection(
     settings: Settings,
 ) -> None:
     chosen = settings.model_copy(update={"collection_vectors": 300})
@@ -137,19 +141,19 @@ def test_a_conversation_that_once_moved_leaves_nothing_in_its_old_collection(
         ids = fill(service, "moving", ["quokkaberries"])
         append(service, "moving", *(f"turn {number}" for number in range(200)))
         eventually(lambda: service.index_status().lag == 0)
-        doomed = vectors_of(service, "moving")[1:2]
+        deleted_vectors = vectors_of(service, "moving")[1:2]
         service.deletions.item(project_key(service), "moving", ids[0])
-        eventually(lambda: is_scrubbed(service))
-        assert vectors_left(chosen.data_dir, doomed) == 0
-        assert is_whole(service)
+        eventually(lambda: is_erased(service))
+        assert vectors_left(chosen.data_dir, deleted_vectors) == 0
+        assert is_consistent(service)
 
 
-STEPS = ("append", "delete item", "delete conversation", "index", "scrub", "scrub", "scrub")
+STEPS = ("append", "delete item", "delete conversation", "index", "erase", "erase", "erase")
 
 
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 5)), max_size=40), st.data())
 @hypothesis_settings(max_examples=200 if LONG else 25)
-def test_whatever_happens_during_a_scrub_the_index_is_level_after_it(
+def test_index_agrees_with_log_after_any_steps_during_erasure(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[str, int]],
     data: st.DataObject,
@@ -158,28 +162,28 @@ def test_whatever_happens_during_a_scrub_the_index_is_level_after_it(
         data_dir=tmp_path_factory.mktemp("data"), collection_vectors=20, index_batch=3
     )
     with idle_service(settings) as service:
-        scrubber, project = service.indexer.erasure, project_key(service)
-        for number, (step, which) in enumerate(steps):
-            conversation_id = f"c{which}"
+        erasure, project = service.indexer.erasure, project_key(service)
+        for count, (step, number) in enumerate(steps):
+            conversation_id = f"c{number}"
             with service.log.read() as snapshot:
-                found = snapshot.conversations.get(project, conversation_id)
-                turns = [] if found is None else list(snapshot.turns.all(found.key))
-            if step == "append" and found is None:
-                create(service, conversation_id, *(f"turn {number}" for _ in range(4)))
+                conversation = snapshot.conversations.get(project, conversation_id)
+                turns = [] if conversation is None else list(snapshot.turns.all(conversation.key))
+            if step == "append" and conversation is None:
+                create(service, conversation_id, *(f"turn {count}" for _ in range(4)))
             elif step == "append":
-                append(service, conversation_id, *(f"more {number}" for _ in range(4)))
+                append(service, conversation_id, *(f"more {count}" for _ in range(4)))
             elif step == "delete item" and turns:
                 service.deletions.item(
                     project, conversation_id, data.draw(st.sampled_from(turns)).id
                 )
-            elif step == "delete conversation" and found is not None:
+            elif step == "delete conversation" and conversation is not None:
                 service.deletions.conversation(project, conversation_id)
             elif step == "index":
                 service.indexer.step()
-            elif step == "scrub":
-                scrubber.step(hurry=True)
+            elif step == "erase":
+                erasure.step(hurry=True)
         service.indexer.drain()
-        while scrubber.is_pending:
-            scrubber.step(hurry=True)
+        while erasure.is_pending:
+            erasure.step(hurry=True)
             service.indexer.drain()
         assert findings(service, with_index=True) == []

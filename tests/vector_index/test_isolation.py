@@ -1,4 +1,4 @@
-"""Two projects with the same client ids in one server never meet, down to the vectors."""
+"""Two projects with equal client ids in one server share no turns and no collections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memory_service.service import Service
 from tests.support.factories import message
 from tests.support.storing import create, eventually
 
-SAID = {
+TEXTS = {
     "mine": ["my locker is 8314", "I take the early train", "soup again"],
     "theirs": ["their locker is 2071", "they take the late train", "bread again"],
 }
@@ -29,7 +29,7 @@ def keys(settings: Settings) -> dict[str, str]:
         with log.write() as transaction:
             return {
                 name: transaction.api_keys.create(transaction.projects.ensure(name, 0), 0)
-                for name in SAID
+                for name in TEXTS
             }
     finally:
         log.close()
@@ -43,7 +43,7 @@ def shared_server(request: pytest.FixtureRequest, settings: Settings) -> Iterato
     with running(chosen, "tests") as address:
         for name, key in opened.items():
             with http(address, key) as client:
-                items = [message(text, id=f"i{n}") for n, text in enumerate(SAID[name])]
+                items = [message(text, id=f"i{n}") for n, text in enumerate(TEXTS[name])]
                 body = {"id": "c", "user": "ana", "items": items}
                 client.post("/v1/conversations", json=body).raise_for_status()
         eventually(lambda: httpx2.get(f"{address}/readyz").json()["lag"] == 0)
@@ -59,21 +59,21 @@ def http(address: str, key: str) -> Iterator[httpx2.Client]:
 
 
 @pytest.mark.parametrize("scope", [{"conversation_id": "c"}, {"user_id": "ana"}])
-def test_a_search_by_the_others_words_finds_only_ones_own_turns(
+def test_search_returns_turns_of_own_project_only(
     shared_server: dict[str, str], scope: dict[str, str]
 ) -> None:
-    for name, other in (("mine", "theirs"), ("theirs", "mine")):
+    for name, other_name in (("mine", "theirs"), ("theirs", "mine")):
         with http(shared_server["address"], shared_server[name]) as client:
-            for query in SAID[other]:
+            for query in TEXTS[other_name]:
                 body = {"query": query, "top_k": 50, **scope}
-                found = client.post("/v1/search", json=body).json()
-                assert "degraded" not in found
-                assert {hit["text"] for hit in found["data"]} == set(SAID[name])
+                response = client.post("/v1/search", json=body).json()
+                assert "degraded" not in response
+                assert {hit["text"] for hit in response["data"]} == set(TEXTS[name])
 
 
-def test_no_collection_holds_vectors_of_two_projects(service: Service) -> None:
+def test_no_collection_has_vectors_of_two_projects(service: Service) -> None:
     for number in range(5):
-        for name, texts in SAID.items():
+        for name, texts in TEXTS.items():
             create(service, f"c{number}", *texts, user="ana", project=name)
     eventually(lambda: service.index_status().lag == 0)
     statement = (
@@ -83,6 +83,8 @@ def test_no_collection_holds_vectors_of_two_projects(service: Service) -> None:
     path = service.settings.data_dir / "turn_log.sqlite3"
     with closing(sqlite3.connect(path)) as database:
         owners = dict(database.execute(statement).fetchall())
-    held = [service.index.keys(one) for one in service.index.collections()]
-    assert sorted(len({owners[key] for key in some}) for some in held) == [1, 1]
-    assert sorted(len(some) for some in held) == [15, 15]
+    collection_keys = [service.index.keys(collection) for collection in service.index.collections()]
+    assert sorted(
+        len({owners[key] for key in passage_keys}) for passage_keys in collection_keys
+    ) == [1, 1]
+    assert sorted(len(passage_keys) for passage_keys in collection_keys) == [15, 15]

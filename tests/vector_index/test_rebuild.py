@@ -1,4 +1,4 @@
-"""`rebuild-index` makes the vector index again from the log: without an embedder, kills or not."""
+"""`rebuild-index` rebuilds the vector index from the log, without an embedder, and resumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(template: Path, tmp_path: Path) -> Path:
-    """Return a copy of it that a test may spoil."""
+    """Return a copy of the template that a test may damage."""
     return shutil.copytree(template, tmp_path / "data")
 
 
@@ -44,7 +44,7 @@ def command(name: str, folder: Path) -> Result:
     return CliRunner().invoke(main.app, [name, "--data-dir", str(folder)])
 
 
-def test_an_index_that_was_spoilt_agrees_with_the_log_again(folder: Path) -> None:
+def test_damaged_index_is_rebuilt_from_log(folder: Path) -> None:
     (folder / "chroma" / "chroma.sqlite3").write_bytes(b"nonsense" * 4_000)
     result = command("rebuild-index", folder)
     assert result.exit_code == 0, result.output
@@ -52,21 +52,21 @@ def test_an_index_that_was_spoilt_agrees_with_the_log_again(folder: Path) -> Non
     assert "Everything agrees." in command("verify", folder).output
 
 
-def test_no_embedder_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuild_needs_no_embedder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_EMBEDDER", "openai")
     monkeypatch.setenv("MEMORY_EMBEDDER_BASE_URL", "http://127.0.0.1:1/v1")
     assert command("rebuild-index", folder).exit_code == 0
     assert command("verify", folder).exit_code == 0
 
 
-def test_a_folder_that_a_server_holds_is_refused(settings: Settings) -> None:
+def test_folder_held_by_server_is_refused(settings: Settings) -> None:
     with running(settings, "memory-service serve"):
         result = command("rebuild-index", settings.data_dir)
     assert isinstance(result.exception, StartupError)
     assert "is in use by process" in result.exception.message
 
 
-def test_an_empty_folder_has_nothing_to_rebuild(tmp_path: Path) -> None:
+def test_rebuild_of_empty_folder(tmp_path: Path) -> None:
     result = command("rebuild-index", tmp_path / "new")
     assert result.exit_code == 0, result.output
     assert "0 vectors" in result.output
@@ -90,7 +90,7 @@ class _KilledIndex(MemoryIndex):
         super().upsert(collection, keys, groups, vectors)
 
 
-def test_a_rebuild_that_was_killed_goes_on_where_it_was(settings: Settings) -> None:
+def test_killed_rebuild_is_resumed(settings: Settings) -> None:
     index = _KilledIndex()
     index.writes_left = 100
     with idle_service(settings, index) as service:
@@ -100,14 +100,14 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was(settings: Settings) -> N
         with pytest.raises(KeyboardInterrupt):
             Rebuild(service.log, index, batch=3).run()
         index.writes_left = 100
-        heard: list[tuple[int, int]] = []
-        result = Rebuild(service.log, index, batch=3).run(lambda *said: heard.append(said))
+        progress: list[tuple[int, int]] = []
+        result = Rebuild(service.log, index, batch=3).run(lambda *counts: progress.append(counts))
         assert (result.resumed, result.vectors, index.written) == (True, TURNS, TURNS)
-        assert (heard[0], heard[-1]) == ((12, TURNS), (TURNS, TURNS))
+        assert (progress[0], progress[-1]) == ((12, TURNS), (TURNS, TURNS))
         assert findings(service, with_index=True) == []
 
 
-def test_a_rebuild_after_a_finished_one_begins_anew(settings: Settings) -> None:
+def test_rebuild_after_finished_rebuild_is_not_resumed(settings: Settings) -> None:
     with idle_service(settings) as service:
         create(service, "c", *(f"turn {number}" for number in range(TURNS)))
         service.indexer.drain()
@@ -116,7 +116,7 @@ def test_a_rebuild_after_a_finished_one_begins_anew(settings: Settings) -> None:
         assert findings(service, with_index=True) == []
 
 
-def test_a_service_that_starts_in_between_finishes_the_work(folder: Path) -> None:
+def test_service_start_completes_killed_rebuild(folder: Path) -> None:
     settings = Settings(data_dir=folder)
     index = _KilledIndex()
     with idle_service(settings, index) as service, pytest.raises(KeyboardInterrupt):

@@ -37,13 +37,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def ann(world: World) -> Tenant:
-    """Return the project whose data the others try to reach."""
+    """Return the project whose data other projects request."""
     return world.tenant()
 
 
 @pytest.fixture
 def bob(world: World) -> Tenant:
-    """Return another project, made for one test."""
+    """Return another project, created for one test."""
     return world.tenant()
 
 

@@ -46,7 +46,7 @@ CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
     "user": {"json": {"user": "{user}"}},
     "safety_identifier": {"json": {"safety_identifier": "{user}"}},
 }
-"""The ids in a chat completion. An unknown id is created, and so is one of another project."""
+"""The ids in a chat completion. Unknown ids and ids of another project are created."""
 
 
 NEW = {
@@ -57,8 +57,8 @@ NEW = {
 MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
 HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
 PAGING = {"limit", "order", "include"}
-WRITTEN = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
-ASKED = {"query", "top_k", "roles", "created_after", "created_before", "now"}
+STORED_FIELDS = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
+QUERY_FIELDS = {"query", "top_k", "roles", "created_after", "created_before", "now"}
 PROMPT = {
     "messages",
     "stream",
@@ -71,7 +71,7 @@ PROMPT = {
     "store",
 }
 TOKENS = {"token_budget", "max_output_tokens"}
-HARMLESS = HEADERS | PAGING | WRITTEN | ASKED | PROMPT | TOKENS
+HARMLESS = HEADERS | PAGING | STORED_FIELDS | QUERY_FIELDS | PROMPT | TOKENS
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/conversations": {"items": [message("made by the test")]},
     "/v1/conversations/{conversation_id}": {"title": "set by the test"},
@@ -85,7 +85,9 @@ BODIES: dict[str, dict[str, Any]] = {
 def fields_of(method: str, path: str) -> list[tuple[str, str]]:
     """Return (location, name) of all parameters and fields of a route."""
     operation = SCHEMA["paths"][path][method]
-    parameters = [(one["in"], one["name"]) for one in operation.get("parameters", [])]
+    parameters = [
+        (parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])
+    ]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     return parameters + [("body", name) for name in body.get("schema", {}).get("properties", {})]
 

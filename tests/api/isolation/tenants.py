@@ -20,7 +20,7 @@ NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True)
 class Tenant:
-    """A project with one of everything, whose texts and ids are unique."""
+    """A project with a conversation, item, user, receipt and trace, with unique texts and ids."""
 
     name: str
     key: str
@@ -38,16 +38,16 @@ class Tenant:
         return self.http.request(method, path, headers=headers, **request)
 
     def fill(self) -> None:
-        """Store one of everything."""
+        """Store a conversation, an item, a user, a receipt and a trace."""
         conversation, item, user = (f"{kind}-of-{self.name}" for kind in ("conv", "item", "user"))
         words = [message(f"walrus of {self.name}", id=item), message("umbrella", "assistant")]
         body = {"id": conversation, "user": user, "title": f"title of {self.name}", "items": words}
         self.call("POST", "/v1/conversations", json=body).raise_for_status()
-        gone = f"/v1/conversations/{conversation}-gone"
+        deleted = f"/v1/conversations/{conversation}-gone"
         self.call("POST", "/v1/conversations", json={"id": f"{conversation}-gone"})
-        receipt = self.call("DELETE", gone).raise_for_status().json()["receipt"]
-        asked = {"query": "walrus", "conversation_id": conversation}
-        trace = self.call("POST", "/v1/search", json=asked).raise_for_status().json()["trace_id"]
+        receipt = self.call("DELETE", deleted).raise_for_status().json()["receipt"]
+        query = {"query": "walrus", "conversation_id": conversation}
+        trace = self.call("POST", "/v1/search", json=query).raise_for_status().json()["trace_id"]
         self.ids.update(
             conversation=conversation, item=item, user=user, receipt=receipt, trace=trace
         )
@@ -66,11 +66,11 @@ class World:
         name = name or f"project{next(NUMBERS)}x"
         with self.log.write() as transaction:
             project = transaction.projects.ensure(name, clock.now())
-            made = Tenant(name, transaction.api_keys.create(project, clock.now()), self.http)
+            tenant = Tenant(name, transaction.api_keys.create(project, clock.now()), self.http)
         if filled:
-            made.fill()
-            made.ids["summary"] = self.summarise(project, made)
-        return made
+            tenant.fill()
+            tenant.ids["summary"] = self.summarise(project, tenant)
+        return tenant
 
     def summarise(self, project: int, tenant: Tenant) -> str:
         """Store a summary of the tenant's conversation and return its id."""

@@ -26,10 +26,10 @@ from tests.support.factories import message
 def test_equal_ids_return_own_data(
     twins: tuple[Tenant, Tenant], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    for tenant, other in (twins, reversed(twins)):
+    for tenant, other_tenant in (twins, reversed(twins)):
         answer = tenant.call(method, path, json=body).raise_for_status()
         assert tenant.name in answer.text
-        assert other.name not in answer.text
+        assert other_tenant.name not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,15 @@ def test_equal_ids_return_own_data(
 def test_delete_of_equal_id_keeps_other_project(
     world: World, twins: tuple[Tenant, Tenant], path: str
 ) -> None:
-    mine, other = twins
-    before = world.export(other)
+    mine, other_tenant = twins
+    before = world.export(other_tenant)
     mine.call("DELETE", path).raise_for_status()
     assert f"the walrus of {mine.name}" not in "".join(world.export(mine))
-    assert world.export(other) == before
-    found = other.call("POST", "/v1/search", json={"query": "walrus", "user_id": "u"}).json()
-    assert [hit["item_id"] for hit in found["data"]] == ["i"]
+    assert world.export(other_tenant) == before
+    result = other_tenant.call(
+        "POST", "/v1/search", json={"query": "walrus", "user_id": "u"}
+    ).json()
+    assert [hit["item_id"] for hit in result["data"]] == ["i"]
 
 
 def test_idempotency_key_belongs_to_project(twins: tuple[Tenant, Tenant]) -> None:

@@ -18,22 +18,22 @@ def test_chat_completion_with_ids_of_another_project(
 ) -> None:
     conversation, user = ann.ids["conversation"], ann.ids["user"]
     text = json.dumps(CHAT_IDS[name])
-    given = json.loads(text.replace("{conversation}", conversation).replace("{user}", user))
-    headers = {**given.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
+    fields = json.loads(text.replace("{conversation}", conversation).replace("{user}", user))
+    headers = {**fields.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
     before = world.export(ann)
-    body = {**BODIES[CHAT], **given.get("json", {})}
+    body = {**BODIES[CHAT], **fields.get("json", {})}
     answer = world.http.post(CHAT, json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     assert world.export(ann) == before
-    seen = answer.text + world.upstream.last.content.decode()
-    assert [secret for secret in (f"walrus of {ann.name}", ann.key) if secret in seen] == []
+    visible_text = answer.text + world.upstream.last.content.decode()
+    assert [secret for secret in (f"walrus of {ann.name}", ann.key) if secret in visible_text] == []
 
 
 def test_chat_message_with_item_id_of_another_project(
     world: World, ann: Tenant, bob: Tenant
 ) -> None:
     before = world.export(ann)
-    said = [{**message("mine"), "id": ann.ids["item"]}]
-    body = {"model": "m", "messages": said, "conversation": "own"}
+    messages = [{**message("mine"), "id": ann.ids["item"]}]
+    body = {"model": "m", "messages": messages, "conversation": "own"}
     assert bob.call("POST", CHAT, json=body).status_code == 200
     assert (len(world.export(bob)), world.export(ann)) == (2, before)

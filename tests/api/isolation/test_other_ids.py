@@ -1,4 +1,4 @@
-"""No API key opens another project, by any parameter of any route."""
+"""No route returns data of another project, whatever the ids in its parameters."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.api.isolation.tenants import Tenant, World
 
 
 def send(
-    caller: Tenant, method: str, path: str, given: Mapping[tuple[str, str], str]
+    caller: Tenant, method: str, path: str, ids: Mapping[tuple[str, str], str]
 ) -> httpx2.Response:
     """Call a route with ids by (location, name)."""
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "body": {}}
-    for (place, name), value in given.items():
+    for (place, name), value in ids.items():
         places[place][name] = value
     request: dict[str, Any] = {"params": places["query"]}
     if method == "post":
@@ -34,9 +34,9 @@ def send(
     return caller.call(method.upper(), path.format(**places["path"]), **request)
 
 
-def chosen(method: str, path: str, optional: str | None) -> list[tuple[str, str, str]]:
+def required_ids(method: str, path: str, optional: str | None) -> list[tuple[str, str, str]]:
     """Return the ids in the path, and the `optional` one."""
-    return [one for one in ids_of(method, path) if one[0] == "path" or one[1] == optional]
+    return [entry for entry in ids_of(method, path) if entry[0] == "path" or entry[1] == optional]
 
 
 CASES = [(method, path, name) for method, path in ROUTES for _, name, _ in ids_of(method, path)]
@@ -53,12 +53,12 @@ def test_every_parameter_is_in_a_table() -> None:
 def test_id_of_another_project_returns_404_and_changes_nothing(
     world: World, ann: Tenant, bob: Tenant, method: str, path: str, name: str
 ) -> None:
-    given = {
-        (place, one): (ann if one == name else bob).ids[kind]
-        for place, one, kind in chosen(method, path, name)
+    request_ids = {
+        (place, parameter): (ann if parameter == name else bob).ids[kind]
+        for place, parameter, kind in required_ids(method, path, name)
     }
     before = world.export(ann), world.export(bob)
-    answer = send(bob, method, path, given)
+    answer = send(bob, method, path, request_ids)
     assert answer.status_code == 404, answer.text
     assert (world.export(ann), world.export(bob)) == before
 
@@ -67,15 +67,15 @@ def test_id_of_another_project_returns_404_and_changes_nothing(
 def test_id_of_another_project_looks_unknown(
     ann: Tenant, bob: Tenant, method: str, path: str, name: str
 ) -> None:
-    ids = chosen(method, path, name)
-    strangers = {(place, one): ann.ids[kind] for place, one, kind in ids}
-    nothing = {(place, one): f"no-{kind}" for place, one, kind in ids}
-    anothers = send(bob, method, path, strangers)
-    missing = send(bob, method, path, nothing)
-    said = anothers.text
-    for place, one, kind in ids:
-        said = said.replace(strangers[place, one], f"no-{kind}")
-    assert (anothers.status_code, said) == (404, missing.text)
+    ids = required_ids(method, path, name)
+    other_ids = {(place, parameter): ann.ids[kind] for place, parameter, kind in ids}
+    unknown_ids = {(place, parameter): f"no-{kind}" for place, parameter, kind in ids}
+    other_answer = send(bob, method, path, other_ids)
+    unknown_answer = send(bob, method, path, unknown_ids)
+    text = other_answer.text
+    for place, parameter, kind in ids:
+        text = text.replace(other_ids[place, parameter], f"no-{kind}")
+    assert (other_answer.status_code, text) == (404, unknown_answer.text)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -87,10 +87,11 @@ def test_own_ids_return_no_data_of_another_project(
         names.remove("user_id")
     before = world.export(ann)
     for optional in sorted(names) if path == "/v1/search" else [None, *sorted(names)]:
-        given = {
-            (place, name): bob.ids[kind] for place, name, kind in chosen(method, path, optional)
+        request_ids = {
+            (place, name): bob.ids[kind]
+            for place, name, kind in required_ids(method, path, optional)
         }
-        answer = send(bob, method, path, given)
+        answer = send(bob, method, path, request_ids)
         assert answer.status_code == 200, answer.text
         assert [secret for secret in ann.secrets if secret in answer.text] == []
     assert world.export(ann) == before
@@ -101,13 +102,15 @@ def test_own_ids_return_no_data_of_another_project(
 def test_every_route_needs_a_valid_key(
     world: World, ann: Tenant, method: str, path: str, authorization: str | None
 ) -> None:
-    given = {name: ann.ids[kind] for place, name, kind in ids_of(method, path) if place == "path"}
+    request_ids = {
+        name: ann.ids[kind] for place, name, kind in ids_of(method, path) if place == "path"
+    }
     headers = (
         {} if authorization is None else {"authorization": authorization.format(name=ann.name)}
     )
     before = world.export(ann)
     answer = world.http.request(
-        method, path.format(**given), headers=headers, json=BODIES.get(path)
+        method, path.format(**request_ids), headers=headers, json=BODIES.get(path)
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     assert world.export(ann) == before

@@ -15,7 +15,7 @@ from tests.support.factories import message
 MAX_BODY, MAX_NESTING, MAX_TEXT, MAX_ITEMS, MAX_QUERY = 50_000, 12, 1_000, 5, 200
 CREATE, UPDATE = "/v1/conversations", "/v1/conversations/c"
 ITEMS, SEARCH, CONTEXT = f"{UPDATE}/items", "/v1/search", f"{UPDATE}/context"
-GIVEN: dict[str, dict[str, Any]] = {
+VALID_BODIES: dict[str, dict[str, Any]] = {
     CREATE: {"items": [message()]},
     UPDATE: {"title": "new"},
     ITEMS: {"items": [message()]},

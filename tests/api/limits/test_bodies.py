@@ -9,7 +9,6 @@ import pytest
 
 from tests.api.limits.limited_server import (
     CREATE,
-    GIVEN,
     ITEMS,
     MAX_BODY,
     MAX_ITEMS,
@@ -17,6 +16,7 @@ from tests.api.limits.limited_server import (
     MAX_QUERY,
     MAX_TEXT,
     SEARCH,
+    VALID_BODIES,
     Server,
     nested,
     refused,
@@ -55,7 +55,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
 # Only the creation of a conversation needs no body.
 @pytest.mark.parametrize(
     ("path", "case"),
-    [(path, case) for path in GIVEN for case in BODIES if (path, case) != (CREATE, "empty")],
+    [(path, case) for path in VALID_BODIES for case in BODIES if (path, case) != (CREATE, "empty")],
 )
 def test_invalid_body_is_refused_by_every_route(server: Server, path: str, case: str) -> None:
     body, status, code = BODIES[case]
@@ -71,7 +71,7 @@ def test_values_at_the_limits_are_accepted(server: Server) -> None:
     body = {"items": items, "title": "t" * 1_000, "deep": nested(MAX_NESTING - 1)}
     answer = server.send("POST", CREATE, json=body)
     assert answer.status_code == 200, answer.text
-    query = {**GIVEN[SEARCH], "query": "x" * MAX_QUERY, "top_k": 100}
+    query = {**VALID_BODIES[SEARCH], "query": "x" * MAX_QUERY, "top_k": 100}
     assert server.send("POST", SEARCH, json=query).status_code == 200
 
 
@@ -90,7 +90,10 @@ def test_limit_errors_name_their_setting(server: Server) -> None:
         "MEMORY_MAX_NESTING": (ITEMS, {"x": nested(MAX_NESTING)}),
         "MEMORY_MAX_TEXT_CHARS": (ITEMS, {"items": [message("x" * (MAX_TEXT + 1))]}),
         "MEMORY_MAX_ITEMS_PER_CALL": (ITEMS, {"items": [message()] * (MAX_ITEMS + 1)}),
-        "MEMORY_MAX_QUERY_CHARS": (SEARCH, {**GIVEN[SEARCH], "query": "x" * (MAX_QUERY + 1)}),
+        "MEMORY_MAX_QUERY_CHARS": (
+            SEARCH,
+            {**VALID_BODIES[SEARCH], "query": "x" * (MAX_QUERY + 1)},
+        ),
     }
     for setting, (path, body) in cases.items():
         assert setting in server.send("POST", path, json=body).json()["error"]["message"]

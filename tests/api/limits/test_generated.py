@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.api.limits.limited_server import (
     CONTEXT,
     CREATE,
-    GIVEN,
     ITEMS,
     LISTINGS,
     SEARCH,
     UPDATE,
+    VALID_BODIES,
     Server,
 )
 
@@ -27,7 +27,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     max_leaves=12,
 )
 FIELD_NAMES = sorted(
-    {field for path in GIVEN for field in GIVEN[path]}
+    {field for path in VALID_BODIES for field in VALID_BODIES[path]}
     | {"id", "user", "metadata", "stored_as", "created_at", "head", "parent", "gap_before"}
     | {"user_id", "roles", "top_k", "created_after", "created_before", "now", "scope"}
     | {"instructions", "model", "token_budget", "max_output_tokens", "tools", "recent_turns"}
@@ -52,13 +52,13 @@ def check_answer(answer: httpx2.Response) -> None:
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-@pytest.mark.parametrize("path", GIVEN)
+@pytest.mark.parametrize("path", VALID_BODIES)
 @given(body=JSON | st.dictionaries(st.sampled_from(FIELD_NAMES), JSON))
 def test_any_json_body_gets_a_valid_response(server: Server, path: str, body: Any) -> None:
     check_answer(server.send("POST", path, content=json.dumps(body)))
 
 
-@pytest.mark.parametrize("path", GIVEN)
+@pytest.mark.parametrize("path", VALID_BODIES)
 @given(data=st.data())
 def test_nearly_valid_body_gets_a_valid_response(
     server: Server, path: str, data: st.DataObject

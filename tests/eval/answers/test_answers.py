@@ -1,4 +1,4 @@
-"""`python -m eval answers`: a model on a real socket, and a record that can be continued."""
+"""`python -m eval answers`: answers of a model on a real socket, and resuming a record."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Record:
     folder: Path
     server: Upstream
 
-    def answers(self, *more: str) -> Result:
+    def answers(self, *options: str) -> Result:
         """Run the command."""
         out = ["--out", str(self.folder / "out"), "--model", "stand-in"]
-        return evaluate("answers", *write(self.folder), *out, *self.where, *more)
+        return evaluate("answers", *write(self.folder), *out, *self.where, *options)
 
     @property
     def where(self) -> list[str]:
@@ -40,7 +40,7 @@ class Record:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Return the answers in the order they came."""
+        """Return the answers in the order of the file."""
         text = (self.folder / "out" / "answers.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
 
@@ -51,7 +51,7 @@ class Record:
         return result
 
 
-def knowing(body: Body) -> Reply:
+def answer_known(body: Body) -> Reply:
     """Answer two questions, and judge by whether the reference is in the answer."""
     text = body["messages"][-1]["content"]
     if isinstance(text, str) and text.startswith("Question: "):
@@ -61,65 +61,65 @@ def knowing(body: Body) -> Reply:
     return says(KNOWN.get(question, "I do not know"))(body)
 
 
-def often(behaviour: Behaviour) -> list[Behaviour]:
+def repeated(behaviour: Behaviour) -> list[Behaviour]:
     return [behaviour] * 8
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Iterator[Record]:
     with running_upstream() as server:
-        server.then(*often(knowing))
+        server.then(*repeated(answer_known))
         yield Record(tmp_path, server)
 
 
 @pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
-    """Return a record that was made once, with a key; tests of this module only look at it."""
+def finished_record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
+    """Return a finished record, made with a key; tests only read it."""
     with running_upstream() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_UPSTREAM_API_KEY", "sk-secret-key")
-        server.then(*often(knowing))
-        made = Record(tmp_path_factory.mktemp("answered"), server)
-        result = made.answers(*OPTIONS, "--yes")
+        server.then(*repeated(answer_known))
+        new_record = Record(tmp_path_factory.mktemp("answered"), server)
+        result = new_record.answers(*OPTIONS, "--yes")
         assert result.exit_code == 0, result.output
-        yield made
+        yield new_record
 
 
 @pytest.fixture
-def copied(answered: Record, record: Record) -> Record:
-    """Return a copy of that record, to go on with."""
-    shutil.copytree(answered.folder / "out", record.folder / "out")
+def copied_record(finished_record: Record, record: Record) -> Record:
+    """Return a copy of the finished record, which a test may continue."""
+    shutil.copytree(finished_record.folder / "out", record.folder / "out")
     return record
 
 
-def test_answers_are_judged_and_counted(answered: Record) -> None:
-    assert [line["id"] for line in answered.lines] == ANSWERABLE
-    assert [line["correct"] for line in answered.lines] == [True, True, False, False]
-    assert answered.result["judged_correct"]["mean"] == 0.5
-    assert [line["exact_match"] for line in answered.lines] == [0.0, 1.0, 0.0, 0.0]
-    assert answered.lines[0]["f1"] == pytest.approx(2 / 3)
+def test_answers_are_judged_and_counted(finished_record: Record) -> None:
+    assert [line["id"] for line in finished_record.lines] == ANSWERABLE
+    assert [line["correct"] for line in finished_record.lines] == [True, True, False, False]
+    assert finished_record.result["judged_correct"]["mean"] == 0.5
+    assert [line["exact_match"] for line in finished_record.lines] == [0.0, 1.0, 0.0, 0.0]
+    assert finished_record.lines[0]["f1"] == pytest.approx(2 / 3)
 
 
-def test_prompt_has_recalled_turns_and_time(answered: Record) -> None:
-    system, asked = answered.server.requests[0].messages
+def test_prompt_has_recalled_turns_and_time(finished_record: Record) -> None:
+    system, user_message = finished_record.server.requests[0].messages
     assert system["content"].endswith("It is now Wednesday, 2024-05-01 10:05.")
-    assert "a red one" in asked["content"][0]["text"]
-    assert asked["content"][-1]["text"] == "What colour is the kayak?"
+    assert "a red one" in user_message["content"][0]["text"]
+    assert user_message["content"][-1]["text"] == "What colour is the kayak?"
 
 
-def test_record_has_models_and_prompts(answered: Record) -> None:
-    result = answered.result
+def test_record_has_models_and_prompts(finished_record: Record) -> None:
+    result = finished_record.result
     assert (result["model"], result["judge_model"]) == ("stand-in", "stand-in-mini")
     assert (result["token_budget"], result["top_k"], result["temperature"]) == (400, 3, 0)
     assert result["prompts"]["answer"] == judging.ANSWERING
     assert "not comparable" in result["note"]
-    judges = {request.body["model"] for request in answered.server.requests[1::2]}
+    judges = {request.body["model"] for request in finished_record.server.requests[1::2]}
     assert judges == {"stand-in-mini"}
-    assert all(len(line["turns"]) <= 3 for line in answered.lines)
+    assert all(len(line["turns"]) <= 3 for line in finished_record.lines)
 
 
-def test_record_has_no_keys(answered: Record) -> None:
-    assert answered.server.requests[0].headers["authorization"] == "Bearer sk-secret-key"
-    for path in (answered.folder / "out").iterdir():
+def test_record_has_no_keys(finished_record: Record) -> None:
+    assert finished_record.server.requests[0].headers["authorization"] == "Bearer sk-secret-key"
+    for path in (finished_record.folder / "out").iterdir():
         assert "secret" not in path.read_text()
 
 
@@ -133,35 +133,35 @@ def test_cost_is_estimated_before_asking(record: Record) -> None:
 
 def test_interrupted_run_continues(record: Record) -> None:
     record.server._script.clear()  # noqa: SLF001 - the script of this test replaces the fixture's
-    record.server.then(knowing, knowing, knowing, fails(400, "out of credit"))
+    record.server.then(answer_known, answer_known, answer_known, fails(400, "out of credit"))
     broken = record.answers("--yes")
     assert broken.exit_code == 1
     assert "run the same command again" in broken.stderr.replace("\n", " ")
     assert [line["id"] for line in record.lines] == ANSWERABLE[:1]
-    record.server.then(*often(knowing))
+    record.server.then(*repeated(answer_known))
     assert record.answers("--yes").exit_code == 0
     assert [line["id"] for line in record.lines] == ANSWERABLE
     assert len(record.server.requests) == 4 + 6
 
 
-def test_incomplete_line_is_asked_again(copied: Record) -> None:
-    path = copied.folder / "out" / "answers.jsonl"
+def test_incomplete_line_is_asked_again(copied_record: Record) -> None:
+    path = copied_record.folder / "out" / "answers.jsonl"
     path.write_text(path.read_text()[:-20])
-    assert copied.answers(*OPTIONS, "--yes").exit_code == 0
-    assert [line["id"] for line in copied.lines] == ANSWERABLE
-    assert len(copied.server.requests) == 2
+    assert copied_record.answers(*OPTIONS, "--yes").exit_code == 0
+    assert [line["id"] for line in copied_record.lines] == ANSWERABLE
+    assert len(copied_record.server.requests) == 2
 
 
 def test_record_without_answers_continues(
-    copied: Record,
+    copied_record: Record,
 ) -> None:
-    (copied.folder / "out" / "answers.jsonl").unlink()
-    assert copied.answers(*OPTIONS, "--yes").exit_code == 0
-    assert [line["id"] for line in copied.lines] == ANSWERABLE
+    (copied_record.folder / "out" / "answers.jsonl").unlink()
+    assert copied_record.answers(*OPTIONS, "--yes").exit_code == 0
+    assert [line["id"] for line in copied_record.lines] == ANSWERABLE
 
 
-def test_record_of_other_plan_is_refused(copied: Record) -> None:
-    result = copied.answers("--yes", "--budget", "300")
+def test_record_of_other_plan_is_refused(copied_record: Record) -> None:
+    result = copied_record.answers("--yes", "--budget", "300")
     assert result.exit_code == 1
     assert "holds answers to other prompts" in result.stderr
 

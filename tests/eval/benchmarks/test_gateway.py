@@ -1,4 +1,4 @@
-"""`python -m eval gateway` runs end to end; no test looks at a time."""
+"""`python -m eval gateway` end to end; no test depends on a measured time."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from tests.support.upstream import serving
 def test_gateway_is_compared_with_upstream(tmp_path: Path) -> None:
     out = tmp_path / "gateway.json"
     command = [sys.executable, "-m", "eval", "gateway", "--json-out", str(out)]
-    few = ["--streams", "2", "--requests", "16", "--history", "6", "--pace-ms", "5"]
+    options = ["--streams", "2", "--requests", "16", "--history", "6", "--pace-ms", "5"]
     environment = {name: value for name, value in os.environ.items() if "MEMORY_" not in name}
-    done = subprocess.run(
-        [*command, *few, "--slow-streams", "5"],
+    process = subprocess.run(
+        [*command, *options, "--slow-streams", "5"],
         cwd=ROOT,
         env={**environment, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     result = json.loads(out.read_text(encoding="utf-8"))
     part = result["streams"][0]["first_byte"]
     assert (part["direct"]["samples"], part["gateway"]["samples"]) == (16, 16)

@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 from eval.__main__ import app
 
 
-def measured(folder: Path, *options: str) -> list[dict[str, Any]]:
+def measure_growth(folder: Path, *options: str) -> list[dict[str, Any]]:
     out = folder / "growth.json"
-    done = CliRunner().invoke(app, ["growth", "--questions", "5", "--json-out", str(out), *options])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(
+        app, ["growth", "--questions", "5", "--json-out", str(out), *options]
+    )
+    assert result.exit_code == 0, result.output
     return list(json.loads(out.read_text(encoding="utf-8"))["sizes"])
 
 
@@ -29,7 +31,7 @@ def measured(folder: Path, *options: str) -> list[dict[str, Any]]:
 def test_each_size_is_measured_in_both_modes(
     tmp_path: Path, options: list[str], passages: list[int]
 ) -> None:
-    sizes = measured(tmp_path, *options)
+    sizes = measure_growth(tmp_path, *options)
     assert [size["exact_scan_max"] == 0 for size in sizes] == [
         False,
         True,
@@ -47,17 +49,17 @@ def test_each_size_is_measured_in_both_modes(
 
 
 def test_growth_is_deterministic_by_seed(tmp_path: Path) -> None:
-    runs = [measured(tmp_path, "--size", "90") for _ in range(2)]
+    runs = [measure_growth(tmp_path, "--size", "90") for _ in range(2)]
     assert [size["recall@10"] for size in runs[0]] == [size["recall@10"] for size in runs[1]]
 
 
 def test_kept_store_is_reused(tmp_path: Path) -> None:
     options = ["--size", "90", "--keep", str(tmp_path / "stores")]
-    first = measured(tmp_path, *options)
+    first = measure_growth(tmp_path, *options)
     log = tmp_path / "stores" / "one-90" / "data" / "turn_log.sqlite3"
-    made = log.stat().st_ino
-    again = measured(tmp_path, *options, "--size", "110")
-    assert log.stat().st_ino == made
+    inode = log.stat().st_ino
+    again = measure_growth(tmp_path, *options, "--size", "110")
+    assert log.stat().st_ino == inode
     assert [size["size"] for size in again] == [90, 90, 110, 110]
     assert again[0]["by_question"][0]["id"] == first[0]["by_question"][0]["id"]
     assert again[0]["recall@10"] == first[0]["recall@10"]
@@ -73,7 +75,9 @@ def test_store_of_other_turns_is_refused(tmp_path: Path) -> None:
 
 def test_equal_modes_are_measured_once(tmp_path: Path) -> None:
     modes = ["--exact-scan-max", "1000", "--exact-scan-max", "10", "--exact-scan-max", "0"]
-    assert [size["exact_scan_max"] for size in measured(tmp_path, "--size", "90", *modes)] == [
+    assert [
+        size["exact_scan_max"] for size in measure_growth(tmp_path, "--size", "90", *modes)
+    ] == [
         1000,
         10,
     ]

@@ -20,7 +20,7 @@ def test_ingest_measures_both_ways_of_storing(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     result = json.loads(out.read_text())
     assert result["alone"]["turns"] == result["ingested"]["turns"] == turns
-    speeds = [result[which]["searchable_turns_per_s"] for which in ("ingested", "alone")]
+    speeds = [result[way]["searchable_turns_per_s"] for way in ("ingested", "alone")]
     assert 0 < result["ratio"] == round(speeds[0] / speeds[1], 3)
     if Path("/proc/self/status").exists():
         highest = (

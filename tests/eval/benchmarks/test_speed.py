@@ -1,4 +1,4 @@
-"""`python -m eval speed` runs end to end; no test looks at a time."""
+"""`python -m eval speed` end to end; no test depends on a measured time."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(folder: Path) -> dict[str, Any]:
     out = folder / "speed.json"
-    done = run_speed(folder, "--turns", str(TURNS), "--json-out", str(out))
-    assert done.returncode == 0, done.stderr
+    process = run_speed(folder, "--turns", str(TURNS), "--json-out", str(out))
+    assert process.returncode == 0, process.stderr
     return dict(json.loads(out.read_text(encoding="utf-8")))
 
 
@@ -110,8 +110,10 @@ def test_percentiles_are_nearest_rank() -> None:
 
 
 def test_made_texts_are_deterministic_by_seed() -> None:
-    one, other, third = (list(islice(workloads.made_texts(Random(seed)), 50)) for seed in (1, 1, 2))
-    assert one == other != third
+    first, second, third = (
+        list(islice(workloads.made_texts(Random(seed)), 50)) for seed in (1, 1, 2)
+    )
+    assert first == second != third
 
 
 def test_made_vocabulary_grows_ever_more_slowly() -> None:

@@ -34,10 +34,10 @@ def test_own_format_refuses_time_without_offset(tmp_path: Path) -> None:
         own.load(tmp_path)
 
 
-@pytest.mark.parametrize("place", [{"conversation": None}, {"conversation": "a", "user": "u"}])
-def test_question_needs_conversation_or_user(place: dict[str, str | None]) -> None:
+@pytest.mark.parametrize("scope", [{"conversation": None}, {"conversation": "a", "user": "u"}])
+def test_question_needs_conversation_or_user(scope: dict[str, str | None]) -> None:
     with pytest.raises(DatasetError, match="not exactly one"):
-        Question(id="q", text="?", category="x", gold=(), now=START, **place)  # type: ignore[arg-type]  # wrong on purpose
+        Question(id="q", text="?", category="x", gold=(), now=START, **scope)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def write_lines(path: Path, *lines: dict[str, Any]) -> Path:
@@ -73,8 +73,8 @@ def test_paraphrases_become_questions(tmp_path: Path) -> None:
 def published(folder: Path) -> Path:
     turns = [{"speaker": "Ida", "dia_id": f"D1:{n}", "text": f"turn {n}"} for n in (1, 2)]
     talk = {"session_1_date_time": "1:56 pm on 8 May, 2023", "session_1": turns}
-    asked = [{"question": "Which?", "evidence": ["D1:1"], "category": 4, "answer": 7}]
-    sample = {"sample_id": "c", "conversation": talk, "qa": asked}
+    questions = [{"question": "Which?", "evidence": ["D1:1"], "category": 4, "answer": 7}]
+    sample = {"sample_id": "c", "conversation": talk, "qa": questions}
     path = folder / "locomo.json"
     path.write_text(json.dumps([sample]))
     return path
@@ -113,8 +113,8 @@ def test_correction_of_unknown_turn_is_refused(tmp_path: Path) -> None:
 
 def test_fingerprint_identifies_set(tmp_path: Path) -> None:
     same = [jsonl.load(*small(tmp_path)).fingerprint() for _ in range(2)]
-    other = jsonl.load(*small(tmp_path, gold=["a/1"])).fingerprint()
-    assert same[0] == same[1] != other
+    changed = jsonl.load(*small(tmp_path, gold=["a/1"])).fingerprint()
+    assert same[0] == same[1] != changed
 
 
 @pytest.mark.parametrize("name", ["realtalk", "beam", "tmd"])

@@ -1,4 +1,4 @@
-"""Distractors: no repetition of the targets, and hardly any of each other."""
+"""Distractors: turns that repeat no target and rarely each other."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def test_long_distractors_are_almost_unique() -> None:
 
 
 def test_excerpt_depends_on_seed_and_number_only() -> None:
-    once, again = bundled(), bundled()
-    again.excerpt(3)
-    assert once.excerpt(150) == again.excerpt(150) != bundled(seed=1).excerpt(150)
-    assert len(once.excerpt(150)) == EXCERPT_TURNS
+    first, second = bundled(), bundled()
+    second.excerpt(3)
+    assert first.excerpt(150) == second.excerpt(150) != bundled(seed=1).excerpt(150)
+    assert len(first.excerpt(150)) == EXCERPT_TURNS
 
 
 def test_conversation_that_repeats_targets_is_excluded() -> None:

@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class _Place(BaseHTTPRequestHandler):
-    """An official place that has one file."""
+    """A download server with one file."""
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/file" else 404)
@@ -30,7 +30,7 @@ class _Place(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
 
 @pytest.fixture

@@ -59,9 +59,9 @@ def test_time_without_zone_is_utc(tmp_path: Path, written: str, expected: dateti
     assert (turn.time, turn.time.tzinfo) == (expected, UTC)
 
 
-@pytest.mark.parametrize(("given", "role"), [({}, "user"), ({"role": "assistant"}, "assistant")])
-def test_role_defaults_to_user(tmp_path: Path, given: dict[str, str], role: str) -> None:
-    (turn,) = load(tmp_path, [doc(speaker="Ida", **given)]).conversations["a"]
+@pytest.mark.parametrize(("fields", "role"), [({}, "user"), ({"role": "assistant"}, "assistant")])
+def test_role_defaults_to_user(tmp_path: Path, fields: dict[str, str], role: str) -> None:
+    (turn,) = load(tmp_path, [doc(speaker="Ida", **fields)]).conversations["a"]
     assert (turn.speaker, turn.role) == ("Ida", role)
 
 

@@ -50,7 +50,7 @@ def load_published(folder: Path, *samples: Mapping[str, Any]) -> Dataset:
     return locomo.load(path)
 
 
-def asked(category: int = 4, *evidence: str) -> dict[str, Any]:
+def question_entry(category: int = 4, *evidence: str) -> dict[str, Any]:
     """Return a question in LoCoMo's format."""
     return {"question": "What is red?", "evidence": list(evidence), "category": category}
 
@@ -74,7 +74,7 @@ def test_turns_have_time_of_session(tmp_path: Path) -> None:
 
 
 def test_categories_are_named(tmp_path: Path) -> None:
-    dataset = load_published(tmp_path, sample([asked(number) for number in range(1, 6)]))
+    dataset = load_published(tmp_path, sample([question_entry(number) for number in range(1, 6)]))
     assert [(question.id, question.category) for question in dataset.questions] == [
         ("talk-1/q0", "multi_hop"),
         ("talk-1/q1", "temporal"),
@@ -106,7 +106,9 @@ def test_read_evidence_repairs_unambiguous_names(
 
 
 def test_repaired_and_skipped_evidence_is_noted(tmp_path: Path) -> None:
-    dataset = load_published(tmp_path, sample([asked(4, "D2:1"), asked(1, "D2:1; D:10:1", "D")]))
+    dataset = load_published(
+        tmp_path, sample([question_entry(4, "D2:1"), question_entry(1, "D2:1; D:10:1", "D")])
+    )
     assert [question.gold for question in dataset.questions] == [
         ("talk-1/D2:1",),
         ("talk-1/D2:1", "talk-1/D10:1"),
@@ -123,7 +125,7 @@ def test_repaired_and_skipped_evidence_is_noted(tmp_path: Path) -> None:
         "{",
         "{}",
         "[{}]",
-        json.dumps([sample([asked(6)])]),
+        json.dumps([sample([question_entry(6)])]),
         json.dumps([sample([], session_2_date_time="noon")]),
         json.dumps([sample([]), sample([])]),
     ],

@@ -155,13 +155,13 @@ def test_official_ndcg_does_not_discount_second_rank(tmp_path: Path) -> None:
 
 def test_official_session_is_found_by_answering_turn(tmp_path: Path) -> None:
     dataset = load(tmp_path, entry())
-    beside = longmemeval_official.score(dataset, dataset.questions[0], ["q1/answer_b/1"])
+    other_turn = longmemeval_official.score(dataset, dataset.questions[0], ["q1/answer_b/1"])
     answering = longmemeval_official.score(
         dataset, dataset.questions[0], ["q1/answer_b/1", "q1/answer_b/2"]
     )
-    assert beside is not None
+    assert other_turn is not None
     assert answering is not None
-    assert beside["session_recall_any@1"] == 0.0
+    assert other_turn["session_recall_any@1"] == 0.0
     assert (answering["session_recall_any@1"], answering["session_recall_any@3"]) == (0.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""What the turns and questions of the bundled set must fulfil."""
+"""Requirements on the turns and questions of the bundled set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from memory_service.text.languages import detect_language
 from memory_service.text.terms import terms
-from tests.support.own_set import ASKED, CONVERSATIONS, QUESTIONS, TURNS, language
+from tests.support.own_set import CONVERSATIONS, MEMORY_QUESTIONS, QUESTIONS, TURNS, language
 
 TURN_KEYS = {"id", "conv", "user", "time", "speaker", "role", "text"}
 QUESTION_KEYS = {
@@ -45,7 +45,7 @@ SESSION_PAUSE = timedelta(hours=6)
 BY_ID = {turn["id"]: turn for turn in TURNS}
 
 
-def when(row: dict[str, Any], name: str = "time") -> datetime:
+def time_of(row: dict[str, Any], name: str = "time") -> datetime:
     """Return a time with its offset."""
     return datetime.fromisoformat(row[name])
 
@@ -56,7 +56,7 @@ def gold(question: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def scope(question: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the turns that a question may look in."""
+    """Return the turns in the scope of a question."""
     key = "conv" if question["scope"] == "conversation" else "user"
     return [turn for turn in TURNS if turn[key] == question[key]]
 
@@ -88,24 +88,26 @@ def test_conversation_has_one_user_and_consecutive_ids(name: str) -> None:
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_times_increase_and_have_offset_of_user_zone(name: str) -> None:
     turns = CONVERSATIONS[name]
-    assert all(when(earlier) < when(later) for earlier, later in pairwise(turns))
+    assert all(time_of(earlier) < time_of(later) for earlier, later in pairwise(turns))
     zone = ZoneInfo(ZONES[turns[0]["user"]])
-    assert all(when(turn).utcoffset() == when(turn).astimezone(zone).utcoffset() for turn in turns)
+    assert all(
+        time_of(turn).utcoffset() == time_of(turn).astimezone(zone).utcoffset() for turn in turns
+    )
 
 
 def test_sessions_cover_a_year() -> None:
-    days = sorted(when(turn).date() for turn in TURNS)
+    days = sorted(time_of(turn).date() for turn in TURNS)
     assert days[0] >= date(2024, 3, 1)
     assert days[-1] <= date(2025, 3, 31)
     assert (days[-1] - days[0]).days >= 365
     for name, turns in CONVERSATIONS.items():
-        pauses = [when(later) - when(earlier) for earlier, later in pairwise(turns)]
+        pauses = [time_of(later) - time_of(earlier) for earlier, later in pairwise(turns)]
         assert sum(pause > SESSION_PAUSE for pause in pauses) >= 7, name
 
 
 def test_texts_are_unique_except_small_talk() -> None:
-    said = Counter(turn["text"] for turn in TURNS if "small_talk" not in turn)
-    assert [text for text, times in said.items() if times > 1] == []
+    counts = Counter(turn["text"] for turn in TURNS if "small_talk" not in turn)
+    assert [text for text, times in counts.items() if times > 1] == []
 
 
 def test_share_of_languages() -> None:
@@ -119,8 +121,8 @@ def test_share_of_languages() -> None:
 def test_conversation_language_is_detected(name: str) -> None:
     turns = CONVERSATIONS[name]
     assert detect_language("\n".join(turn["text"] for turn in turns)) == language(turns[0])
-    found = [detect_language(turn["text"]) for turn in turns]
-    certain = [one for one in found if one is not None]
+    languages = [detect_language(turn["text"]) for turn in turns]
+    certain = [detected for detected in languages if detected is not None]
     # In one conversation the assistant greets in Japanese, as it was asked to.
     assert certain.count(language(turns[0])) >= 0.85 * len(certain)
 
@@ -128,7 +130,7 @@ def test_conversation_language_is_detected(name: str) -> None:
 def test_question_language_is_detected() -> None:
     for question in QUESTIONS:
         assert detect_language(question["question"]) in {None, question["language"]}, question["id"]
-    chinese = [one["question"] for one in QUESTIONS if one["language"] == "zh"]
+    chinese = [question["question"] for question in QUESTIONS if question["language"] == "zh"]
     assert not any(" " in text for text in chinese)
 
 
@@ -144,7 +146,7 @@ def test_long_pastes_and_lists_are_included() -> None:
 
 def test_no_contact_data() -> None:
     contact = re.compile(r"\S@\S|https?://|www\.|\+\d{2}|\b\d{3,5}[ /-]\d{5,}|\b\d{9,}\b")
-    written = [turn["text"] for turn in TURNS] + [one["question"] for one in QUESTIONS]
+    written = [turn["text"] for turn in TURNS] + [question["question"] for question in QUESTIONS]
     assert [text for text in written if contact.search(text)] == []
 
 
@@ -159,23 +161,27 @@ def test_questions_have_known_keys() -> None:
 
 
 def test_questions_per_category_and_language() -> None:
-    assert len(ASKED) >= 150
+    assert len(MEMORY_QUESTIONS) >= 150
     kinds = Counter(question["category"] for question in QUESTIONS)
     assert kinds.keys() == AT_LEAST.keys()
     assert all(kinds[name] >= least for name, least in AT_LEAST.items()), kinds
-    asked = Counter(question["language"] for question in ASKED)
-    times = Counter(one["language"] for one in QUESTIONS if one["category"] == "time")
-    assert len(asked) == len(times) == 5
-    assert min(asked.values()) >= 10
+    languages = Counter(question["language"] for question in MEMORY_QUESTIONS)
+    times = Counter(
+        question["language"] for question in QUESTIONS if question["category"] == "time"
+    )
+    assert len(languages) == len(times) == 5
+    assert min(languages.values()) >= 10
     assert min(times.values()) >= 10
-    plain = Counter(one["language"] for one in QUESTIONS if one["wording"] == "plain")
+    plain = Counter(
+        question["language"] for question in QUESTIONS if question["wording"] == "plain"
+    )
     assert set(plain.values()) == {10}
 
 
 def test_only_memory_questions_have_gold_and_answer() -> None:
     for question in QUESTIONS:
-        known = {name: bool(question[name]) for name in ("gold", "answer")}
-        assert set(known.values()) == {question["category"] != "none"}, question["id"]
+        is_filled = {name: bool(question[name]) for name in ("gold", "answer")}
+        assert set(is_filled.values()) == {question["category"] != "none"}, question["id"]
         assert len(set(question["gold"])) == len(question["gold"]), question["id"]
         if question["category"] == "several_facts":
             assert len(question["gold"]) >= 2, question["id"]
@@ -183,19 +189,19 @@ def test_only_memory_questions_have_gold_and_answer() -> None:
 
 def test_gold_is_in_scope_and_scope_is_before_question() -> None:
     for question in QUESTIONS:
-        there = scope(question)
-        assert set(question["gold"]) <= {turn["id"] for turn in there}, question["id"]
-        assert max(map(when, there)) < when(question, "now"), question["id"]
+        turns = scope(question)
+        assert set(question["gold"]) <= {turn["id"] for turn in turns}, question["id"]
+        assert max(map(time_of, turns)) < time_of(question, "now"), question["id"]
 
 
 def test_answer_in_occurs_in_gold_turn() -> None:
-    for question in ASKED:
-        wanted = question["answer_in"].casefold()
-        assert any(wanted in turn["text"].casefold() for turn in gold(question)), question["id"]
+    for question in MEMORY_QUESTIONS:
+        answer = question["answer_in"].casefold()
+        assert any(answer in turn["text"].casefold() for turn in gold(question)), question["id"]
 
 
 def test_assistant_questions_have_assistant_gold() -> None:
-    for question in ASKED:
+    for question in MEMORY_QUESTIONS:
         roles = {turn["role"] for turn in gold(question)}
         assert roles == {"assistant" if question["category"] == "assistant" else "user"} or (
             question["category"] not in {"assistant", "speaker", "preference"}
@@ -207,27 +213,29 @@ def test_time_question_range_contains_gold() -> None:
         assert ("range" in question) == (question["category"] == "time"), question["id"]
         if "range" in question:
             first, last = map(date.fromisoformat, question["range"])
-            days = [when(turn).date() for turn in gold(question)]
+            days = [time_of(turn).date() for turn in gold(question)]
             assert first <= min(days) <= max(days) <= last, question["id"]
-            assert last <= when(question, "now").date(), question["id"]
+            assert last <= time_of(question, "now").date(), question["id"]
 
 
 def test_time_question_ranges_are_narrow() -> None:
-    """A question of time that any turn could answer would not ask for a time."""
-    for question in ASKED:
+    """The range of a time question holds at most half of the turns in its scope."""
+    for question in MEMORY_QUESTIONS:
         if "range" in question:
             first, last = map(date.fromisoformat, question["range"])
-            inside = [turn for turn in scope(question) if first <= when(turn).date() <= last]
+            inside = [turn for turn in scope(question) if first <= time_of(turn).date() <= last]
             assert len(inside) <= 0.5 * len(scope(question)), question["id"]
 
 
 def test_paraphrases_share_few_terms_with_gold() -> None:
-    """Of the words of a question at most a part stands in the turns that answer it."""
+    """A paraphrase never has all, and on average a quarter at most, of its terms in gold turns."""
     shared = []
-    for question in ASKED:
-        asked = set(terms(question["question"], question["language"]))
-        said = {term for turn in gold(question) for term in terms(turn["text"], language(turn))}
+    for question in MEMORY_QUESTIONS:
+        question_terms = set(terms(question["question"], question["language"]))
+        gold_terms = {
+            term for turn in gold(question) for term in terms(turn["text"], language(turn))
+        }
         if question["wording"] == "paraphrase":
-            shared.append(len(asked & said) / max(1, len(asked)))
+            shared.append(len(question_terms & gold_terms) / max(1, len(question_terms)))
     assert max(shared) < 1.0
     assert sum(shared) / len(shared) < 0.25

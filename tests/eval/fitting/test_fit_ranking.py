@@ -33,8 +33,8 @@ from tests.support.evaluation_set import checked, evaluate, write
 PLAN = FitPlan(WeightsProfile.ASSISTANT)
 
 
-def drawn(seed: int, group: str, questions: int = 30) -> list[RankingExample]:
-    """Return questions whose gold turn is told by the first of three features, most of the time."""
+def random_examples(seed: int, group: str, questions: int = 30) -> list[RankingExample]:
+    """Return questions whose gold turn mostly has the largest first of three features."""
     rng = np.random.default_rng(seed)
     tables = rng.normal(size=(questions, 12, 3))
     best = np.argmax(tables[:, :, 0] + 0.5 * rng.normal(size=(questions, 12)), axis=1)
@@ -44,86 +44,104 @@ def drawn(seed: int, group: str, questions: int = 30) -> list[RankingExample]:
     ]
 
 
-def mean_recall(some: Sequence[RankingExample], weights: Sequence[float], depth: int = 1) -> float:
-    return float(np.mean([one.recall(np.array(weights), depth) for one in some]))
+def mean_recall(
+    examples: Sequence[RankingExample], weights: Sequence[float], depth: int = 1
+) -> float:
+    return float(np.mean([example.recall(np.array(weights), depth) for example in examples]))
 
 
 @given(st.integers(0, 2**32))
 def test_informative_feature_gets_weight(seed: int) -> None:
-    # Of 30 questions one draw in 1,500 is told as well by something else.
-    some = drawn(seed, "a", questions=200)
-    weights = listwise.fit([some])
+    # With 30 questions, another feature fits as well in one of 1,500 draws.
+    examples = random_examples(seed, "a", questions=200)
+    weights = listwise.fit([examples])
     assert weights[0] > 3 * abs(weights[1:]).max()
-    assert mean_recall(some, weights.tolist()) > mean_recall(some, [0.0, 0.0, 0.0])
+    assert mean_recall(examples, weights.tolist()) > mean_recall(examples, [0.0, 0.0, 0.0])
 
 
 def test_large_features_are_fitted() -> None:
-    some = [replace(one, features=100 * one.features) for one in drawn(0, "a")]
-    assert mean_recall(some, listwise.fit([some]).tolist()) > 0.5
+    examples = [
+        replace(example, features=100 * example.features) for example in random_examples(0, "a")
+    ]
+    assert mean_recall(examples, listwise.fit([examples]).tolist()) > 0.5
 
 
 def test_sets_count_equally() -> None:
-    few, many = drawn(1, "a", 20), drawn(2, "b", 20)
-    many = [replace(one, features=-one.features) for one in many] * 20
+    few, many = random_examples(1, "a", 20), random_examples(2, "b", 20)
+    many = [replace(example, features=-example.features) for example in many] * 20
     assert abs(listwise.fit([few, many])[0]) < 0.5
 
 
 def test_fit_needs_gold() -> None:
-    lost = [replace(one, gold=np.zeros(12, dtype=np.bool_)) for one in drawn(0, "a")]
+    lost = [
+        replace(example, gold=np.zeros(12, dtype=np.bool_)) for example in random_examples(0, "a")
+    ]
     with pytest.raises(DatasetError, match="no question has a gold turn"):
         listwise.fit([lost])
 
 
 def test_held_back_examples_are_not_fitted() -> None:
-    tuned_on, held_back = drawn(4, "a"), drawn(3, "c")
-    turned = [replace(one, features=-one.features) for one in held_back]
-    alone, beside = fit({"one": tuned_on}, PLAN), fit({"one": [*tuned_on, *turned]}, PLAN)
-    assert alone.tolist() == beside.tolist()
+    tuned_on, held_back = random_examples(4, "a"), random_examples(3, "c")
+    turned = [replace(example, features=-example.features) for example in held_back]
+    alone, with_held_back = fit({"one": tuned_on}, PLAN), fit({"one": [*tuned_on, *turned]}, PLAN)
+    assert alone.tolist() == with_held_back.tolist()
 
 
 def test_fit_needs_tuned_on_examples() -> None:
     with pytest.raises(DatasetError, match="no question is about a conversation that may be"):
-        fit({"one": drawn(5, "conv-26"), "two": drawn(6, "tmd-26")}, PLAN)
+        fit({"one": random_examples(5, "conv-26"), "two": random_examples(6, "tmd-26")}, PLAN)
 
 
 @pytest.fixture(scope="module")
-def part() -> Dataset:
+def small_dataset() -> Dataset:
     whole = own.load()
     names = list(whole.conversations)[:4]
     return Dataset(
         "part",
         {name: whole.conversations[name] for name in names},
-        [one for one in whole.questions if one.conversation in names and one.gold],
+        [
+            question
+            for question in whole.questions
+            if question.conversation in names and question.gold
+        ],
     )
 
 
 @pytest.fixture(scope="module")
-def asked(part: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[RankingExample]:
+def small_examples(
+    small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> list[RankingExample]:
     settings = load_settings(log_level="warning", data_dir=tmp_path_factory.mktemp("fit"))
     with Progress(disable=True) as progress:
-        return collect_examples(part, PLAN, settings, progress)
+        return collect_examples(small_dataset, PLAN, settings, progress)
 
 
 def test_fitted_weights_beat_single_channels(
-    asked: list[RankingExample],
+    small_examples: list[RankingExample],
 ) -> None:
-    weights = fit_and_compare({"part": asked}, PLAN)["weights"]
+    weights = fit_and_compare({"part": small_examples}, PLAN)["weights"]
     fitted = [weights.get(name, 0.0) for name in CHANNELS]
     for alone in ("vector", "words"):
         single = [float(name == alone) for name in CHANNELS]
-        assert mean_recall(asked, fitted, 5) > mean_recall(asked, single, 5)
+        assert mean_recall(small_examples, fitted, 5) > mean_recall(small_examples, single, 5)
 
 
-def test_fit_is_deterministic(asked: list[RankingExample]) -> None:
-    assert fit_and_compare({"part": asked}, PLAN) == fit_and_compare({"part": asked}, PLAN)
+def test_fit_is_deterministic(small_examples: list[RankingExample]) -> None:
+    assert fit_and_compare({"part": small_examples}, PLAN) == fit_and_compare(
+        {"part": small_examples}, PLAN
+    )
 
 
-def test_shipped_weights_rank_like_service(part: Dataset, asked: list[RankingExample]) -> None:
+def test_shipped_weights_rank_like_service(
+    small_dataset: Dataset, small_examples: list[RankingExample]
+) -> None:
     with Progress(disable=True) as progress:
-        answers = recall.measure(part, part.questions, load_settings(), progress)
-    expected = recall.summarise(part, answers)["metrics"]["recall@10"]
-    sides = fit_and_compare({"part": asked}, PLAN)["recall@10"]["part"].values()
-    shipped = sum(one["questions"] * one["shipped"]["mean"] for one in sides) / len(asked)
+        answers = recall.measure(small_dataset, small_dataset.questions, load_settings(), progress)
+    expected = recall.summarise(small_dataset, answers)["metrics"]["recall@10"]
+    sides = fit_and_compare({"part": small_examples}, PLAN)["recall@10"]["part"].values()
+    shipped = sum(side["questions"] * side["shipped"]["mean"] for side in sides) / len(
+        small_examples
+    )
     assert shipped == pytest.approx(expected)
 
 
@@ -133,7 +151,7 @@ def test_command_shows_and_writes_weights(tmp_path: Path) -> None:
     shown = checked("fit-ranking", "--profile", "people", *files, "--json-out", str(out)).stdout
     result = json.loads(out.read_text())
     sides = result["recall@10"]["small"]
-    assert [sides[one]["questions"] for one in SIDES] == [1, 3]
+    assert [sides[side]["questions"] for side in SIDES] == [1, 3]
     assert (
         set(result["weights"])
         == set(result["without"])
@@ -165,13 +183,16 @@ def test_set_named_twice_counts_twice(tmp_path: Path) -> None:
 
 
 def test_count_moves_weights_towards_set() -> None:
-    one, other = drawn(7, "a"), drawn(8, "b")
-    sets = {"one": one, "other": [replace(some, features=-some.features) for some in other]}
-    even, more = (
-        mean_recall(one, fit(sets, replace(PLAN, counts={"one": count})).tolist())
+    first, second = random_examples(7, "a"), random_examples(8, "b")
+    sets = {
+        "one": first,
+        "other": [replace(example, features=-example.features) for example in second],
+    }
+    even, weighted = (
+        mean_recall(first, fit(sets, replace(PLAN, counts={"one": count})).tolist())
         for count in (1, 5)
     )
-    assert more > even
+    assert weighted > even
 
 
 def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The texts that token factors are fitted to."""
+"""The texts to which token factors are fitted."""
 
 from __future__ import annotations
 

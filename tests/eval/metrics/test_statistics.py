@@ -12,13 +12,13 @@ from eval.metrics.statistics import MIN_GROUPS, _draws, _student, _tails, differ
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 
-def spread(values: list[float], groups: int) -> list[str]:
+def group_names(values: list[float], groups: int) -> list[str]:
     return [f"g{number % groups}" for number in range(len(values))]
 
 
 @given(VALUES, st.integers(1, 12))
 def test_interval_contains_mean_and_stays_within_values(values: list[float], groups: int) -> None:
-    result = interval(values, spread(values, groups), seed=1, draws=200)
+    result = interval(values, group_names(values, groups), seed=1, draws=200)
     assert result.low <= result.mean <= result.high
     assert min(values) - 1e-9 <= result.low
     assert result.high <= max(values) + 1e-9
@@ -26,7 +26,9 @@ def test_interval_contains_mean_and_stays_within_values(values: list[float], gro
 
 @given(VALUES, st.integers(0, 2**32))
 def test_interval_is_deterministic_by_seed(values: list[float], seed: int) -> None:
-    first, again = (interval(values, spread(values, 6), seed=seed, draws=200) for _ in range(2))
+    first, again = (
+        interval(values, group_names(values, 6), seed=seed, draws=200) for _ in range(2)
+    )
     assert first == again
 
 
@@ -66,13 +68,13 @@ def test_interval_of_many_groups_equals_plain_bootstrap() -> None:
 def test_interval_coverage_is_about_95_percent(number: int) -> None:
     rng = np.random.default_rng(3)
     groups = [str(place // 10) for place in range(10 * number)]
-    held = 0
+    covered = 0
     for seed in range(200):
         # Conversations with a level of their own, ten questions each; the true mean is 0.
         levels = np.repeat(rng.normal(0, 1, number), 10) + rng.normal(0, 1, 10 * number)
         result = interval(levels.tolist(), groups, seed=seed, draws=1_000)
-        held += result.low <= 0 <= result.high
-    assert 0.89 <= held / 200 <= 0.985
+        covered += result.low <= 0 <= result.high
+    assert 0.89 <= covered / 200 <= 0.985
 
 
 @pytest.mark.parametrize(("freedom", "expected"), [(4, 2.776), (9, 2.262), (29, 2.045)])
@@ -88,11 +90,13 @@ def test_difference_of_equal_values_is_zero() -> None:
 
 
 @given(VALUES, VALUES, st.integers(1, 8))
-def test_difference_is_antisymmetric(values: list[float], others: list[float], groups: int) -> None:
-    size = min(len(values), len(others))
-    names = spread(values[:size], groups)
-    forward = difference(values[:size], others[:size], names, seed=4, draws=200)
-    backward = difference(others[:size], values[:size], names, seed=4, draws=200)
+def test_difference_is_antisymmetric(
+    values: list[float], second_values: list[float], groups: int
+) -> None:
+    size = min(len(values), len(second_values))
+    names = group_names(values[:size], groups)
+    forward = difference(values[:size], second_values[:size], names, seed=4, draws=200)
+    backward = difference(second_values[:size], values[:size], names, seed=4, draws=200)
     assert (backward.mean, backward.low, backward.high) == pytest.approx(
         (-forward.mean, -forward.high, -forward.low)
     )
@@ -114,5 +118,5 @@ def test_values_and_groups_must_have_equal_length(values: list[float], groups: l
 
 def test_questions_are_resampled_below_min_groups() -> None:
     values = [float(number % 2) for number in range(50)]
-    assert interval(values, spread(values, MIN_GROUPS - 1), seed=1).unit == "questions"
-    assert interval(values, spread(values, MIN_GROUPS), seed=1).unit == "groups"
+    assert interval(values, group_names(values, MIN_GROUPS - 1), seed=1).unit == "questions"
+    assert interval(values, group_names(values, MIN_GROUPS), seed=1).unit == "groups"

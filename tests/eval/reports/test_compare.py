@@ -17,8 +17,8 @@ from tests.support.evaluation_set import checked, evaluate
 BASELINE = ROOT / "eval" / "baseline" / "own.jsonl"
 
 
-def changed(run: RunFolder, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Return a copy of a run whose product found something else."""
+def changed_run(run: RunFolder, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Return a copy of a run with changed answers of the product."""
     copy = folder / "changed"
     shutil.copytree(run.path, copy)
     lines = run.answers("product")
@@ -29,17 +29,17 @@ def changed(run: RunFolder, folder: Path, change: Callable[[dict[str, Any]], Non
 
 
 def test_run_equals_its_own_baseline(run: RunFolder, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.jsonl"
-    checked("baseline", str(run.path), "--out", str(kept))
-    assert "0 questions are worse" in checked("compare", str(kept), str(run.path)).stdout
+    baseline = tmp_path / "kept.jsonl"
+    checked("baseline", str(run.path), "--out", str(baseline))
+    assert "0 questions are worse" in checked("compare", str(baseline), str(run.path)).stdout
 
 
 def test_significant_loss_exits_with_1(run: RunFolder, tmp_path: Path) -> None:
-    def forget(line: dict[str, Any]) -> None:
+    def set_recall_to_zero(line: dict[str, Any]) -> None:
         if line["metrics"]:
             line["metrics"]["recall@10"] = 0.0
 
-    worse = changed(run, tmp_path, forget)
+    worse = changed_run(run, tmp_path, set_recall_to_zero)
     lost, gained = (
         evaluate("compare", str(run.path), str(worse)),
         evaluate("compare", str(worse), str(run.path)),
@@ -50,36 +50,36 @@ def test_significant_loss_exits_with_1(run: RunFolder, tmp_path: Path) -> None:
 
 
 def test_lost_silence_is_a_loss(run: RunFolder, tmp_path: Path) -> None:
-    def speak(line: dict[str, Any]) -> None:
+    def set_not_silent(line: dict[str, Any]) -> None:
         line["silent"] = False
 
-    lost = evaluate("compare", str(run.path), str(changed(run, tmp_path, speak)))
+    lost = evaluate("compare", str(run.path), str(changed_run(run, tmp_path, set_not_silent)))
     assert lost.exit_code == 1
     assert "significantly worse: silent" in lost.stderr
 
 
 def test_different_sets_are_incomparable(run: RunFolder, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.jsonl"
-    checked("baseline", str(run.path), "--out", str(kept))
-    about, *questions = read_lines(kept)
-    write_lines(kept, [{**about, "dataset_hash": "0" * 64}, *questions])
-    result = evaluate("compare", str(kept), str(run.path))
+    baseline = tmp_path / "kept.jsonl"
+    checked("baseline", str(run.path), "--out", str(baseline))
+    about, *questions = read_lines(baseline)
+    write_lines(baseline, [{**about, "dataset_hash": "0" * 64}, *questions])
+    result = evaluate("compare", str(baseline), str(run.path))
     assert result.exit_code == 2
     assert "renew the baseline" in result.stderr.replace("\n", " ")
 
 
 def test_evidence_of_other_counter_is_not_compared(run: RunFolder, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.jsonl"
-    checked("baseline", str(run.path), "--out", str(kept))
-    about, *questions = read_lines(kept)
-    write_lines(kept, [{**about, "counter": "another"}, *questions])
-    result = checked("compare", str(kept), str(run.path))
+    baseline = tmp_path / "kept.jsonl"
+    checked("baseline", str(run.path), "--out", str(baseline))
+    about, *questions = read_lines(baseline)
+    write_lines(baseline, [{**about, "counter": "another"}, *questions])
+    result = checked("compare", str(baseline), str(run.path))
     assert "evidence@1000" not in result.stdout
     assert "is not compared" in result.stderr.replace("\n", " ")
 
 
 def test_bundled_baseline_is_of_bundled_set() -> None:
-    kept = scores.read(BASELINE, "product")
+    baseline = scores.read(BASELINE, "product")
     dataset = own.load()
-    assert kept.about["dataset_hash"] == dataset.fingerprint()
-    assert set(kept.values) == {question.id for question in dataset.questions}
+    assert baseline.about["dataset_hash"] == dataset.fingerprint()
+    assert set(baseline.values) == {question.id for question in dataset.questions}

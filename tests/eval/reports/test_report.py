@@ -1,4 +1,4 @@
-"""`python -m eval report` and `plots`: the page is safe, and follows from the run."""
+"""`python -m eval report` and `plots`: escaping, contents and determinism."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def page(run: RunFolder) -> str:
 
 
 class _Tags(HTMLParser):
-    """What a browser would make of a page."""
+    """The tags, attributes and texts of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -42,10 +42,20 @@ class _Tags(HTMLParser):
 
 
 def test_transcript_text_is_escaped(page: str) -> None:
-    seen = _Tags(page)
-    assert not seen.tags & {"script", "img", "iframe", "object", "embed", "link", "i", "a", "form"}
-    assert not [name for name, _ in seen.attributes if name.startswith("on")]
-    assert sum(HOSTILE in text for text in seen.texts) >= 2
+    parsed = _Tags(page)
+    assert not parsed.tags & {
+        "script",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "link",
+        "i",
+        "a",
+        "form",
+    }
+    assert not [name for name, _ in parsed.attributes if name.startswith("on")]
+    assert sum(HOSTILE in text for text in parsed.texts) >= 2
 
 
 def test_page_has_no_outside_references(page: str) -> None:
@@ -84,8 +94,8 @@ def test_plots_writes_two_files(run: RunFolder, tmp_path: Path) -> None:
 def test_report_json_has_metrics_of_runs(run: RunFolder, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     checked("report", str(run.path), "--json-out", str(out))
-    (found,) = json.loads(out.read_text())["runs"]
-    assert found == {**run.about, **run.metrics}
+    (reported,) = json.loads(out.read_text())["runs"]
+    assert reported == {**run.about, **run.metrics}
 
 
 def test_folder_without_run_is_refused(tmp_path: Path) -> None:

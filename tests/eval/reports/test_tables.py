@@ -18,7 +18,7 @@ from tests.support.evaluation_set import checked, evaluate, write
 SYSTEMS = "product,bm25,dense-local,last-20,product-without-words,product-without-floor"
 NAME = "a|<i>_b"
 DOCUMENT = f"# Numbers\n\n{BEGIN}\nold\n{END}\n\nafter\n"
-GROWN: dict[str, Any] = {
+GROWTH_RESULT: dict[str, Any] = {
     "plan": {"layout": "one"},
     "dataset": {"name": "own"},
     "sizes": [
@@ -50,65 +50,65 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def written(runs: list[str]) -> str:
-    return render([RunFolder(Path(one)) for one in runs], [GROWN])
+def rendered(runs: list[str]) -> str:
+    return render([RunFolder(Path(path)) for path in runs], [GROWTH_RESULT])
 
 
-def rows(written: str, title: str) -> list[list[str]]:
+def rows(rendered: str, title: str) -> list[list[str]]:
     """Return the cells of the first table after a title, without its head."""
-    table = re.search(r"(?:^\|.*\n?)+", written.partition(title)[2], re.MULTILINE)
+    table = re.search(r"(?:^\|.*\n?)+", rendered.partition(title)[2], re.MULTILINE)
     assert table is not None
     return [line.strip("| ").split(" | ") for line in table[0].splitlines()[2:]]
 
 
-def test_sides_have_separate_rows(written: str) -> None:
-    counted = [cells[1:3] for cells in rows(written, "### At a glance")]
+def test_sides_have_separate_rows(rendered: str) -> None:
+    counted = [cells[1:3] for cells in rows(rendered, "### At a glance")]
     assert counted == [["held back†", "3"], ["tuned on†", "1"]]
 
 
-def test_mean_has_interval_of_run(runs: list[str], written: str) -> None:
+def test_mean_has_interval_of_run(runs: list[str], rendered: str) -> None:
     part = RunFolder(Path(runs[0])).metrics["systems"]["product"]["by_side"]["held_back"]
     metric = part["metrics"]["recall@10"]
     expected = f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
-    assert rows(written, "### At a glance")[0][4] == expected
+    assert rows(rendered, "### At a glance")[0][4] == expected
 
 
-def test_leads_over_each_system_and_side(written: str) -> None:
-    shown = [tuple(cells[1:3]) for cells in rows(written, "### What the product has ahead")]
+def test_leads_over_each_system_and_side(rendered: str) -> None:
+    shown = [tuple(cells[1:3]) for cells in rows(rendered, "### What the product has ahead")]
     sides = ("held back†", "tuned on†")
     assert shown == [(name, side) for name in ("bm25", "dense-local") for side in sides]
 
 
-def test_ablations_have_rows(written: str) -> None:
-    assert [cells[0] for cells in rows(written, "### What each part earns")] == ["words", "floor"]
-    assert "in rightful silence it earns" in written
+def test_ablations_have_rows(rendered: str) -> None:
+    assert [cells[0] for cells in rows(rendered, "### What each part earns")] == ["words", "floor"]
+    assert "in rightful silence it earns" in rendered
 
 
-def test_both_vector_modes_are_compared(written: str) -> None:
-    (cells,) = rows(written, "### Both ways to compare vectors")
+def test_both_vector_modes_are_compared(rendered: str) -> None:
+    (cells,) = rows(rendered, "### Both ways to compare vectors")
     assert cells[1] == "4"
     assert cells[2] == cells[3]
     assert cells[4].startswith("0.000 (0.000 to 0.000)")
 
 
-def test_growth_has_row_per_size(written: str) -> None:
-    (cells,) = rows(written, "### Growth in one conversation")
+def test_growth_has_row_per_size(rendered: str) -> None:
+    (cells,) = rows(rendered, "### Growth in one conversation")
     numbers = ["0.500", "0.250", "12.5 / 40.0", "14.5 / 50.0", "900", "5,000"]
     assert cells == ["1,000,000", "Chroma", *numbers]
 
 
-def test_names_are_escaped(written: str) -> None:
-    for table in re.findall(r"(?:^\|.*\n?)+", written, re.MULTILINE):
+def test_names_are_escaped(rendered: str) -> None:
+    for table in re.findall(r"(?:^\|.*\n?)+", rendered, re.MULTILINE):
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1, table
-    assert set(re.findall(r"(?<!\\)<(\w+)", written)) <= {"br", "details", "summary"}
+    assert set(re.findall(r"(?<!\\)<(\w+)", rendered)) <= {"br", "details", "summary"}
 
 
 def test_tables_replace_previous_tables(runs: list[str], tmp_path: Path) -> None:
     document = tmp_path / "numbers.md"
     document.write_text(DOCUMENT)
     growth_file = tmp_path / "growth.json"
-    growth_file.write_text(json.dumps(GROWN))
+    growth_file.write_text(json.dumps(GROWTH_RESULT))
     command = ["tables", *runs, "--growth", str(growth_file), "--into", str(document)]
     checked(*command)
     first = document.read_text()
@@ -137,9 +137,9 @@ def test_two_runs_of_one_mode_are_refused(runs: list[str]) -> None:
 
 
 def test_other_json_than_growth_is_refused(runs: list[str], tmp_path: Path) -> None:
-    other = tmp_path / "other.json"
-    other.write_text("{}")
-    result = evaluate("tables", runs[0], "--growth", str(other))
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    result = evaluate("tables", runs[0], "--growth", str(path))
     assert result.exit_code == 1
     assert "is not what `python -m eval growth" in " ".join(result.stderr.split())
 

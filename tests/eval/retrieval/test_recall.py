@@ -1,4 +1,4 @@
-"""`python -m eval recall`: the real service is asked, and the result can be recomputed."""
+"""`python -m eval recall` on the real service; its metrics equal those of trec_eval."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ QUESTIONS = [
 
 
 @dataclass(frozen=True)
-class Small:
-    """A small set on disk, and where to write what comes out."""
+class SmallSet:
+    """A small set on disk, and the folder for its results."""
 
     folder: Path
 
@@ -78,10 +78,10 @@ class Small:
         docs, queries = self.folder / "small.docs.jsonl", self.folder / "small.queries.jsonl"
         return ["--dataset", "jsonl", "--docs", str(docs), "--queries", str(queries)]
 
-    def measure(self, *more: str) -> dict[str, Any]:
+    def measure(self, *options: str) -> dict[str, Any]:
         """Run the command and return its JSON."""
         outputs = ["--json-out", str(self.folder / "out.json"), "--run", str(self.folder / "run")]
-        result = evaluate(*self.arguments, *outputs, *more)
+        result = evaluate(*self.arguments, *outputs, *options)
         assert result.exit_code == 0, result.output
         measured: dict[str, Any] = json.loads((self.folder / "out.json").read_text())
         return measured
@@ -93,7 +93,7 @@ class Small:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Small:
+def small_set(tmp_path: Path) -> SmallSet:
     docs = [
         {
             "id": f"{conversation}:{number}",
@@ -112,19 +112,19 @@ def small(tmp_path: Path) -> Small:
     for name, lines in (("small.docs", docs), ("small.queries", queries)):
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
         (tmp_path / f"{name}.jsonl").write_text(text)
-    return Small(tmp_path)
+    return SmallSet(tmp_path)
 
 
 def evaluate(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["recall", *arguments], env={"COLUMNS": "120"})
 
 
-def independent(queries: Path, run: Path, skipped: Sequence[str] = ()) -> Mapping[str, float]:
+def trec_eval_metrics(queries: Path, run: Path, skipped: Sequence[str] = ()) -> Mapping[str, float]:
     """Return the metrics that trec_eval computes from a run file and the gold."""
-    asked = [json.loads(line) for line in queries.read_text().splitlines()]
+    questions = [json.loads(line) for line in queries.read_text().splitlines()]
     gold = {
         question["id"]: dict.fromkeys(question["gold"], 1)
-        for question in asked
+        for question in questions
         if question["gold"] and question["category"] not in skipped
     }
     with run.open() as lines:
@@ -135,18 +135,18 @@ def independent(queries: Path, run: Path, skipped: Sequence[str] = ()) -> Mappin
     return {ours: sum(score[name] for score in scores) / len(gold) for ours, name in names.items()}
 
 
-def test_metrics_equal_trec_eval_of_run_file(small: Small) -> None:
-    result = small.measure()
-    expected = independent(small.folder / "small.queries.jsonl", small.folder / "run")
+def test_metrics_equal_trec_eval_of_run_file(small_set: SmallSet) -> None:
+    result = small_set.measure()
+    expected = trec_eval_metrics(small_set.folder / "small.queries.jsonl", small_set.folder / "run")
     assert result["metrics"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_gold_is_recalled(small: Small) -> None:
-    assert small.measure()["metrics"]["recall@5"] == 1.0
+def test_gold_is_recalled(small_set: SmallSet) -> None:
+    assert small_set.measure()["metrics"]["recall@5"] == 1.0
 
 
-def test_result_has_provenance(small: Small) -> None:
-    result = small.measure()
+def test_result_has_provenance(small_set: SmallSet) -> None:
+    result = small_set.measure()
     assert result["dataset"] == "small"
     assert result["settings"]["top_k"] == 50
     assert result["settings"]["service"]["passage_words"] == 120
@@ -156,14 +156,14 @@ def test_result_has_provenance(small: Small) -> None:
     assert {"commit", "dirty", "packages", "python"} <= set(result)
 
 
-def test_result_has_no_keys(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_has_no_keys(small_set: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_EMBEDDER_API_KEY", "sk-secret-key")
     monkeypatch.setenv("MEMORY_EMBEDDER_CONFIG", '{"api_key": "sk-secret-key"}')
-    assert "secret" not in json.dumps(small.measure())
+    assert "secret" not in json.dumps(small_set.measure())
 
 
-def test_questions_without_gold_are_skipped(small: Small) -> None:
-    result = small.measure()
+def test_questions_without_gold_are_skipped(small_set: SmallSet) -> None:
+    result = small_set.measure()
     assert result["questions"] == 4
     assert {name: part["questions"] for name, part in result["by_category"].items()} == {
         "adversarial": 1,
@@ -171,21 +171,22 @@ def test_questions_without_gold_are_skipped(small: Small) -> None:
     }
 
 
-def test_metrics_without_adversarial_questions(small: Small) -> None:
-    result = small.measure()
+def test_metrics_without_adversarial_questions(small_set: SmallSet) -> None:
+    result = small_set.measure()
     assert result["without_adversarial"] == result["by_category"]["facts"]
 
 
-def test_skip_category_option(small: Small) -> None:
-    result = small.measure("--skip-category", "adversarial")
+def test_skip_category_option(small_set: SmallSet) -> None:
+    result = small_set.measure("--skip-category", "adversarial")
     assert (result["questions"], list(result["by_category"])) == (3, ["facts"])
-    assert {query for query, *_ in small.run} == {"q/0", "q/1", "q/3"}
+    assert {query for query, *_ in small_set.run} == {"q/0", "q/1", "q/3"}
 
 
-def test_run_file_has_dataset_ids_of_conversation(small: Small) -> None:
-    small.measure()
+def test_run_file_has_dataset_ids_of_conversation(small_set: SmallSet) -> None:
+    small_set.measure()
     docs_of_query = {
-        query: {doc for other, _, doc, *_ in small.run if other == query} for query, *_ in small.run
+        query: {doc for line_query, _, doc, *_ in small_set.run if line_query == query}
+        for query, *_ in small_set.run
     }
     places = {f"q/{number}": conversation for number, (conversation, *_) in enumerate(QUESTIONS)}
     assert set(docs_of_query) == {"q/0", "q/1", "q/3", "q/4"}
@@ -194,18 +195,18 @@ def test_run_file_has_dataset_ids_of_conversation(small: Small) -> None:
         assert docs <= {f"{place}:{number}" for number in range(len(TEXTS[place]))}
 
 
-def test_run_file_ranks_start_at_1_and_scores_fall(small: Small) -> None:
-    small.measure()
+def test_run_file_ranks_start_at_1_and_scores_fall(small_set: SmallSet) -> None:
+    small_set.measure()
     lines = [
-        (int(rank), float(score)) for query, _, _, rank, score, _ in small.run if query == "q/0"
+        (int(rank), float(score)) for query, _, _, rank, score, _ in small_set.run if query == "q/0"
     ]
     assert [rank for rank, _ in lines] == list(range(1, len(lines) + 1))
     assert len(lines) > 1
     assert all(score > after for (_, score), (_, after) in pairwise(lines))
 
 
-def test_table_has_row_per_category(small: Small) -> None:
-    shown = evaluate(*small.arguments).stdout
+def test_table_has_row_per_category(small_set: SmallSet) -> None:
+    shown = evaluate(*small_set.arguments).stdout
     for name in ("all", "all but adversarial", "adversarial", "facts"):
         assert re.search(rf"^│ {name} +│", shown, re.MULTILINE)
 
@@ -241,8 +242,8 @@ def test_wrong_option_is_explained(arguments: list[str], complaint: str) -> None
     assert complaint in " ".join(result.stderr.replace("│", " ").split())
 
 
-def test_unknown_category_lists_known_categories(small: Small) -> None:
-    result = evaluate(*small.arguments, "--skip-category", "fact")
+def test_unknown_category_lists_known_categories(small_set: SmallSet) -> None:
+    result = evaluate(*small_set.arguments, "--skip-category", "fact")
     assert result.exit_code == 2
     assert "adversarial, facts, nothing" in result.stderr
 
@@ -255,18 +256,18 @@ def test_other_format_ends_with_one_line(tmp_path: Path) -> None:
     assert result.stderr == "recall: locomo.json: not a list of conversations\n"
 
 
-def test_set_without_gold_ends_with_one_line(small: Small) -> None:
-    (small.folder / "small.queries.jsonl").write_text("")
-    result = evaluate(*small.arguments)
+def test_set_without_gold_ends_with_one_line(small_set: SmallSet) -> None:
+    (small_set.folder / "small.queries.jsonl").write_text("")
+    result = evaluate(*small_set.arguments)
     assert result.exit_code == 1
     assert result.stderr.startswith("recall: no question is left to ask")
 
 
-def test_degraded_recall_ends_measurement(small: Small, settings: Settings) -> None:
-    dataset = jsonl.load(*sorted(small.folder.glob("small.*.jsonl")))
+def test_degraded_recall_ends_measurement(small_set: SmallSet, settings: Settings) -> None:
+    dataset = jsonl.load(*sorted(small_set.folder.glob("small.*.jsonl")))
     index = MemoryIndex()
-    asking = settings.model_copy(update={"exact_scan_max": 0})
-    with idle_service(asking, index) as service, Progress(disable=True) as progress:
+    chosen = settings.model_copy(update={"exact_scan_max": 0})
+    with idle_service(chosen, index) as service, Progress(disable=True) as progress:
         dataset_store.store(service, dataset, progress)
         while service.indexer.step():
             pass
@@ -286,8 +287,8 @@ class _PickyIndex(MemoryIndex):
         super().upsert(collection, keys, groups, vectors)
 
 
-def test_parked_index_ends_measurement(small: Small, settings: Settings) -> None:
-    dataset = jsonl.load(*sorted(small.folder.glob("small.*.jsonl")))
+def test_parked_index_ends_measurement(small_set: SmallSet, settings: Settings) -> None:
+    dataset = jsonl.load(*sorted(small_set.folder.glob("small.*.jsonl")))
     with idle_service(settings, _PickyIndex()) as service, Progress(disable=True) as progress:
         service.indexer.stop()
         dataset_store.store(service, dataset, progress)
@@ -310,4 +311,4 @@ def test_benchmark_recall_reaches_promised_minimum(
     assert result.exit_code == 0, result.output
     result = json.loads(out.read_text())["metrics"]
     assert result["recall@10"] >= promised
-    assert result == pytest.approx(independent(queries, run, skipped[1:]), abs=1e-9)
+    assert result == pytest.approx(trec_eval_metrics(queries, run, skipped[1:]), abs=1e-9)

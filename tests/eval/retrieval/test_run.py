@@ -37,7 +37,7 @@ def test_every_system_answers_every_question_once(run: RunFolder) -> None:
 
 
 def test_metrics_equal_trec_eval_of_run_files(run: RunFolder) -> None:
-    gold = {one: dict.fromkeys(ids, 1) for one, ids in GOLD.items() if ids}
+    gold = {question_id: dict.fromkeys(ids, 1) for question_id, ids in GOLD.items() if ids}
     measures = {"recall.10", "success.5", "ndcg_cut.10", "recip_rank"}
     judge = pytrec_eval.RelevanceEvaluator(gold, measures)
     names = {
@@ -50,8 +50,8 @@ def test_metrics_equal_trec_eval_of_run_files(run: RunFolder) -> None:
         with (run.path / f"{system}.run").open() as lines:
             theirs = judge.evaluate(pytrec_eval.parse_run(lines))
         for line in run.answers(system):
-            for ours, other in names.items() if line["metrics"] and line["found"] else ():
-                expected = theirs[line["id"]][other]
+            for ours, name in names.items() if line["metrics"] and line["found"] else ():
+                expected = theirs[line["id"]][name]
                 assert line["metrics"][ours] == pytest.approx(expected, abs=1e-9)
 
 
@@ -71,8 +71,10 @@ def test_evidence_grows_with_budget(run: RunFolder) -> None:
 
 def test_only_product_is_silent_on_small_talk(run: RunFolder) -> None:
     silent = {
-        name: {kind: (part["questions"], part["share"]["mean"]) for kind, part in found.items()}
-        for name, found in ((name, one["silent"]) for name, one in run.metrics["systems"].items())
+        name: {kind: (part["questions"], part["share"]["mean"]) for kind, part in parts.items()}
+        for name, parts in (
+            (name, metrics["silent"]) for name, metrics in run.metrics["systems"].items()
+        )
     }
     assert silent["product"] == {"with_gold": (5, 0.0), "without_gold": (1, 1.0)}
     assert silent["product-without-floor"]["without_gold"] == (1, 0.0)
@@ -80,10 +82,10 @@ def test_only_product_is_silent_on_small_talk(run: RunFolder) -> None:
 
 
 def test_product_is_compared_with_every_system(run: RunFolder) -> None:
-    found = {(one["other"], one["side"]) for one in run.metrics["paired"]}
-    others = [name for name in run.systems if name != "product"]
+    compared = {(comparison["other"], comparison["side"]) for comparison in run.metrics["paired"]}
+    other_systems = [name for name in run.systems if name != "product"]
     sides = ("all", "tuned_on", "held_back")
-    assert found == {(other, side) for other in others for side in sides}
+    assert compared == {(other, side) for other in other_systems for side in sides}
 
 
 def test_run_refuses_nonempty_folder(run: RunFolder, tmp_path: Path) -> None:
@@ -105,8 +107,8 @@ def test_run_refuses_nonempty_folder(run: RunFolder, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_option_is_explained(tmp_path: Path, arguments: list[str], complaint: str) -> None:
-    given = write(tmp_path) if "--dataset" not in arguments else []
-    result = evaluate("run", *given, *arguments, "--out", str(tmp_path / "run"))
+    dataset_options = write(tmp_path) if "--dataset" not in arguments else []
+    result = evaluate("run", *dataset_options, *arguments, "--out", str(tmp_path / "run"))
     assert result.exit_code == 2
     assert complaint in " ".join(result.stderr.replace("│", " ").split())
 
@@ -146,8 +148,8 @@ def test_other_embedder_and_exact_scan_max(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("MEMORY_EMBEDDER_MODEL", "made-up")
         options = ["--systems", "product,dense:openai", "--exact-scan-max", "0"]
         checked("run", *write(tmp_path), *options, "--out", str(tmp_path / "run"))
-    found = RunFolder(tmp_path / "run")
-    assert found.systems == ["product", "dense-openai"]
-    assert found.about["settings"]["exact_scan_max"] == 0
-    assert found.metrics["systems"]["product"]["without_adversarial"]["questions"] == 4
+    run = RunFolder(tmp_path / "run")
+    assert run.systems == ["product", "dense-openai"]
+    assert run.about["settings"]["exact_scan_max"] == 0
+    assert run.metrics["systems"]["product"]["without_adversarial"]["questions"] == 4
     assert server.base_url not in (tmp_path / "run" / "run.json").read_text()

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from eval.runs import trec
 
-# The set's name, and the least recall@10 that is promised on it.
-
 
 @given(st.lists(st.floats(-100, 100) | st.sampled_from([0.0, 1.0, 1.0 + 1e-12]), max_size=50))
 def test_falling_scores_stay_close(scores: list[float]) -> None:

@@ -10,8 +10,6 @@ from eval.systems.ids import dataset_id, service_id
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.fields import check_id
 
-# The set's name, and the least recall@10 that is promised on it.
-
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10))
 def test_service_id_round_trip(own: str) -> None:

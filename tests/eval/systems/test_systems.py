@@ -12,7 +12,7 @@ from eval.systems.scopes import ScopeCache
 from eval.systems.system import RetrievedTurn, best_first, whole
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
-from tests.support.evaluation_set import START, asked, talk, turn
+from tests.support.evaluation_set import START, make_question, talk, turn
 
 
 def scopes(
@@ -37,28 +37,28 @@ def test_ties_prefer_newer_turn_then_larger_id() -> None:
 
 def test_recency_systems_return_newest_first() -> None:
     cache = scopes(talk([f"turn {number}" for number in range(30)]))
-    hits = ids(LastTurns(cache).search(asked("what?"), 50))
+    hits = ids(LastTurns(cache).search(make_question("what?"), 50))
     assert hits == [f"a/{number}" for number in range(29, 29 - LAST_TURNS, -1)]
-    assert len(FullHistory(cache).search(asked("what?"), 50)) == 30
+    assert len(FullHistory(cache).search(make_question("what?"), 50)) == 30
 
 
 def test_user_question_searches_all_conversations_of_user() -> None:
     users = {"a": "ida", "b": "ida", "c": "tor"}
     turns = [talk(["A red kayak."], name) for name in users]
     cache = scopes(*turns, users=users)
-    hits = BM25(cache).search(asked("Which kayak?", user="ida"), 10)
+    hits = BM25(cache).search(make_question("Which kayak?", user="ida"), 10)
     assert set(ids(hits)) == {"a/0", "b/0"}
 
 
 def test_bm25_matches_stems() -> None:
     cache = scopes(talk(["We sailed our boats.", "It rained all day.", "He paints houses."]))
-    assert ids(BM25(cache).search(asked("Who was sailing the boat?"), 10)) == ["a/0"]
-    assert BM25(cache).search(asked("zebra"), 10) == []
+    assert ids(BM25(cache).search(make_question("Who was sailing the boat?"), 10)) == ["a/0"]
+    assert BM25(cache).search(make_question("zebra"), 10) == []
 
 
 def test_dense_finds_synonym() -> None:
     cache = scopes(talk(["My doctor was kind.", "The train was late.", "We ate soup."]))
-    hits = Dense(cache, LocalEmbedder(), "local").search(asked("physician"), 3)
+    hits = Dense(cache, LocalEmbedder(), "local").search(make_question("physician"), 3)
     assert ids(hits)[0] == "a/0"
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -66,6 +66,6 @@ def test_dense_finds_synonym() -> None:
 def test_long_turn_counts_by_best_passage() -> None:
     long = " ".join([*["filler"] * 300, "kayak", *["filler"] * 300])
     cache = scopes(talk([long, "Nothing else."]))
-    (hits,) = BM25(cache).search(asked("kayak"), 5)
+    (hits,) = BM25(cache).search(make_question("kayak"), 5)
     assert "kayak" in hits.turn.text[hits.start : hits.end]
     assert hits.end - hits.start < len(long) / 3

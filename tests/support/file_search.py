@@ -1,4 +1,4 @@
-"""Search the files of a data folder for deleted data."""
+"""Searches the files of a data folder for words and vectors that were deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memory_service.core.models import Vector
 from memory_service.text.terms import terms
 
 _COMPARED = 8
-"""This many consecutive numbers of a vector are not a coincidence."""
+"""So many equal consecutive numbers identify a vector."""
 
 
 def files(folder: Path) -> Iterator[bytes]:
@@ -26,9 +26,9 @@ def files(folder: Path) -> Iterator[bytes]:
 
 def words_left(folder: Path, words: Iterable[str]) -> set[bytes]:
     """Return the words and stems that are in a file, in any encoding of a database."""
-    every = {form for word in words for form in (word, *terms(word, "en"))}
+    forms = {form for word in words for form in (word, *terms(word, "en"))}
     encodings = ("utf-8", "utf-16-le", "utf-16-be")
-    needles = {form.encode(encoding) for form in every for encoding in encodings}
+    needles = {form.encode(encoding) for form in forms for encoding in encodings}
     content = b"\x00".join(files(folder))
     return {needle for needle in needles if needle in content}
 
@@ -49,7 +49,9 @@ def _holds(content: bytes, vector: Vector) -> bool:
         with np.errstate(invalid="ignore"):
             starts = np.flatnonzero(np.abs(numbers - wanted[0]) < 1e-3)
             for start in starts:
-                found = numbers[start : start + _COMPARED]
-                if len(found) == _COMPARED and np.all(np.abs(found - wanted) < 1e-3):
+                numbers_at_start = numbers[start : start + _COMPARED]
+                if len(numbers_at_start) == _COMPARED and np.all(
+                    np.abs(numbers_at_start - wanted) < 1e-3
+                ):
                     return True
     return False

@@ -1,4 +1,4 @@
-"""The tree of turns against a model in plain Python, compared after each of any operations."""
+"""The tree of turns is compared with a model in plain Python after each random operation."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COUNT = st.integers(1, 3)
 PAUSE = 3_600_000_000
 
 
-def same(
-    one: ActiveBranch | ConversationVectors, other: ActiveBranch | ConversationVectors
+def assert_equal_fields(
+    actual: ActiveBranch | ConversationVectors, expected: ActiveBranch | ConversationVectors
 ) -> None:
-    for field in fields(one):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+    for field in fields(actual):
+        np.testing.assert_array_equal(getattr(actual, field.name), getattr(expected, field.name))
 
 
 @dataclass
@@ -46,13 +46,13 @@ class Node:
 
     seq: int
     parent: str | None
-    unit: str | None
+    group: str | None
     gap_before: bool = False
     is_call: bool = False
 
 
 class Tree(RuleBasedStateMachine):
-    """One conversation, and the model of it that every step must leave the log equal to."""
+    """A conversation in the log, and its model: they are equal after every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Tree(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Make the conversation, and one that must stay as it is."""
+        """Create the conversation, and another that must not change."""
         create(self.service, "bystander", "untouched")
         create(self.service, "c")
 
@@ -84,14 +84,14 @@ class Tree(RuleBasedStateMachine):
 
     @rule(calls=COUNT)
     def append_parallel_tool_calls(self, calls: int) -> None:
-        """Append calls that are one unit with each other."""
+        """Append parallel calls, which are one tool group."""
         self._append([self._call() for _ in range(calls)], Below.HEAD, self.head)
 
-    @precondition(lambda self: self._live_calls())
+    @precondition(lambda self: self._active_calls())
     @rule(pick=PICK)
-    def append_a_tool_result(self, pick: int) -> None:
-        """Answer a call of the live path: the result joins its unit."""
-        calls = self._live_calls()
+    def append_tool_result(self, pick: int) -> None:
+        """Append the result of a call on the active branch: it joins the call's tool group."""
+        calls = self._active_calls()
         answered = function_output(f"call-{calls[pick % len(calls)]}")
         self._append([{**answered, "id": self._name()}], Below.HEAD, self.head)
 
@@ -103,14 +103,14 @@ class Tree(RuleBasedStateMachine):
         self._append([self._message() for _ in range(count)], parent, parent)
 
     @rule(count=COUNT)
-    def branch_below_the_root(self, count: int) -> None:
-        """Begin the conversation anew."""
+    def branch_below_root(self, count: int) -> None:
+        """Append below the root: a new branch from the beginning."""
         self._append([self._message() for _ in range(count)], Below.ROOT, None)
 
     @precondition(lambda self: self.nodes)
     @rule(pick=PICK)
     def set_head(self, pick: int) -> None:
-        """Make another branch live."""
+        """Activate another branch."""
         self.head = self._pick(pick)
         self.service.writer.update_conversation(
             project_key(self.service),
@@ -121,29 +121,31 @@ class Tree(RuleBasedStateMachine):
 
     @precondition(lambda self: self.nodes)
     @rule(pick=PICK)
-    def delete_unit(self, pick: int) -> None:
-        """Delete a turn with its unit; what hung on it moves up, behind a gap."""
+    def delete_tool_group(self, pick: int) -> None:
+        """Delete a turn with its tool group; its children get its parent, and a gap before them."""
         chosen = self._pick(pick)
-        unit = self.nodes[chosen].unit
-        doomed = {chosen} | {name for name, one in self.nodes.items() if unit and one.unit == unit}
+        group = self.nodes[chosen].group
+        deleted = {chosen} | {
+            name for name, node in self.nodes.items() if group and node.group == group
+        }
         _, receipt = self.service.deletions.item(project_key(self.service), "c", chosen)
-        assert receipt.counts["turns"] == len(doomed)
+        assert receipt.counts["turns"] == len(deleted)
         for name, node in self.nodes.items():
-            if node.parent in doomed and name not in doomed:
-                node.parent, node.gap_before = self._survivor(node.parent, doomed), True
-        self.head = self._survivor(self.head, doomed)
-        self.nodes = {name: node for name, node in self.nodes.items() if name not in doomed}
+            if node.parent in deleted and name not in deleted:
+                node.parent, node.gap_before = self._survivor(node.parent, deleted), True
+        self.head = self._survivor(self.head, deleted)
+        self.nodes = {name: node for name, node in self.nodes.items() if name not in deleted}
 
     @rule()
     def delete_conversation(self) -> None:
-        """Delete everything and begin again under the same id."""
+        """Delete the conversation and create it again with the same id."""
         self.service.deletions.conversation(project_key(self.service), "c")
         create(self.service, "c")
         self.nodes, self.head, self.next_seq = {}, None, 1
 
     @invariant()
-    def the_log_equals_the_model(self) -> None:
-        """Compare everything that the log says of the tree."""
+    def log_equals_model(self) -> None:
+        """Compare the stored tree with the model."""
         project = project_key(self.service)
         with self.service.log.read() as snapshot:
             conversation = snapshot.conversations.get(project, "c")
@@ -163,7 +165,7 @@ class Tree(RuleBasedStateMachine):
             for name, node in self.nodes.items()
         }
         assert {turn.id: ids.get(turn.tool_group_key or 0) for turn in turns} == {
-            name: node.unit for name, node in self.nodes.items()
+            name: node.group for name, node in self.nodes.items()
         }
         assert ids.get(conversation.head_key or 0) == self.head
         assert conversation.next_seq == self.next_seq
@@ -173,8 +175,8 @@ class Tree(RuleBasedStateMachine):
             assert self.owners.setdefault(key, name) == name
 
     @invariant()
-    def the_statistics_are_those_of_the_passages(self) -> None:
-        """Compare what is counted along with every change to what is there."""
+    def statistics_equal_passages(self) -> None:
+        """Compare the counts that every change updates with the stored passages."""
         project = project_key(self.service)
         with self.service.log.read() as snapshot:
             conversation = snapshot.conversations.get(project, "c")
@@ -185,43 +187,43 @@ class Tree(RuleBasedStateMachine):
         assert (conversation.passages, conversation.terms) == (len(lengths), sum(lengths))
 
     @invariant()
-    def what_is_in_memory_is_what_the_log_has(self) -> None:
-        """Compare caches that grew with every step to what is read anew."""
+    def caches_equal_log(self) -> None:
+        """Compare caches that grew with every step with new caches."""
         project = project_key(self.service)
         with self.service.log.read() as snapshot:
             conversation = snapshot.conversations.get(project, "c")
             if conversation is None:
                 return
-            asked = snapshot, conversation.key, ScopeMember.of(conversation)
-            paths = self.paths.get(*asked), BranchCache(PAUSE).get(*asked)
-            vectors = self.vectors.get(*asked), VectorCache(64, 2**20).get(*asked)
-        same(*paths)
-        same(*vectors)
+            arguments = snapshot, conversation.key, ScopeMember.of(conversation)
+            paths = self.paths.get(*arguments), BranchCache(PAUSE).get(*arguments)
+            vectors = self.vectors.get(*arguments), VectorCache(64, 2**20).get(*arguments)
+        assert_equal_fields(*paths)
+        assert_equal_fields(*vectors)
         assert len(paths[0].turns) == len(self._path())
 
     @invariant()
     def verify_finds_nothing(self) -> None:
-        """Let `verify` look at it too."""
+        """Check that `verify` has no findings."""
         assert findings(self.service) == []
 
     def _append(self, items: list[dict[str, Any]], below: str | Below, parent: str | None) -> None:
         turns = append(self.service, "c", *items, below=below)
         assert [turn.id for turn in turns] == [item["id"] for item in items]
         for item in items:
-            unit = self._unit(item, parent)
+            group = self._group(item, parent)
             is_call = item.get("type") == "function_call"
-            self.nodes[item["id"]] = Node(self.next_seq, parent, unit, is_call=is_call)
+            self.nodes[item["id"]] = Node(self.next_seq, parent, group, is_call=is_call)
             self.next_seq += 1
             parent = item["id"]
         self.head = parent
 
-    def _unit(self, item: dict[str, Any], parent: str | None) -> str | None:
+    def _group(self, item: dict[str, Any], parent: str | None) -> str | None:
         if item.get("type") == "function_call_output":
-            return self.nodes[item["call_id"].removeprefix("call-")].unit
+            return self.nodes[item["call_id"].removeprefix("call-")].group
         if item.get("type") != "function_call":
             return None
         if parent is not None and self.nodes[parent].is_call:
-            return self.nodes[parent].unit
+            return self.nodes[parent].group
         return str(item["id"])
 
     def _name(self) -> str:
@@ -247,11 +249,11 @@ class Tree(RuleBasedStateMachine):
             name = self.nodes[name].parent
         return path[::-1]
 
-    def _live_calls(self) -> list[str]:
+    def _active_calls(self) -> list[str]:
         return [name for name in self._path() if self.nodes[name].is_call]
 
-    def _survivor(self, name: str | None, doomed: set[str]) -> str | None:
-        while name is not None and name in doomed:
+    def _survivor(self, name: str | None, deleted: set[str]) -> str | None:
+        while name is not None and name in deleted:
             name = self.nodes[name].parent
         return name
 

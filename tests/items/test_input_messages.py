@@ -1,4 +1,4 @@
-"""The messages of a prompt as they are forwarded."""
+"""Chat messages of a request as items, and merged user messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tests.support.factories import chat_calls, chat_output, make_path, message
 
 def test_consecutive_user_messages_are_merged_unless_named() -> None:
     messages = [message("a"), message("b"), message("c", name="ann"), message("d"), message("e")]
-    joined = alternating(messages)
-    assert [each.get("name") for each in joined] == [None, "ann", None]
-    assert [part["text"] for part in joined[0]["content"]] == ["a", "b"]
-    assert alternating(joined) == joined
+    merged = alternating(messages)
+    assert [merged_message.get("name") for merged_message in merged] == [None, "ann", None]
+    assert [part["text"] for part in merged[0]["content"]] == ["a", "b"]
+    assert alternating(merged) == merged
 
 
 def test_input_messages_equal_stored_items() -> None:

@@ -17,7 +17,7 @@ from memory_service.embedded import Memory
 from memory_service.prompts.question import query_text
 from memory_service.text.small_talk import leftover
 from tests.support.factories import make_turn, message
-from tests.support.own_set import ASKED, CONVERSATIONS, language, stored
+from tests.support.own_set import CONVERSATIONS, MEMORY_QUESTIONS, language, stored_memory
 
 KNOWN = {
     "en": (
@@ -67,7 +67,7 @@ HELD_BACK = {
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
     """Return the own set, stored."""
-    with stored(tmp_path_factory.mktemp("own") / "data") as opened:
+    with stored_memory(tmp_path_factory.mktemp("own") / "data") as opened:
         yield opened
 
 
@@ -89,9 +89,9 @@ def test_small_talk_recalls_nothing_in_four_of_five_cases(
 def test_relevance_floor_loses_at_most_three_percent_of_answered_questions(
     memory: Memory,
 ) -> None:
-    """A search has no relevance floor, so a prompt without recall has lost what a search finds."""
+    """A search has no relevance floor: hits that a search has and a prompt does not are lost."""
     answered, lost = 0, []
-    for question in ASKED:
+    for question in MEMORY_QUESTIONS:
         user = question["id"].split("-")[0]
         hits = memory.search(question["question"], user=user, top_k=10)
         if not {hit.turn.id for hit in hits}.isdisjoint(question["gold"]):
@@ -102,7 +102,7 @@ def test_relevance_floor_loses_at_most_three_percent_of_answered_questions(
             )
             if not prompt.recalled:
                 lost.append(question["id"])
-    assert answered >= len(ASKED) / 2
+    assert answered >= len(MEMORY_QUESTIONS) / 2
     assert len(lost) <= 0.03 * answered, lost
 
 

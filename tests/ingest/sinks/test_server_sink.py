@@ -62,7 +62,7 @@ def failing_server() -> Iterator[tuple[str, list[str]]]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Write no log line."""
 
     with serving(Handler) as address:
         yield address, requests
@@ -98,7 +98,7 @@ def answering(status: int, content: bytes, ready: bytes) -> type[BaseHTTPRequest
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Write no log line."""
 
     return Handler
 

@@ -1,4 +1,4 @@
-"""ConversationCache: bounded in bytes, and growing arrays never change what readers hold."""
+"""ConversationCache: its size is bounded, and growing arrays do not change earlier views."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memory_service.recall.caches.conversation_cache import (
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that takes memory."""
+    """A cache entry of a given size."""
 
     size: int
 
@@ -29,10 +29,10 @@ def test_total_size_stays_within_limit(puts: list[tuple[int, int]]) -> None:
     cache, newest = ConversationCache[Entry](20), dict[int, Entry]()
     for key, size in puts:
         newest[key] = cache.put(key, Entry(size))
-        held = {key: entry for key in newest if (entry := cache.get(key)) is not None}
-        assert sum(entry.size for entry in held.values()) <= 20
-        assert held.items() <= newest.items()
-        assert key in held
+        cached = {key: entry for key in newest if (entry := cache.get(key)) is not None}
+        assert sum(entry.size for entry in cached.values()) <= 20
+        assert cached.items() <= newest.items()
+        assert key in cached
 
 
 def test_least_recently_used_entry_is_evicted_first() -> None:
@@ -54,13 +54,13 @@ def test_entry_larger_than_cache_is_not_kept() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=12))
 def test_extended_array_keeps_earlier_views(parts: list[list[int]]) -> None:
-    grown, seen = np.empty(0, np.int64), []
+    grown, views = np.empty(0, np.int64), []
     for part in parts:
         grown = extended(grown, np.array(part, np.int64))
-        seen.append(grown)
+        views.append(grown)
     flat = [number for part in parts for number in part]
     assert grown.tolist() == flat
-    assert all(before.tolist() == flat[: len(before)] for before in seen)
+    assert all(before.tolist() == flat[: len(before)] for before in views)
 
 
 def test_extending_by_single_rows_rarely_copies() -> None:
@@ -74,13 +74,13 @@ def test_extending_by_single_rows_rarely_copies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("turn_keys", "expected"),
     [([30], [1, 2, 3]), ([10, 50], [0, 1, 3, 4]), ([99], []), ([11], []), ([], [])],
 )
 def test_branch_around_returns_positions_of_turns_and_neighbours(
-    asked: list[int], expected: list[int]
+    turn_keys: list[int], expected: list[int]
 ) -> None:
     keys = np.array([10, 20, 30, 40, 50])
     by_user, segments = np.ones(5, np.bool_), np.zeros(5, np.int32)
     branch = ActiveBranch(keys, keys, by_user, segments, next_seq=6, path_changes=0)
-    assert branch.around(asked, 1).tolist() == expected
+    assert branch.around(turn_keys, 1).tolist() == expected

@@ -1,4 +1,4 @@
-"""Summaries after any history of a conversation: appends, cuts, deletions and crashes."""
+"""Summaries cover the turns before the window after any appends, cuts, deletions and crashes."""
 
 from __future__ import annotations
 

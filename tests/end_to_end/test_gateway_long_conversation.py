@@ -1,4 +1,4 @@
-"""A long conversation: thousands of turns in a small budget, with facts of any age recalled."""
+"""A conversation of thousands of turns in a small budget: facts of any age are recalled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUDGET, ANSWER = 4_000, 500
 TURNS = 5_000 if LONG else 1_000
 SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
-"""Messages that the client sends again: all, or the last ones in a long run."""
+"""How many past messages the client sends again: all, or the last ones in a long run."""
 SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
 BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
 
@@ -52,21 +52,35 @@ FACTS = [
     ("I broke my left wrist skating in 2019.", "Which bone did I break on the ice?", "wrist"),
 ]
 
-WHO = ("Anna", "the neighbour", "my boss", "a colleague", "the postman", "our coach", "Ben")
-DID = ("painted the fence", "burnt the toast", "missed the bus", "sang all morning", "lost a glove")
-WHEN = ("today", "on Monday", "after lunch", "in the rain", "before the meeting", "again")
-FELT = ("It made me laugh.", "I was annoyed.", "Nobody noticed.", "It took an hour.", "Oh well.")
-MORE = ("The weather was grey.", "Then we had soup.", "I went for a walk.", "I read a bit.")
+PERSONS = ("Anna", "the neighbour", "my boss", "a colleague", "the postman", "our coach", "Ben")
+ACTIONS = (
+    "painted the fence",
+    "burnt the toast",
+    "missed the bus",
+    "sang all morning",
+    "lost a glove",
+)
+TIMES = ("today", "on Monday", "after lunch", "in the rain", "before the meeting", "again")
+FEELINGS = (
+    "It made me laugh.",
+    "I was annoyed.",
+    "Nobody noticed.",
+    "It took an hour.",
+    "Oh well.",
+)
+ENDINGS = ("The weather was grey.", "Then we had soup.", "I went for a walk.", "I read a bit.")
 REPLIES = ("I see.", "That sounds like a day.", "Fair enough.", "Tell me more.", "How did it end?")
 
 
 def chatter(chance: random.Random) -> str:
     """Return small talk of about ninety tokens."""
-    responses = []
+    sentences = []
     for _ in range(5):
-        who, did, when, felt, more = (chance.choice(each) for each in (WHO, DID, WHEN, FELT, MORE))
-        responses.append(f"{who.capitalize()} {did} {when}. {felt} {more}")
-    return " ".join(responses)
+        person, action, time, feeling, ending = (
+            chance.choice(choices) for choices in (PERSONS, ACTIONS, TIMES, FEELINGS, ENDINGS)
+        )
+        sentences.append(f"{person.capitalize()} {action} {time}. {feeling} {ending}")
+    return " ".join(sentences)
 
 
 def reply(chance: random.Random) -> str:
@@ -75,23 +89,23 @@ def reply(chance: random.Random) -> str:
 
 
 def script(turns: int, chance: random.Random) -> list[str]:
-    """Return the texts of the user: small talk with facts in it, and at the end the questions."""
+    """Return the texts of the user: small talk with facts in it, and the questions at the end."""
     messages = [chatter(chance) for _ in range(turns // 2)]
-    asking = len(messages) - 2 * len(FACTS)
-    for place, (fact, _, _) in zip(
-        chance.sample(range(asking - len(FACTS)), len(FACTS)), FACTS, strict=True
+    first_question = len(messages) - 2 * len(FACTS)
+    for position, (fact, _, _) in zip(
+        chance.sample(range(first_question - len(FACTS)), len(FACTS)), FACTS, strict=True
     ):
-        messages[place] = fact
+        messages[position] = fact
     for number, (_, question, _) in enumerate(FACTS):
-        messages[asking + 2 * number] = question
+        messages[first_question + 2 * number] = question
     return messages
 
 
 def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, Any]], int]:
-    """Return a counter of prompts with a tokenizer that the service does not expect."""
+    """Return a token counter of prompts that differs from the service's counter."""
 
     def count(body: Mapping[str, Any]) -> int:
-        texts = [str(each["content"]) for each in body["messages"]]
+        texts = [str(message["content"]) for message in body["messages"]]
         return sum(encode_length(well_formed(text)) + MESSAGE_TOKENS for text in texts)
 
     return count
@@ -131,64 +145,70 @@ def prompts(request: pytest.FixtureRequest) -> Sequence[Received]:
         messages += assistant(answer.json()["choices"][0]["message"]["content"])
     assert chat.turn_count("endless") == len(messages) == turns
     # Requests for summaries have another limit.
-    asked = [each for each in chat.upstream.requests if each.body["max_tokens"] == ANSWER]
-    responses = [each for each in asked if SUMMARIES in str(each.messages)]
-    assert bool(responses) == (request.param == "summarised")
-    return asked
+    requests = [
+        request for request in chat.upstream.requests if request.body["max_tokens"] == ANSWER
+    ]
+    with_summaries = [request for request in requests if SUMMARIES in str(request.messages)]
+    assert bool(with_summaries) == (request.param == "summarised")
+    return requests
 
 
 @pytest.mark.timeout(3_000)
 def test_every_prompt_fits_budget(prompts: Sequence[Received]) -> None:
-    assert max(each.tokens for each in prompts) + ANSWER <= BUDGET
-    assert max(each.tokens for each in prompts) > BUDGET // 2
+    assert max(prompt.tokens for prompt in prompts) + ANSWER <= BUDGET
+    assert max(prompt.tokens for prompt in prompts) > BUDGET // 2
 
 
 def test_system_message_never_changes(prompts: Sequence[Received]) -> None:
-    assert {str(each.messages[0]) for each in prompts} == {str(SYSTEM)}
+    assert {str(prompt.messages[0]) for prompt in prompts} == {str(SYSTEM)}
 
 
-def test_facts_of_any_age_are_recalled(prompts: Sequence[Received]) -> None:
-    asked = {question: (fact, word) for fact, question, word in FACTS}
-    found: list[str] = []
+def test_facts_are_recalled_at_any_age(prompts: Sequence[Received]) -> None:
+    questions = {question: (fact, word) for fact, question, word in FACTS}
+    recalled: list[str] = []
     missed: list[str] = []
-    for one in prompts:
-        last = one.messages[-1]["content"]
+    for prompt in prompts:
+        last = prompt.messages[-1]["content"]
         text = last if isinstance(last, str) else last[-1]["text"]
-        if text in asked:
-            fact, word = asked[text]
-            seen = any(word in str(message["content"]) for message in one.messages[1:])
-            (found if seen else missed).append(fact)
-    assert len(found) + len(missed) == len(FACTS)
-    assert len(found) >= 17, missed
+        if text in questions:
+            fact, word = questions[text]
+            is_in_prompt = any(word in str(message["content"]) for message in prompt.messages[1:])
+            (recalled if is_in_prompt else missed).append(fact)
+    assert len(recalled) + len(missed) == len(FACTS)
+    assert len(recalled) >= 17, missed
 
 
-def shares(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> list[float]:
-    """Return, for each prompt but the first, the share of the previous one that it begins with.
+def shared_prefixes(prompts: Sequence[Messages], count: Callable[[Messages], int]) -> list[float]:
+    """Return for each prompt the share of the previous prompt that it begins with.
 
     The newest message is not compared: its recalled block makes it different.
     """
-    found = []
+    shares = []
     for before, after in pairwise(prompts):
-        begun = before[:-1]
-        same = next((n for n, each in enumerate(begun) if after[n : n + 1] != [each]), len(begun))
-        if begun:
-            found.append(count(begun[:same]) / count(begun))
-    return found
+        earlier = before[:-1]
+        length = next(
+            (n for n, message in enumerate(earlier) if after[n : n + 1] != [message]), len(earlier)
+        )
+        if earlier:
+            shares.append(count(earlier[:length]) / count(earlier))
+    return shares
 
 
-def sliding(prompts: Sequence[Received], count: Callable[[Messages], int]) -> list[Messages]:
+def sliding_window_prompts(
+    prompts: Sequence[Received], count: Callable[[Messages], int]
+) -> list[Messages]:
     """Return the prompts of a sliding window: the newest messages that fit."""
     messages: Messages = []
-    found = []
-    for one in prompts:
-        last = one.messages[-1]["content"]
+    windows = []
+    for prompt in prompts:
+        last = prompt.messages[-1]["content"]
         messages += user(last if isinstance(last, str) else last[-1]["text"])
         window = messages[-20:]
         while count([SYSTEM, *window]) > BUDGET - ANSWER:
             window = window[1:]
-        found.append([SYSTEM, *window])
+        windows.append([SYSTEM, *window])
         messages += assistant(" ".join(REPLIES * 2))
-    return found
+    return windows
 
 
 def test_most_prompts_share_prefix_with_previous(
@@ -197,8 +217,8 @@ def test_most_prompts_share_prefix_with_previous(
     def count(messages: Messages) -> int:
         return chat.upstream.count({"messages": messages})
 
-    ours = statistics.median(shares([each.messages for each in prompts], count))
-    theirs = statistics.median(shares(sliding(prompts, count), count))
+    ours = statistics.median(shared_prefixes([prompt.messages for prompt in prompts], count))
+    theirs = statistics.median(shared_prefixes(sliding_window_prompts(prompts, count), count))
     assert ours >= 0.8
     assert theirs < 0.2
 
@@ -206,8 +226,8 @@ def test_most_prompts_share_prefix_with_previous(
 @pytest.mark.parametrize("stream", [True, False])
 def test_tool_loop_only_appends_to_prompt(chat: RunningGateway, *, stream: bool) -> None:
     conversation = {"x-conversation-id": f"loop-{stream}"}
-    old = "My locker at the gym is number 8314."
-    messages: Any = user(old) + assistant("Noted.")
+    fact = "My locker at the gym is number 8314."
+    messages: Any = user(fact) + assistant("Noted.")
     for number in range(30):
         messages += user(f"{chatter(random.Random(number))} ({number})") + assistant("I see.")
     messages += user("Look up the locker at my gym, all of it.")
@@ -219,11 +239,11 @@ def test_tool_loop_only_appends_to_prompt(chat: RunningGateway, *, stream: bool)
         for call in message.get("tool_calls", ()):
             result = f"page {number}: nothing about it yet, go on"
             messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
-    loop = [each.messages for each in chat.upstream.requests]
+    loop = [prompt.messages for prompt in chat.upstream.requests]
     assert len(loop) == 9
     assert all(after[: len(before)] == before for before, after in pairwise(loop))
     blocks = {
-        part["text"] for each in loop for m in each for part in _parts(m) if BLOCK in str(part)
+        part["text"] for prompt in loop for m in prompt for part in _parts(m) if BLOCK in str(part)
     }
     assert len(blocks) == 1
     assert "8314" in blocks.pop()

@@ -1,4 +1,4 @@
-"""Caches of recall: they change no result, hold no deleted turn, and mix no projects."""
+"""Recall with caches: equal results, no deleted turns, no turns of other projects."""
 
 from __future__ import annotations
 

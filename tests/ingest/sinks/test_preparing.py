@@ -66,11 +66,11 @@ def prepare(settings: Settings, batch: list[PreparationTask], *, in_child: bool)
 
 def test_child_process_prepares_the_same_batch(settings: Settings) -> None:
     batch = tasks()
-    here, in_child = (prepare(settings, batch, in_child=where) for where in (False, True))
-    assert here.tokens == in_child.tokens > 0
-    assert here.counter == in_child.counter
-    assert_same_plan(here.prepared_turns[0], in_child.prepared_turns[0])
-    assert here.prepared_turns[1] is None
+    in_thread, in_child = (prepare(settings, batch, in_child=value) for value in (False, True))
+    assert in_thread.tokens == in_child.tokens > 0
+    assert in_thread.counter == in_child.counter
+    assert_same_plan(in_thread.prepared_turns[0], in_child.prepared_turns[0])
+    assert in_thread.prepared_turns[1] is None
     assert in_child.prepared_turns[1] is None
 
 
@@ -104,8 +104,8 @@ def test_plan_of_long_transcript_is_limited(settings: Settings) -> None:
 
 @pytest.mark.parametrize("embedder", ["openai", "chroma:default"])
 def test_plan_has_no_vectors_of_other_embedders(settings: Settings, embedder: str) -> None:
-    other = settings.model_copy(update={"embedder": embedder})
-    (prepared, _) = prepare(other, tasks(), in_child=False).prepared_turns
+    chosen = settings.model_copy(update={"embedder": embedder})
+    (prepared, _) = prepare(chosen, tasks(), in_child=False).prepared_turns
     assert prepared is not None
     passages = [passage for passages in prepared.passages.values() for passage in passages]
     assert passages

@@ -1,4 +1,4 @@
-"""Missing times: divided evenly between the times around them, and marked."""
+"""Missing times are interpolated between the known times, and marked."""
 
 from __future__ import annotations
 

@@ -23,24 +23,24 @@ def test_folder_of_another_server_is_refused_with_its_address(
     address: str, settings: Settings
 ) -> None:
     assert address
-    ended = serve(settings.data_dir, "--port", "0")
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    assert "--url" in ended.stderr
+    process = serve(settings.data_dir, "--port", "0")
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+    assert "--url" in process.stderr
 
 
 def test_port_in_use_is_refused(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = serve(tmp_path / "data", "--port", str(taken.getsockname()[1]))
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    assert "--port" in ended.stderr
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = serve(tmp_path / "data", "--port", str(listener.getsockname()[1]))
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+    assert "--port" in process.stderr
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_data_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("I am no folder")
-    ended = serve(tmp_path / name, "--port", "0")
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    assert "--data-dir" in ended.stderr
+    process = serve(tmp_path / name, "--port", "0")
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+    assert "--data-dir" in process.stderr
