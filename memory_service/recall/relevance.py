@@ -12,8 +12,6 @@ only compare turns with each other. So the message itself is examined. It does n
     ("Write a haiku about autumn").
 """
 
-# ruff: noqa: RUF001 - words of other scripts are intended
-
 from __future__ import annotations
 
 import re
@@ -22,6 +20,7 @@ from functools import cache
 
 import regex  # type: ignore[import-untyped]
 
+from memory_service.core.data_files import read_toml
 from memory_service.text import small_talk
 from memory_service.text.small_talk import leftover
 
@@ -37,25 +36,6 @@ MAX_SMALL_TALK_CHARACTERS = 300
 """Longer texts are not small talk; pasted text is not analysed in every language."""
 
 _UNSPACED_LANGUAGES = frozenset({"ja", "zh"})
-# Words for the people who talk, and for what they said before.
-_PERSONAL = {
-    "en": r"i|i'\w+|my|mine|myself|we|we'\w+|us|our|ours|she|he|her|him|his|remember|remind"
-    r"|did you|have you|you (?:said|told|suggested|recommended|promised|mentioned|wrote|gave)"
-    r"|last (?:time|session|week|month|year)|sessions? ago|earlier",
-    "de": r"ich|mir|mich|mein\w*|wir|uns|unser\w*|erinner\w*|hast du|haben sie|du \w+t hast"
-    r"|(?:vor)?letzte[sn]? mal|vorhin|neulich|damals",
-    "fr": r"je|j'\w+|moi|me|mon|ma|mes|nous|notre|nos|rappel\w*|as-tu|avez-vous"
-    r"|dernière fois|l'autre jour",
-    "es": r"yo|me|mi|mis|mío|mía|nos|nosotros|nuestr\w+|recuerd\w*|tengo|dije|era mi|última vez",
-    "it": r"io|mi|mio|mia|miei|mie|noi|ci|nostr\w+|ricord\w*|ho|avevo|ultima volta",
-    "pt": r"eu|me|meu|minha|meus|minhas|nós|nosso\w*|nossa\w*|lembr\w*|tenho|última vez",
-    "nl": r"ik|mij|mijn|wij|we|ons|onze|herinner\w*|heb je|laatste keer",
-    "ru": r"я|меня|мне|мной|мо[йяеёи]|моего|моей|моим|моих|мою|мы|нас|нам|нами|наш\w*|помн\w*"
-    r"|вспомн\w*|напомн\w*|прошл\w+ раз",
-}
-_PERSONAL_UNSPACED = re.compile(
-    "我|咱|你(?:说|讲|让|觉得|认为|建议|推荐)|记得|提醒|上次|那次|当时|之前|刚才|私|僕|俺|覚えて|この前"
-)
 _NAME = re.compile(r"(?<=[\w,;:')] )[A-Z]\w+")
 _ASKS_OR_COUNTS = regex.compile(r"[?？؟\p{N}]")
 
@@ -97,7 +77,7 @@ def _is_small_talk(text: str) -> bool:
 
 
 def _is_personal(text: str, languages: Collection[str]) -> bool:
-    if _PERSONAL_UNSPACED.search(text):
+    if _personal_unspaced().search(text):
         return True
     return any(_personal(language).search(text) for language in languages)
 
@@ -114,4 +94,14 @@ def _shares_weight(terms: Collection[str], weights: Mapping[str, float], best: f
 
 @cache
 def _personal(language: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{_PERSONAL[language]})\b", re.IGNORECASE)
+    return re.compile(rf"\b(?:{'|'.join(_personal_words()[language])})\b", re.IGNORECASE)
+
+
+@cache
+def _personal_unspaced() -> re.Pattern[str]:
+    return re.compile("|".join(_personal_words()["unspaced"]))
+
+
+@cache
+def _personal_words() -> dict[str, list[str]]:
+    return read_toml("memory_service.recall", "personal_words.toml")

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from memory_service.core.data_files import read_toml
 from memory_service.recall.relevance import calls_for_memory
+from memory_service.text import small_talk
 
 WEIGHTS = {"locker": 3.0, "gym": 2.0, "haiku": 5.0, "autumn": 5.0, "write": 4.0, "jule": 3.0}
 KNOWN = {"locker", "gym", "jule"}
@@ -83,3 +87,11 @@ def test_long_text_is_not_checked_for_small_talk() -> None:
 
 def test_message_in_language_without_word_lists_calls_for_memory() -> None:
     assert calls_for_memory("Який код від шафки?", ["uk"], {}, set(), best=0.0)
+
+
+def test_personal_words_are_expressions_of_supported_languages() -> None:
+    words = read_toml("memory_service.recall", "personal_words.toml")
+    assert set(words) == small_talk.languages() | {"unspaced"}
+    for expressions in words.values():
+        assert len(set(expressions)) == len(expressions)
+        assert not any(re.compile(expression).search("") for expression in expressions)
