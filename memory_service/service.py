@@ -82,19 +82,7 @@ class Service:
             batch=settings.index_batch,
             collection_vectors=settings.collection_vectors,
         )
-        self.writer = ConversationWriter(
-            log,
-            TurnPreparer(
-                embedder,
-                passage_words=settings.passage_words,
-                passage_overlap_words=settings.passage_overlap_words,
-            ),
-            WriterLimits(
-                retry_window_seconds=settings.retry_window_seconds,
-                idempotency_hours=settings.idempotency_hours,
-            ),
-            on_stored=self.indexer.wake,
-        )
+        self.writer = self._writer()
         self.deletions = DeletionService(log, on_deleted=self.indexer.wake)
         self._vectors = VectorCache(embedder.dimension, settings.vector_cache_mib * 1024 * 1024)
         self.recaller = self.new_recaller()
@@ -109,8 +97,28 @@ class Service:
             self.summarizer = Summarizer(
                 log, chat_model, embedder, self.counter, rules, threads=settings.summary_threads
             )
-        self.prompts = PromptBuilder(
-            log,
+        self.prompts = self._prompt_builder(rules if chat_model else None)
+        self.gateway = self._gateway()
+        self._closing = ExitStack()
+
+    def _writer(self) -> ConversationWriter:
+        settings = self.settings
+        preparer = TurnPreparer(
+            self.embedder,
+            passage_words=settings.passage_words,
+            passage_overlap_words=settings.passage_overlap_words,
+        )
+        limits = WriterLimits(
+            retry_window_seconds=settings.retry_window_seconds,
+            idempotency_hours=settings.idempotency_hours,
+        )
+        return ConversationWriter(self.log, preparer, limits, on_stored=self.indexer.wake)
+
+    def _prompt_builder(self, rules: SummaryRules | None) -> PromptBuilder:
+        """Return the builder of prompts; without `rules` no summaries are requested."""
+        settings = self.settings
+        return PromptBuilder(
+            self.log,
             self.recaller,
             self.counter,
             PromptStates(self.deferred_writer),
@@ -122,14 +130,8 @@ class Service:
                 top_k=settings.top_k,
                 context_window=lambda model: settings.context_window or context_window(model),
             ),
-            SummaryChooser(
-                self.deferred_writer,
-                rules if chat_model else None,
-                token_share=settings.summary_token_share,
-            ),
+            SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
         )
-        self.gateway = self._gateway()
-        self._closing = ExitStack()
 
     def _gateway(self) -> Gateway:
         """Return the chat completions of the upstream that the settings name, if they do."""

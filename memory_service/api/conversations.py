@@ -105,7 +105,7 @@ def update_conversation(
 @router.delete("/{conversation_id}")
 def delete_conversation(project: Project, service: ServiceState, conversation_id: str) -> Response:
     """Delete a conversation with all its items."""
-    receipt = service.deletions.conversation(project, conversation_id)
+    receipt = service.deletions.delete_conversation(project, conversation_id)
     return render.respond(
         {
             "id": conversation_id,

@@ -96,7 +96,7 @@ def delete_item(
     project: Project, service: ServiceState, conversation_id: str, item_id: str
 ) -> Response:
     """Delete an item with its tool group, and return the conversation."""
-    conversation, receipt = service.deletions.item(project, conversation_id, item_id)
+    conversation, receipt = service.deletions.delete_item(project, conversation_id, item_id)
     return render.respond({**render.conversation(conversation), "receipt": receipt.id})
 
 

@@ -36,7 +36,7 @@ def list_users(
 @router.delete("/users/{user_id:path}")
 def delete_user(project: Project, service: ServiceState, user_id: str) -> Response:
     """Delete a user with all conversations."""
-    receipt = service.deletions.user(project, user_id)
+    receipt = service.deletions.delete_user(project, user_id)
     return render.respond(
         {"id": user_id, "object": "user.deleted", "deleted": True, "receipt": receipt.id}
     )

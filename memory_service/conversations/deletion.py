@@ -41,7 +41,7 @@ class DeletionService:
         """Stop waiting for snapshots; closing the log empties its write-ahead file."""
         self._checkpoints.close()
 
-    def item(
+    def delete_item(
         self, project_key: int, conversation_id: str, item_id: str
     ) -> tuple[Conversation, Receipt]:
         """Delete an item with its tool group; raises NotFound."""
@@ -55,7 +55,7 @@ class DeletionService:
         self._clean_up()
         return conversation, receipt
 
-    def conversation(self, project_key: int, conversation_id: str) -> Receipt:
+    def delete_conversation(self, project_key: int, conversation_id: str) -> Receipt:
         """Delete a conversation with all its turns; raises NotFound."""
         with self._log.write() as transaction:
             conversation = lock_conversation(transaction, project_key, conversation_id)
@@ -64,7 +64,7 @@ class DeletionService:
         self._clean_up()
         return receipt
 
-    def user(self, project_key: int, user_id: str) -> Receipt:
+    def delete_user(self, project_key: int, user_id: str) -> Receipt:
         """Delete a user with all conversations; raises NotFound."""
         with self._log.write() as transaction:
             user_key = transaction.users.key_of(project_key, user_id)

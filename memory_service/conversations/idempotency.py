@@ -129,7 +129,7 @@ class IdempotencyChecker:
             conversation_key=conversation_key,
             seqs=(min(seqs), max(seqs)) if seqs else None,
             now=clock.now(),
-            forget_before=self._oldest_key(),
+            delete_before=self._oldest_key(),
         )
 
     def _oldest_key(self) -> int:

@@ -260,7 +260,9 @@ def _offset_from(edge: date, direction: int, number: str | None, unit: str) -> P
     """
     adjacent = edge + direction * DAY
     if is_weekday(unit):
-        return periods.one_day(periods.weekday_beside(edge, weekday_number(unit), direction))
+        return periods.one_day(
+            periods.weekday_before_or_after(edge, weekday_number(unit), direction)
+        )
     if number is not None:
         return _counted_offset(edge, direction, number, singular(unit))
     if singular(unit) in ("day", "night", "morning", "evening"):

@@ -49,7 +49,7 @@ def monday_of(day: date) -> date:
     return day - day.weekday() * DAY
 
 
-def weekday_beside(day: date, weekday: int, direction: int) -> date:
+def weekday_before_or_after(day: date, weekday: int, direction: int) -> date:
     """Return the nearest such weekday after a day (direction 1) or before it (-1), not itself."""
     days = (direction * (weekday - day.weekday()) - 1) % 7 + 1
     return day + direction * days * DAY

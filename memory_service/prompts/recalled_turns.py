@@ -66,7 +66,7 @@ class PromptRecaller:
     def _of_last_prompt(self, frame: PromptFrame) -> RecalledTurns:
         """Return the turns that the last prompt quoted, without those deleted since."""
         project_key, left_out = frame.location.project_key, frame.state.left_out
-        recall = self._recaller.again(project_key, frame.state.recalled)
+        recall = self._recaller.restore(project_key, frame.state.recalled)
         with self._log.read() as snapshot:
             turns = snapshot.turns.by_keys(project_key, [key for key, _ in left_out])
         dropped = [Dropped(turns[key].id, reason) for key, reason in left_out if key in turns]

@@ -117,10 +117,10 @@ class Traces:
         )
         # Pruning reads all rows that are kept, so it is not done each time.
         if next(self._added) % _PRUNE_EVERY == 0:
-            forget_before = now - self._keep_for
+            delete_before = now - self._keep_for
             self._deferred_writer.submit(
                 lambda transaction: transaction.traces.prune(
-                    project_key, keep=self._keep, forget_before=forget_before
+                    project_key, keep=self._keep, delete_before=delete_before
                 )
             )
 

@@ -77,7 +77,7 @@ class Recaller:
             scope = snapshot.conversations.scope_of_user(project_key, user_key)
             return self._recall(snapshot, scope, query, times)
 
-    def again(self, project_key: int, spans: Sequence[RecalledSpan]) -> Recall:
+    def restore(self, project_key: int, spans: Sequence[RecalledSpan]) -> Recall:
         """Return hits as they were recalled before, without those that were deleted since."""
         with self._log.read() as snapshot:
             return Recall(restore_hits(snapshot, project_key, spans))

@@ -37,7 +37,7 @@ MAX_SMALL_TALK_CHARACTERS = 300
 
 _UNSPACED_LANGUAGES = frozenset({"ja", "zh"})
 _NAME = re.compile(r"(?<=[\w,;:')] )[A-Z]\w+")
-_ASKS_OR_COUNTS = regex.compile(r"[?？؟\p{N}]")
+_ASKS_OR_COUNTS = regex.compile(r"[?？؟\p{N}]")  # noqa: RUF001 - other scripts
 
 
 def calls_for_memory(

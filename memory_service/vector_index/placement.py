@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from memory_service.core.models import Collection
 from memory_service.turn_log.log import TurnLog
-from memory_service.turn_log.repositories.collections import Home
+from memory_service.turn_log.repositories.collections import ConversationSize
 from memory_service.turn_log.transactions import WriteTransaction
 
 
@@ -30,12 +30,12 @@ class Placement:
         if not unplaced:
             return placed
         with self._log.write() as transaction:
-            homes = transaction.placements.homes(unplaced)
+            sizes = transaction.placements.sizes(unplaced)
             current = transaction.placements.of_conversations(unplaced)
             moved = {
-                key: self._place(transaction, key, homes[key], current.get(key))
+                key: self._place(transaction, key, sizes[key], current.get(key))
                 for key in unplaced
-                if key in homes
+                if key in sizes
             }
         kept = {key: placed[key] for key in placed if key not in unplaced}
         return kept | moved
@@ -46,16 +46,20 @@ class Placement:
         )
 
     def _place(
-        self, transaction: WriteTransaction, key: int, home: Home, placed: Collection | None
+        self,
+        transaction: WriteTransaction,
+        key: int,
+        size: ConversationSize,
+        placed: Collection | None,
     ) -> Collection:
-        own_share, needed = self._capacity // 2, home.passages
+        own_share, needed = self._capacity // 2, size.passages
         if needed > own_share:
-            chosen = transaction.collections.create(home.project_key, key)
+            chosen = transaction.collections.create(size.project_key, key)
         else:
             # Room for the whole conversation: if only its first batch fitted, it would move again.
             chosen = transaction.collections.with_room(
-                home.project_key, home.user_key, below=self._capacity - needed + 1
-            ) or transaction.collections.create(home.project_key, None)
+                size.project_key, size.user_key, below=self._capacity - needed + 1
+            ) or transaction.collections.create(size.project_key, None)
         if placed is None:
             transaction.placements.place(key, chosen, needed)
         elif placed.key != chosen.key:

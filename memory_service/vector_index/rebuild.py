@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 
 from memory_service.core.errors import VectorIndexDown
-from memory_service.core.models import Rebuilt
+from memory_service.core.models import IndexRebuild
 from memory_service.core.protocols import VectorIndex
 from memory_service.turn_log.log import TurnLog
 
@@ -28,7 +28,9 @@ class Rebuild:
         self._index = index
         self._batch = batch
 
-    def run(self, on_progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rebuilt:
+    def run(
+        self, on_progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> IndexRebuild:
         """Fill every collection of the log; `on_progress` gets (vectors done, of how many).
 
         Raises VectorIndexDown when the folder cannot be written.
@@ -58,7 +60,9 @@ class Rebuild:
                 on_progress(done, total)
         self._note(_DONE)
         with self._log.read() as snapshot:
-            return Rebuilt(total, len(missing), resumed=resumes, waiting=snapshot.index_queue.lag())
+            return IndexRebuild(
+                total, len(missing), resumed=resumes, waiting=snapshot.index_queue.lag()
+            )
 
     def _missing(self) -> dict[int, list[int]]:
         """Return the passages that are not in the index yet, by collection."""

@@ -75,7 +75,7 @@ def test_deleted_item_is_in_no_file(settings: Settings) -> None:
         create(service, "c", KEPT, deleted_message(), KEPT)
         service.log.checkpoint()
         assert len(left_in(folder, [*RARE, "bandicootish"])) >= len(RARE)
-        service.deletions.item(project_key(service), "c", "i-bandicootish")
+        service.deletions.delete_item(project_key(service), "c", "i-bandicootish")
         assert findings(service) == []
     assert left_in(folder, [*RARE, "bandicootish"]) == set()
     assert left_in(folder, ["kettle"])
@@ -86,7 +86,7 @@ def test_deleted_conversation_is_in_no_file(settings: Settings) -> None:
     with Service.open(settings, purpose="tests") as service:
         create(service, "c", KEPT)
         create(service, "numbatlikeconv", KEPT, deleted_message(), key="idempotoroo")
-        service.deletions.conversation(project_key(service), "numbatlikeconv")
+        service.deletions.delete_conversation(project_key(service), "numbatlikeconv")
         assert findings(service) == []
     assert left_in(settings.data_dir, words) == set()
 
@@ -97,7 +97,7 @@ def test_deleted_user_is_in_no_file(settings: Settings) -> None:
         create(service, "c", KEPT, user="kept-user")
         create(service, "pademelonconv", deleted_message(), user="numbatlikeuser")
         create(service, "secondpademelon", DELETED, user="numbatlikeuser")
-        service.deletions.user(project_key(service), "numbatlikeuser")
+        service.deletions.delete_user(project_key(service), "numbatlikeuser")
         assert findings(service) == []
         with service.log.read() as snapshot:
             page = snapshot.users.page(project_key(service), None, 10, "asc")
@@ -109,7 +109,7 @@ def test_deletion_while_service_runs_cleans_open_files(
     service: Service,
 ) -> None:
     create(service, "c", KEPT, deleted_message())
-    service.deletions.item(project_key(service), "c", "i-bandicootish")
+    service.deletions.delete_item(project_key(service), "c", "i-bandicootish")
     eventually(lambda: not left_in(service.settings.data_dir, RARE))
 
 
@@ -121,7 +121,7 @@ def test_delete_item_deletes_whole_tool_group(settings: Settings, victim: str) -
         create(service, "c", KEPT, call)
         append(service, "c", {**function_output(output="xylophagous"), "id": "result-1"})
         append(service, "c", {**function_output(output="brumbleforths"), "id": "result-2"}, KEPT)
-        _, receipt = service.deletions.item(project_key(service), "c", victim)
+        _, receipt = service.deletions.delete_item(project_key(service), "c", victim)
     assert receipt.counts["turns"] == 3
     assert left_in(folder, RARE) == set()
     assert [row[0] for row in rows(folder, "SELECT text FROM turns ORDER BY seq")] == [KEPT, KEPT]
@@ -135,7 +135,7 @@ def test_delete_item_deletes_rows_vector_and_idempotency_key(
     append(service, "c", KEPT, key="idem-kept")
     assert len(vectors(service)) == 3
     before = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
-    _, receipt = service.deletions.item(project_key(service), "c", "i-bandicootish")
+    _, receipt = service.deletions.delete_item(project_key(service), "c", "i-bandicootish")
     assert vectors(service) == passages(service)
     after = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
     lost = {table: len(before[table]) - len(after[table]) for table in TABLES}
@@ -150,7 +150,7 @@ def test_delete_user_empties_tables_and_index(service: Service) -> None:
     for number in range(3):
         create(service, f"c{number}", KEPT, DELETED, user="ana", key=f"idem-{number}")
     assert len(vectors(service)) == 6
-    receipt = service.deletions.user(project_key(service), "ana")
+    receipt = service.deletions.delete_user(project_key(service), "ana")
     assert vectors(service) == set()
     service.log.checkpoint()
     for table in (*TABLES, "conversations", "placements", "users"):
@@ -162,7 +162,7 @@ def test_delete_user_empties_tables_and_index(service: Service) -> None:
 
 def test_receipt_has_counts_and_random_id_only(service: Service) -> None:
     create(service, "c", deleted_message(), user="ana")
-    receipt = service.deletions.user(project_key(service), "ana")
+    receipt = service.deletions.delete_user(project_key(service), "ana")
     service.log.checkpoint()
     ((_, _, receipt_id, kind, counts, created_at),) = rows(
         service.settings.data_dir, "SELECT * FROM receipts"
@@ -179,11 +179,11 @@ def test_receipt_has_counts_and_random_id_only(service: Service) -> None:
 def delete(service: Service, project: int, kind: str) -> None:
     """Delete the item, its conversation `c` or its user."""
     if kind == "item":
-        service.deletions.item(project, "c", "i-bandicootish")
+        service.deletions.delete_item(project, "c", "i-bandicootish")
     elif kind == "conversation":
-        service.deletions.conversation(project, "c")
+        service.deletions.delete_conversation(project, "c")
     else:
-        service.deletions.user(project, "ana")
+        service.deletions.delete_user(project, "ana")
 
 
 @pytest.mark.parametrize("kind", ["item", "conversation", "user"])
@@ -224,7 +224,7 @@ def test_open_snapshot_delays_checkpoint(
         create(service, "c", KEPT, deleted_message())
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
-            service.deletions.item(project_key(service), "c", "i-bandicootish")
+            service.deletions.delete_item(project_key(service), "c", "i-bandicootish")
             append(service, "c", "writers are not held up")
             assert not service.log.checkpoint()
             assert wal.stat().st_size > 0
@@ -246,9 +246,9 @@ def test_deletions_behind_one_snapshot_are_all_cleaned_up(settings: Settings) ->
         with service.log.read() as snapshot:
             assert snapshot.conversations.get(project_key(service), "c") is not None
             for item_id in ("i-1", "i-2", "i-3"):
-                service.deletions.item(project_key(service), "c", item_id)
+                service.deletions.delete_item(project_key(service), "c", item_id)
         eventually(lambda: wal.stat().st_size == 0)
         create(service, "d", deleted_message("i-4"))
-        service.deletions.item(project_key(service), "d", "i-4")
+        service.deletions.delete_item(project_key(service), "d", "i-4")
         eventually(lambda: wal.stat().st_size == 0)
         assert left_in(settings.data_dir, RARE) == set()

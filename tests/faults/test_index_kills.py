@@ -56,7 +56,7 @@ def test_turns_are_found_by_vector_after_kills_at_random_moments(tmp_path: Path)
             server.kill()
     with Service.open(Settings(data_dir=folder, exact_scan_max=0), purpose="tests") as service:
         project = project_key(service)
-        service.deletions.conversation(project, f"deleted-{ROUNDS - 1}")
+        service.deletions.delete_conversation(project, f"deleted-{ROUNDS - 1}")
         eventually(lambda: is_indexed_and_erased(service), 300)
         assert findings(service, with_index=True) == []
         for round_number in range(ROUNDS):

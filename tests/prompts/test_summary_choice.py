@@ -179,7 +179,7 @@ def test_deleted_turn_removes_summary_from_prompt(service: Service) -> None:
     summarise(service)
     append(service, "c", *remarks(6, first=13))
     assert "walrus1" in str(summary_text(build_prompt(service)))
-    service.deletions.item(project_key(service), "c", active_branch(service)[2].id)
+    service.deletions.delete_item(project_key(service), "c", active_branch(service)[2].id)
     assert summary_text(build_prompt(service)) is None
 
 

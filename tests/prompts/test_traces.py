@@ -112,11 +112,11 @@ def test_traces_are_bounded_in_number_and_age(service: Service, project: int) ->
     with service.log.write() as transaction:
         for number in range(30):
             transaction.traces.add(project, f"trace_{number}", number, {})
-        transaction.traces.prune(project, keep=10, forget_before=25)
+        transaction.traces.prune(project, keep=10, delete_before=25)
     with service.log.read() as snapshot:
         numbers = [n for n in range(30) if snapshot.traces.get(project, f"trace_{n}") is not None]
     assert numbers == list(range(25, 30))
     with service.log.write() as transaction:
-        transaction.traces.prune(project, keep=2, forget_before=0)
+        transaction.traces.prune(project, keep=2, delete_before=0)
         assert transaction.traces.get(project, "trace_27") is None
         assert transaction.traces.get(project, "trace_28") is not None

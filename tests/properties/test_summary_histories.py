@@ -98,7 +98,7 @@ def play(service: Service, model: CrashingModel, name: str, step: str, count: in
     elif step == "cut":
         build_prompt(service, name, recent_turns=count)
     elif step == "delete" and (turns := active_branch(service, name)):
-        service.deletions.item(project_key(service), name, turns[count % len(turns)].id)
+        service.deletions.delete_item(project_key(service), name, turns[count % len(turns)].id)
     elif step == "work":
         for _ in range(count):
             summarizer(service).step()

@@ -128,7 +128,7 @@ class Tree(RuleBasedStateMachine):
         deleted = {chosen} | {
             name for name, node in self.nodes.items() if group and node.group == group
         }
-        _, receipt = self.service.deletions.item(project_key(self.service), "c", chosen)
+        _, receipt = self.service.deletions.delete_item(project_key(self.service), "c", chosen)
         assert receipt.counts["turns"] == len(deleted)
         for name, node in self.nodes.items():
             if node.parent in deleted and name not in deleted:
@@ -139,7 +139,7 @@ class Tree(RuleBasedStateMachine):
     @rule()
     def delete_conversation(self) -> None:
         """Delete the conversation and create it again with the same id."""
-        self.service.deletions.conversation(project_key(self.service), "c")
+        self.service.deletions.delete_conversation(project_key(self.service), "c")
         create(self.service, "c")
         self.nodes, self.head, self.next_seq = {}, None, 1
 

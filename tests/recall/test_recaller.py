@@ -33,7 +33,7 @@ def test_restored_hits_equal_earlier_ones(service: Service) -> None:
     create(service, "c", *TURNS)
     project = service.local_project()
     hits = service.recaller.in_conversation(project, "c", Query("red kayak", 5)).hits
-    assert service.recaller.again(project, [RecalledSpan.of(hit) for hit in hits]).hits == hits
+    assert service.recaller.restore(project, [RecalledSpan.of(hit) for hit in hits]).hits == hits
 
 
 def test_unknown_conversation_and_user_are_not_found(service: Service) -> None:

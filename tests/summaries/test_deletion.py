@@ -32,7 +32,7 @@ def test_deleted_turn_takes_every_summary_that_covers_it(service: Service) -> No
         if not summary.first_seq <= deleted.seq <= summary.last_seq
     ]
     assert len(survivors) < len(summaries(service)) - 1
-    _, receipt = service.deletions.item(project_key(service), "c", deleted.id)
+    _, receipt = service.deletions.delete_item(project_key(service), "c", deleted.id)
     assert keys(summaries(service)) == keys(survivors)
     assert receipt.counts["summaries"] >= 2
     assert findings(service) == []
@@ -42,7 +42,7 @@ def test_turns_left_uncovered_by_deletion_are_summarised_again(service: Service)
     deep_conversation(service)
     deleted = active_branch(service)[1]
     before = ranges(service)
-    service.deletions.item(project_key(service), "c", deleted.id)
+    service.deletions.delete_item(project_key(service), "c", deleted.id)
     summarizer(service).drain()
     assert ranges(service) == before
     assert not any("walrus2 " in f"{summary.text} " for summary in summaries(service))
@@ -52,7 +52,9 @@ def test_summary_of_turns_deleted_meanwhile_is_not_stored(settings: Settings) ->
     model = InterruptedModel()
     with summarising(settings, model) as service:
         turns = create(service, "c", *remarks(12))
-        model.meanwhile = lambda: service.deletions.item(project_key(service), "c", turns[3].id)
+        model.meanwhile = lambda: service.deletions.delete_item(
+            project_key(service), "c", turns[3].id
+        )
         build_prompt(service)
         summarizer(service).step()
         assert summaries(service) == []
@@ -69,8 +71,8 @@ def test_summary_of_conversation_deleted_meanwhile_is_not_stored(
         create(service, "c", *remarks(12), user="ana")
         project, deletions = project_key(service), service.deletions
         model.meanwhile = {
-            "conversation": lambda: deletions.conversation(project, "c"),
-            "user": lambda: deletions.user(project, "ana"),
+            "conversation": lambda: deletions.delete_conversation(project, "c"),
+            "user": lambda: deletions.delete_user(project, "ana"),
         }[kind]
         build_prompt(service)
         summarizer(service).drain()

@@ -132,7 +132,7 @@ def test_snapshot_does_not_change(service: Service, project: int) -> None:
     with service.log.read() as snapshot:
         assert len(list(snapshot.turns.all(first.conversation_key))) == 1
         append(service, "c", "while it reads")
-        service.deletions.item(project, "c", first.id)
+        service.deletions.delete_item(project, "c", first.id)
         assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == ["before"]
     with service.log.read() as snapshot:
         assert [turn.text for turn in snapshot.turns.all(first.conversation_key)] == [
@@ -152,7 +152,7 @@ def test_keys_are_never_reused(settings: Settings) -> None:
             keys.add(("conversation", turns[0].conversation_key))
             assert not keys & used
             used |= keys
-            service.deletions.user(project_key(service), "u")
+            service.deletions.delete_user(project_key(service), "u")
 
 
 def test_failed_transaction_is_rolled_back(service: Service, project: int) -> None:

@@ -76,7 +76,7 @@ def test_deletions_are_erased_while_service_runs(
         assert len(words_left(shared.data_dir, words)) >= 2 * DELETED
         assert vectors_left(shared.data_dir, deleted_vectors[:5]) == 5
         for item_id in ids:
-            service.deletions.item(project_key(service), "c", item_id)
+            service.deletions.delete_item(project_key(service), "c", item_id)
         eventually(lambda: is_erased(service), 60)
         assert words_left(shared.data_dir, words) == set()
         assert vectors_left(shared.data_dir, deleted_vectors[:5]) == 0
@@ -85,15 +85,15 @@ def test_deletions_are_erased_while_service_runs(
 
 
 def _item(service: Service, ids: list[str]) -> None:
-    service.deletions.item(project_key(service), "deleted", ids[0])
+    service.deletions.delete_item(project_key(service), "deleted", ids[0])
 
 
 def _conversation(service: Service, _ids: list[str]) -> None:
-    service.deletions.conversation(project_key(service), "deleted")
+    service.deletions.delete_conversation(project_key(service), "deleted")
 
 
 def _user(service: Service, _ids: list[str]) -> None:
-    service.deletions.user(project_key(service), "ben")
+    service.deletions.delete_user(project_key(service), "ben")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_deletion_before_crash_is_erased_after_next_start(
         ids = fill(service, "c", ["quokkaberries"])
         deleted_vectors = vectors_of(service, "c")[1:2]
     with idle_service(settings) as crashed:
-        crashed.deletions.item(project_key(crashed), "c", ids[0])
+        crashed.deletions.delete_item(project_key(crashed), "c", ids[0])
         assert crashed.index_status().erasure_is_pending
     assert vectors_left(settings.data_dir, deleted_vectors) == 1
     with Service.open(settings, purpose="tests") as service:
@@ -142,7 +142,7 @@ def test_moved_conversation_is_erased_from_old_collection(
         append(service, "moving", *(f"turn {number}" for number in range(200)))
         eventually(lambda: service.index_status().lag == 0)
         deleted_vectors = vectors_of(service, "moving")[1:2]
-        service.deletions.item(project_key(service), "moving", ids[0])
+        service.deletions.delete_item(project_key(service), "moving", ids[0])
         eventually(lambda: is_erased(service))
         assert vectors_left(chosen.data_dir, deleted_vectors) == 0
         assert is_consistent(service)
@@ -173,11 +173,11 @@ def test_index_agrees_with_log_after_any_steps_during_erasure(
             elif step == "append":
                 append(service, conversation_id, *(f"more {count}" for _ in range(4)))
             elif step == "delete item" and turns:
-                service.deletions.item(
+                service.deletions.delete_item(
                     project, conversation_id, data.draw(st.sampled_from(turns)).id
                 )
             elif step == "delete conversation" and conversation is not None:
-                service.deletions.conversation(project, conversation_id)
+                service.deletions.delete_conversation(project, conversation_id)
             elif step == "index":
                 service.indexer.step()
             elif step == "erase":

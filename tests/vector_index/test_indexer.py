@@ -158,7 +158,7 @@ def test_long_conversation_gets_own_collection(stopped_service: Service) -> None
 def test_own_collection_is_dropped_with_conversation(stopped_service: Service) -> None:
     create(stopped_service, "big", *numbered_texts(CAPACITY))
     stopped_service.indexer.drain()
-    stopped_service.deletions.conversation(project_key(stopped_service), "big")
+    stopped_service.deletions.delete_conversation(project_key(stopped_service), "big")
     assert findings(stopped_service, with_index=True) == []
     stopped_service.indexer.drain()
     with stopped_service.log.read() as snapshot:
@@ -180,9 +180,9 @@ def test_collection_count_is_correct_after_deletion(
     if drain_first:
         stopped_service.indexer.drain()
     if deleted == "item":
-        stopped_service.deletions.item(project_key(stopped_service), "c", last.id)
+        stopped_service.deletions.delete_item(project_key(stopped_service), "c", last.id)
     else:
-        stopped_service.deletions.conversation(project_key(stopped_service), "c")
+        stopped_service.deletions.delete_conversation(project_key(stopped_service), "c")
     stopped_service.indexer.drain()
     assert_consistent(stopped_service)
 
@@ -318,7 +318,7 @@ def test_turn_deleted_after_such_stop_is_removed_from_index(small_settings: Sett
         turns = create(service, "c", *numbered_texts(4))
         with pytest.raises(KeyboardInterrupt):
             service.indexer.step()
-        service.deletions.item(project_key(service), "c", turns[0].id)
+        service.deletions.delete_item(project_key(service), "c", turns[0].id)
         index.deaths = 1
         with pytest.raises(KeyboardInterrupt):
             service.indexer.drain()
@@ -354,9 +354,9 @@ def test_turn_deleted_during_upsert_is_removed_from_index(
         project = project_key(service)
         index.meanwhile = [
             lambda: (
-                service.deletions.item(project, "c", turns[1].id)
+                service.deletions.delete_item(project, "c", turns[1].id)
                 if deleted == "item"
-                else service.deletions.conversation(project, "c")
+                else service.deletions.delete_conversation(project, "c")
             )
         ]
         service.indexer.drain()
@@ -481,7 +481,7 @@ def test_changes_without_embedding_continue_while_embedder_is_down(
         service.indexer.drain()
         embedder.flaws = 1_000
         append(service, "c", *numbered_texts(5, "more"))
-        service.deletions.item(project_key(service), "c", turns[0].id)
+        service.deletions.delete_item(project_key(service), "c", turns[0].id)
         service.indexer.drain()
         assert index_counts(service).total() == 2
         assert service.index_status().error == "The embedder does not answer."

@@ -44,12 +44,12 @@ from memory_service.core.models.values import (
 )
 from memory_service.core.models.vector_index import (
     Collection,
+    IndexRebuild,
     IndexStatus,
     QueuedChange,
     QueuedDeletion,
     QueuedDrop,
     QueuedUpsert,
-    Rebuilt,
 )
 from memory_service.core.models.verification import Finding, Verification
 
@@ -63,6 +63,7 @@ __all__ = [
     "Dropped",
     "Finding",
     "Hit",
+    "IndexRebuild",
     "IndexStatus",
     "Integers",
     "Matrix",
@@ -84,7 +85,6 @@ __all__ = [
     "QueuedDeletion",
     "QueuedDrop",
     "QueuedUpsert",
-    "Rebuilt",
     "Recall",
     "RecalledSpan",
     "Receipt",

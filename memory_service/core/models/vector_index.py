@@ -62,7 +62,7 @@ class IndexStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class IndexRebuild:
     """The result of a rebuild of the index; `waiting` changes are left for the next start."""
 
     vectors: int

@@ -39,7 +39,7 @@ _WITH_ROOM = (
 )
 
 
-class Home(NamedTuple):
+class ConversationSize(NamedTuple):
     """The project and the user of a conversation, and the number of its passages."""
 
     project_key: int

@@ -50,14 +50,14 @@ class IdempotencyRepository(IdempotencyQueries):
         conversation_key: int | None,
         seqs: tuple[int, int] | None,
         now: int,
-        forget_before: int,
+        delete_before: int,
     ) -> None:
-        """Store the result of a keyed request; delete those from before `forget_before`."""
+        """Store the result of a keyed request; delete those from before `delete_before`."""
         self._connection.execute(
             sa.delete(idempotency).where(
                 idempotency.c.project_key == project_key,
                 sa.or_(
-                    idempotency.c.created_at < forget_before, idempotency.c.idempotency_key == key
+                    idempotency.c.created_at < delete_before, idempotency.c.idempotency_key == key
                 ),
             )
         )

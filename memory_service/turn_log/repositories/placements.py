@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from memory_service.core.models import Collection, Scope
-from memory_service.turn_log.repositories.collections import CollectionRepository, Home
+from memory_service.turn_log.repositories.collections import CollectionRepository, ConversationSize
 from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
 from memory_service.turn_log.repositories.residues import ResidueRepository
 from memory_service.turn_log.repositories.statements import Statements, batches
@@ -77,8 +77,8 @@ class PlacementQueries(Statements):
         )
         return set(rows)
 
-    def homes(self, conversation_keys: Iterable[int]) -> dict[int, Home]:
-        """Return the homes of conversations by key; deleted conversations are left out."""
+    def sizes(self, conversation_keys: Iterable[int]) -> dict[int, ConversationSize]:
+        """Return owner and size of conversations by key, without deleted conversations."""
         columns = (
             conversations.c.key,
             conversations.c.project_key,
@@ -86,7 +86,7 @@ class PlacementQueries(Statements):
             conversations.c.passages,
         )
         return {
-            row[0]: Home(*row[1:])
+            row[0]: ConversationSize(*row[1:])
             for batch in batches(conversation_keys)
             for row in self._connection.execute(
                 sa.select(*columns).where(conversations.c.key.in_(batch))

@@ -51,7 +51,7 @@ class TraceRepository(TraceQueries):
             )
         )
 
-    def prune(self, project_key: int, *, keep: int, forget_before: int) -> None:
+    def prune(self, project_key: int, *, keep: int, delete_before: int) -> None:
         """Remove those of a project's traces that are too old, and the oldest if too many."""
         newest = (
             sa.select(traces.c.key)
@@ -64,6 +64,6 @@ class TraceRepository(TraceQueries):
         self._connection.execute(
             sa.delete(traces).where(
                 traces.c.project_key == project_key,
-                sa.or_(traces.c.created_at < forget_before, traces.c.key <= oldest_kept),
+                sa.or_(traces.c.created_at < delete_before, traces.c.key <= oldest_kept),
             )
         )

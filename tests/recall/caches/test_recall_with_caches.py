@@ -36,7 +36,7 @@ def test_deleted_turn_is_not_recalled_from_cache(settings: Settings) -> None:
     with idle_service(settings) as service:
         create(service, "c-one", *TURNS, project="one")
         best = hits(service)[0].turn
-        service.deletions.item(project_key(service, "one"), "c-one", best.id)
+        service.deletions.delete_item(project_key(service, "one"), "c-one", best.id)
         after = hits(service)
         assert after == hits(service, fresh=True)
         assert best.id not in [hit.turn.id for hit in after]
