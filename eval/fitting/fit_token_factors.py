@@ -2,7 +2,7 @@
 
 The true count is the larger one of the vocabularies cl100k_base and o200k_base; they are read from
 the folder that TIKTOKEN_CACHE_DIR names. The errors are those of the shipped counter, with the
-table in `memory_service/tokens/counting.py`: run, paste the fitted table there, run again.
+table in `memory_service/tokens/estimate.py`: run, paste the fitted table there, run again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def fit_token_factors(
     vocabularies: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
             file_okay=False,
             envvar="TIKTOKEN_CACHE_DIR",
             help="Folder of tiktoken's vocabularies.",
