@@ -12,7 +12,8 @@ import structlog
 
 from memory_service.core.errors import ServiceError, UpstreamDown
 from memory_service.core.protocols import UpstreamAnswer
-from memory_service.gateway.answers import AnswerCollector, split_at_done
+from memory_service.gateway.answers import AnswerCollector
+from memory_service.gateway.event_stream import EventStreamReader
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.upstream_prompts import PromptFailure, UpstreamPrompt
 from memory_service.items.strict_json import dumps
@@ -83,6 +84,7 @@ class AnswerRelay:
         self._refusal = refusal
         self._outcome = outcome
         self._store_answer = store
+        self._reader = EventStreamReader()
         self._collector = AnswerCollector()
         self._is_stored = False
 
@@ -94,7 +96,7 @@ class AnswerRelay:
     @property
     def is_stream(self) -> bool:
         """Whether the body is an event stream."""
-        content_type = self._answer.headers.get("content-type", "")
+        content_type = self._answer.headers.get("content-type", "").lower()
         return self.status < 400 and content_type.startswith(_EVENT_STREAM)
 
     @property
@@ -117,16 +119,21 @@ class AnswerRelay:
         try:
             async with aclosing(self._answer.chunks()) as chunks:
                 async for chunk in chunks:
-                    content, end = split_at_done(chunk)
-                    if content:
-                        yield content
-                    self._collector.feed(chunk)
-                    if end:
+                    piece = self._reader.feed(chunk)
+                    if piece.before_end:
+                        yield piece.before_end
+                    self._collector.add_events(piece.events)
+                    if piece.end:
                         await self._store()
-                        yield end
+                        yield piece.end
+            rest = self._reader.finish()
+            self._collector.add_events(rest.events)
             await self._store()
+            if rest.before_end or rest.end:
+                yield rest.before_end + rest.end
         except UpstreamDown as error:
             logger.warning("the upstream closed the connection early", error=error.message)
+            self._collector.add_events(self._reader.finish().events)
             await self._store()
             yield _error_event(error)
 
@@ -135,6 +142,7 @@ class AnswerRelay:
         with anyio.CancelScope(shield=True):
             await self._answer.close()
             if self.is_stream:
+                self._collector.add_events(self._reader.finish().events)
                 await self._store()
 
     async def _store(self) -> None:
