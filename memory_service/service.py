@@ -28,7 +28,6 @@ from memory_service.gateway.chat_completions import Gateway, GatewayOptions, Gat
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
-from memory_service.gateway.token_corrections import TokenCorrections
 from memory_service.gateway.upstream_prompts import UpstreamPromptBuilder
 from memory_service.items.conversation_items import ItemLimits
 from memory_service.llm.upstream import HttpUpstream
@@ -50,6 +49,7 @@ from memory_service.tokens.encodings import counter_of
 from memory_service.tokens.model_table import context_window
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
+from memory_service.upstreams.token_corrections import TokenCorrections
 from memory_service.vector_index.indexer import Indexer
 
 logger = structlog.get_logger(__name__)

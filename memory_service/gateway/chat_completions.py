@@ -26,16 +26,16 @@ from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
-from memory_service.gateway.refusals import is_too_long
 from memory_service.gateway.relay import AnswerRelay, MemoryOutcome
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
-from memory_service.gateway.token_corrections import TokenCorrections
 from memory_service.gateway.upstream_prompts import (
     PromptFailure,
     UpstreamPrompt,
     UpstreamPromptBuilder,
 )
+from memory_service.upstreams.refusals import is_too_long
+from memory_service.upstreams.token_corrections import TokenCorrections
 
 logger = structlog.get_logger(__name__)
 

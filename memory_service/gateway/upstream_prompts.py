@@ -9,13 +9,13 @@ from typing import NamedTuple
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.prefix_reuse import PromptPrefixes
-from memory_service.gateway.refusals import context_limit
 from memory_service.gateway.request import ChatRequest
-from memory_service.gateway.token_corrections import TokenCorrections
 from memory_service.items.chat_messages import Message, alternating, input_messages
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
+from memory_service.upstreams.refusals import context_limit
+from memory_service.upstreams.token_corrections import TokenCorrections
 
 SHRINK = 0.6
 """The share of a refused prompt that is kept if the upstream does not state its limit."""

@@ -31,6 +31,7 @@ ORDER = (
     "subprocesses",
     "chroma",
     "llm",
+    "upstreams",
     "embedders",
     "recall",
     "vector_index",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.core.settings import Settings
-from memory_service.gateway.token_corrections import HIGHEST, LOWEST, MARGIN, TokenCorrections
 from memory_service.service import Service
+from memory_service.upstreams.token_corrections import HIGHEST, LOWEST, MARGIN, TokenCorrections
 from tests.support.chatting import new_id
 from tests.support.storing import idle_service
 
