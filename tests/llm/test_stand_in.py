@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
-from tests.support.upstream import Upstream, but, calls, fails, running_upstream, says
+from tests.support.upstream import (
+    REFUSALS,
+    Upstream,
+    but,
+    calls,
+    fails,
+    raw,
+    running_upstream,
+    says,
+    speaks,
+    thinks,
+)
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 
@@ -98,3 +110,112 @@ def test_stand_in_waits_until_it_is_released(upstream: Upstream, direct: openai.
     next(stream)
     upstream.release()
     assert len(list(stream)) > 3
+
+
+@pytest.mark.parametrize("family", REFUSALS)
+def test_stand_in_refuses_like_family(
+    upstream: Upstream, direct: openai.OpenAI, family: str
+) -> None:
+    upstream.max_tokens, upstream.refuse = 6, REFUSALS[family]
+    with pytest.raises(openai.APIStatusError) as failed:
+        ask(direct, max_tokens=2)
+    assert failed.value.status_code in {400, 413, 422}
+    assert upstream.refused
+    upstream.max_tokens = 9
+    ask(direct, max_tokens=2)
+
+
+def test_stand_in_cuts_silently(upstream: Upstream, direct: openai.OpenAI) -> None:
+    upstream.cuts_at = 20
+    long: list[Any] = [{"role": "user", "content": "word " * 90}]
+    assert [ask(direct, messages).usage.prompt_tokens for messages in (HELLO, long)] == [7, 20]
+
+
+def test_stand_in_takes_only_strings(upstream: Upstream, direct: openai.OpenAI) -> None:
+    upstream.strings_only = True
+    ask(direct)
+    parts: list[Any] = [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
+    with pytest.raises(openai.UnprocessableEntityError):
+        ask(direct, parts)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_stand_in_requires_its_fields_back(
+    upstream: Upstream, direct: openai.OpenAI, *, stream: bool
+) -> None:
+    upstream.signs = True
+    upstream.then(calls(("look_up", {"page": 7}), content="Hm"))
+    if stream:
+        with direct.chat.completions.stream(model="m", messages=HELLO) as events:
+            answer = events.get_final_completion().choices[0].message
+    else:
+        answer = ask(direct).choices[0].message
+    sent: dict[str, Any] = answer.to_dict()
+    sent.pop("parsed", None)
+    result = {"role": "tool", "tool_call_id": sent["tool_calls"][0]["id"], "content": "4"}
+    ask(direct, [*HELLO, sent, result])
+    del sent["tool_calls"][0]["extra_content"]
+    with pytest.raises(openai.BadRequestError, match="thought_signature"):
+        ask(direct, [*HELLO, sent, result])
+
+
+@pytest.mark.parametrize("call_index", ["absent", "zero"])
+def test_stand_in_marks_calls_in_other_ways(
+    upstream: Upstream, direct: openai.OpenAI, call_index: str
+) -> None:
+    two = calls(("look_up", {"page": 7}), ("look_up", {"page": 8}))
+    upstream.then(but(two, call_index=call_index))
+    pieces = [
+        piece.to_dict()
+        for chunk in ask(direct, stream=True)
+        for piece in chunk.choices[0].delta.tool_calls or ()
+    ]
+    assert {piece.get("index") for piece in pieces} == {None if call_index == "absent" else 0}
+    assert len({piece["id"] for piece in pieces}) == 2
+
+
+def test_stand_in_ends_stream_with_error(upstream: Upstream, direct: openai.OpenAI) -> None:
+    upstream.then(but(says("one two three"), error_after=2, chunk_chars=4))
+    with pytest.raises(openai.APIError, match="out of memory"):
+        list(ask(direct, stream=True))
+
+
+def test_stand_in_speaks_and_thinks(upstream: Upstream, direct: openai.OpenAI) -> None:
+    upstream.then(speaks("It is noon."), speaks("It is noon."), thinks("Hm.", "Noon."))
+    assert ask(direct).choices[0].message.audio.transcript == "It is noon."
+    deltas = [chunk.choices[0].delta.to_dict() for chunk in ask(direct, stream=True)]
+    audio = [delta["audio"] for delta in deltas if "audio" in delta]
+    assert "".join(piece.get("transcript", "") for piece in audio) == "It is noon."
+    assert ask(direct).choices[0].message.content == "<think>\nHm.\n</think>\n\nNoon."
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_stand_in_compresses(upstream: Upstream, direct: openai.OpenAI, *, stream: bool) -> None:
+    upstream.then(but(says("small"), gzip=True))
+    answer = ask(direct, stream=stream)
+    texts = (
+        [chunk.choices[0].delta.content or "" for chunk in answer]
+        if stream
+        else [answer.choices[0].message.content]
+    )
+    assert "".join(texts) == "small"
+
+
+def test_stand_in_spells_event_streams_in_another_case(
+    upstream: Upstream, direct: openai.OpenAI
+) -> None:
+    upstream.then(but(says("hello"), media_type="Text/Event-Stream"))
+    response = direct.chat.completions.with_raw_response.create(
+        model="m", messages=HELLO, stream=True
+    )
+    assert response.headers["content-type"] == "Text/Event-Stream"
+    assert b"[DONE]" in response.http_response.read()
+
+
+def test_stand_in_is_reset(upstream: Upstream, direct: openai.OpenAI) -> None:
+    upstream.max_tokens, upstream.model_fields = 1, {"context_length": 4_096}
+    upstream.then(raw(b"{}"))
+    assert json.loads(direct.models.list().to_json())["data"][0]["context_length"] == 4_096
+    upstream.reset()
+    assert ask(direct).choices[0].message.content == "You said: hello there"
+    assert len(upstream.requests) == 1

@@ -37,7 +37,7 @@ from eval.provenance import provenance
 from memory_service.commands.terminal import stdout
 from memory_service.core.settings import load_settings
 
-_STAND_IN = Path(__file__).parents[3] / "tests" / "support" / "upstream.py"
+_CHECKOUT = Path(__file__).parents[3]
 
 
 def gateway(
@@ -94,8 +94,8 @@ def _measure(
 @contextmanager
 def _stand_in() -> Iterator[str]:
     """Run the stand-in for the upstream; yields its base URL."""
-    command = [sys.executable, str(_STAND_IN)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.support.upstream"]
+    with subprocess.Popen(command, cwd=_CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             base_url = process.stdout.readline().strip()
