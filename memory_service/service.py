@@ -40,6 +40,11 @@ from memory_service.recall import ranking
 from memory_service.recall.caches.vector_cache import VectorCache
 from memory_service.recall.ranking import ALL_COMPONENTS, Component, RankFunction
 from memory_service.recall.recaller import Recaller
+from memory_service.responses.archive import ResponseArchive
+from memory_service.responses.continuation import Continuations
+from memory_service.responses.creation import ResponseGateway
+from memory_service.responses.storing import ResponseStorer
+from memory_service.responses.upstream_api import UpstreamApis
 from memory_service.summaries.rules import SummaryRules
 from memory_service.summaries.search import SummaryFinder
 from memory_service.summaries.worker import Summarizer
@@ -99,6 +104,14 @@ class Service:
             )
         self.prompts = self._prompt_builder(rules if chat_model else None)
         self.gateway = self._gateway()
+        self.responses = ResponseGateway(
+            self.gateway,
+            Continuations(log),
+            ResponseStorer(log, self.writer, self.item_limits),
+            UpstreamApis(settings.upstream_api),
+            log,
+        )
+        self.response_archive = ResponseArchive(log)
         self._closing = ExitStack()
 
     def _writer(self) -> ConversationWriter:

@@ -18,6 +18,7 @@ from memory_service.api import (
     errors,
     health,
     items,
+    responses,
     search,
     summaries,
     traces,
@@ -69,7 +70,10 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     )
     errors.install(app)
     documentation.install(app)
-    for routes in (conversations, items, summaries, search, context, traces, chat, users, health):
+    for routes in (
+        *(conversations, items, summaries, search, context, traces),
+        *(chat, responses, users, health),
+    ):
         app.include_router(routes.router)
     app.add_middleware(RequestContext)
     return app

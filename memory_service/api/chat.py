@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import anyio
 import anyio.to_thread
@@ -12,19 +13,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from memory_service.api.auth import Project
-from memory_service.api.body import RequestAttempt, RequestBody, documented
+from memory_service.api.body import JsonBody, RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
 from memory_service.core.errors import InvalidRequest
-from memory_service.gateway.relay import AnswerRelay
 from memory_service.gateway.request import ChatRequest, MemoryHeaders
+from memory_service.items.strict_json import dumps
+from memory_service.responses.foreign import as_chat_completion
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
 _FORWARDED = ("openai-organization", "openai-project", "openai-beta", "http-referer", "x-title")
 
 
-async def _headers(
+async def memory_headers(
     x_conversation_id: Annotated[
         str | None, Header(description="The conversation. An unknown id creates one.")
     ] = None,
@@ -39,6 +41,7 @@ async def _headers(
     x_memory_top_k: Annotated[int | None, Header(ge=0, le=100)] = None,
     x_memory_token_budget: Annotated[int | None, Header(ge=1, le=100_000_000)] = None,
 ) -> MemoryHeaders:
+    """Return the headers about memory."""
     return MemoryHeaders(
         conversation_id=x_conversation_id,
         user=None if x_user_id is None else _as_utf8(x_user_id),
@@ -95,22 +98,23 @@ async def complete(
     service: ServiceState,
     body: RequestBody,
     attempt: RequestAttempt,
-    headers: Annotated[MemoryHeaders, Depends(_headers)],
+    headers: Annotated[MemoryHeaders, Depends(memory_headers)],
     authorization: UpstreamAuthorization,
 ) -> Response:
     """Return a chat completion of the upstream, with memory if a conversation or user is named."""
+    # Parsing a long history takes milliseconds, which would stop all streams in the event loop.
+    text, value = await anyio.to_thread.run_sync(translated, body, as_chat_completion)
     chat_request = ChatRequest(
-        text=body.text(),
-        # Parsing a long history takes milliseconds, which would stop all streams in the event loop.
-        body=await anyio.to_thread.run_sync(body.value),
+        text=text,
+        body=value,
         headers=headers,
         is_retry=attempt.is_retry,
         authorization=authorization,
-        forwarded_headers=_forwarded(request),
+        forwarded_headers=forwarded_headers(request),
     )
     relay = await service.gateway.complete(project, chat_request)
     if relay.is_stream:
-        return _RelayResponse(relay)
+        return RelayResponse(relay)
     try:
         content = await relay.read()
     finally:
@@ -126,21 +130,49 @@ async def list_models(
     authorization: UpstreamAuthorization,
 ) -> Response:
     """List the upstream's models."""
-    answer = await service.gateway.upstream.models(authorization, _forwarded(request))
+    answer = await service.gateway.upstream.models(authorization, forwarded_headers(request))
     try:
         return Response(await answer.read(), answer.status, answer.headers)
     finally:
         await answer.close()
 
 
-def _forwarded(request: Request) -> dict[str, str]:
+def forwarded_headers(request: Request) -> dict[str, str]:
+    """Return the headers of a request that are for the upstream."""
     return {name: request.headers[name] for name in _FORWARDED if name in request.headers}
 
 
-class _RelayResponse(Response):
+def translated(
+    body: JsonBody, translate: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[str, Mapping[str, Any]]:
+    """Return the text and the value of a body, translated if it is for another route."""
+    text, value = body.text(), body.value()
+    other = translate(value)
+    return (text if other is value else dumps(other)), other
+
+
+class Relay(Protocol):
+    """A streamed answer that is passed on to the caller; it must always be closed."""
+
+    @property
+    def status(self) -> int:
+        """The status of the response."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the response."""
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the body as it arrives."""
+
+    async def close(self) -> None:
+        """Release the connection."""
+
+
+class RelayResponse(Response):
     """Passes a stream on until it ends or the caller disconnects; then the relay stores it."""
 
-    def __init__(self, relay: AnswerRelay) -> None:
+    def __init__(self, relay: Relay) -> None:
         self.status_code = relay.status
         self.background = None
         self.init_headers(relay.headers)

@@ -115,3 +115,26 @@ class ChatCompletion(BaseModel):
         default=None, description="`conversation_id` in it is the id of the conversation."
     )
     stream: bool | None = None
+
+
+class ResponseCreate(BaseModel):
+    """POST /v1/responses. Other fields are forwarded to the upstream unchanged."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: str | list[dict[str, Any]]
+    model: str | None = None
+    instructions: str | None = Field(
+        default=None, description="Instructions for this response only; they are not stored."
+    )
+    previous_response_id: str | None = Field(
+        default=None, description="The response that this one continues."
+    )
+    conversation: str | dict[str, Any] | None = Field(
+        default=None, description="The conversation that the input is appended to."
+    )
+    store: bool | None = Field(
+        default=None, description="Whether the response can be retrieved; true by default."
+    )
+    tools: list[dict[str, Any]] | None = None
+    stream: bool | None = None

@@ -10,14 +10,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import structlog
 
 from memory_service.conversations.lookup import find_item, lock_conversation
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
-from memory_service.core.models import Conversation, Receipt
+from memory_service.core.models import Conversation, DeletedKind, Receipt
 from memory_service.items.fields import new_id
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.transactions import WriteTransaction
@@ -78,6 +77,25 @@ class DeletionService:
         self._clean_up()
         return receipt
 
+    def delete_response(self, project_key: int, response_id: str) -> Receipt:
+        """Delete a response; raises NotFound.
+
+        The turns of its conversation remain. A conversation that was made only for responses is
+        deleted with the last of them.
+        """
+        with self._log.write() as transaction:
+            response = transaction.responses.get(project_key, response_id)
+            if response is None:
+                raise NotFound(f"No response {response_id!r}.", param="response_id")
+            counts = transaction.deletions.delete_response(project_key, response)
+            key = response.conversation_key
+            if response.detail["is_unnamed"] and not transaction.responses.exist(key):
+                conversation = lock_conversation(transaction, project_key, response.conversation_id)
+                counts += transaction.deletions.delete_conversation(conversation)
+            receipt = _receipt(transaction, project_key, "response", counts)
+        self._clean_up()
+        return receipt
+
     def _clean_up(self) -> None:
         self._on_deleted()
         self._checkpoints.checkpoint()
@@ -125,7 +143,7 @@ class _CheckpointThread:
 def _receipt(
     transaction: WriteTransaction,
     project_key: int,
-    kind: Literal["item", "conversation", "user"],
+    kind: DeletedKind,
     counts: Mapping[str, int],
 ) -> Receipt:
     return transaction.receipts.add(project_key, new_id("rcpt"), kind, counts, clock.now())

@@ -152,20 +152,44 @@ class ConversationWriter:
         The first answer becomes the head, unless the conversation has continued elsewhere since.
         Raises NotFound if the conversation or the question was deleted.
         """
+        chains = [[answer] for answer in answers]
+        return self._append_below(project_key, conversation_id, question_id, chains)
+
+    def append_answer_items(
+        self, project_key: int, conversation_id: str, question_id: str, items: Sequence[NewTurn]
+    ) -> WriteResult:
+        """Append the items of a model's one answer, each below the one before.
+
+        The last item becomes the head, unless the conversation has continued elsewhere since.
+        Raises as `append_answers` does, and Conflict if the id of an item is used already.
+        """
+        check_unique_ids(items)
+        return self._append_below(project_key, conversation_id, question_id, [items])
+
+    def _append_below(
+        self,
+        project_key: int,
+        conversation_id: str,
+        question_id: str,
+        chains: Sequence[Sequence[NewTurn]],
+    ) -> WriteResult:
+        """Append chains of turns below a question, as siblings; the first becomes active."""
+        answers = [turn for chain in chains for turn in chain]
         prepared = self._prepare(project_key, conversation_id, answers)
         with self._log.write() as transaction:
             conversation = lock_conversation(transaction, project_key, conversation_id)
             question = find_item(
                 transaction, project_key, conversation.key, question_id, param="parent"
             )
+            check_new_ids(transaction, project_key, answers)
             is_head = question.key == conversation.head_key
             stored: list[Turn] = []
             # The first answer is stored last, so that the newest turn is the active one.
-            for number, answer in reversed(list(enumerate(answers))):
+            for number, chain in reversed(list(enumerate(chains))):
                 append = Append(
                     project_key,
                     conversation,
-                    [answer],
+                    chain,
                     prepared,
                     question,
                     active=is_head and number == 0,

@@ -147,6 +147,10 @@ class Upstream(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What identifies the server: by default its base URL without credentials and query."""
+
+    @property
     def has_key(self) -> bool:
         """Whether the settings have a key for it, which is used if `authorization` is None."""
 
@@ -154,6 +158,11 @@ class Upstream(Protocol):
         self, content: bytes, authorization: str | None, headers: Mapping[str, str]
     ) -> UpstreamAnswer:
         """Send a chat completion's body."""
+
+    async def respond(
+        self, content: bytes, authorization: str | None, headers: Mapping[str, str]
+    ) -> UpstreamAnswer:
+        """Send the body of a request for a response."""
 
     async def models(self, authorization: str | None, headers: Mapping[str, str]) -> UpstreamAnswer:
         """Ask for the list of models."""

@@ -265,6 +265,12 @@ class Settings(BaseSettings):
         default=False,
         description="Whether tiktoken may download a vocabulary that is not in its cache.",
     )
+    upstream_api: Literal["auto", "responses", "chat"] = Field(
+        default="auto",
+        description="How responses are requested from the model server: from its Responses API, or"
+        " from its chat completions. auto asks for a response first, and remembers a server that"
+        " has none.",
+    )
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:

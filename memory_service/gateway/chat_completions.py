@@ -13,8 +13,10 @@ docstring has a table of these stages.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -39,6 +41,8 @@ from memory_service.upstreams.token_corrections import TokenCorrections
 
 logger = structlog.get_logger(__name__)
 
+A = TypeVar("A", bound=UpstreamAnswer)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
@@ -57,6 +61,15 @@ class GatewayStages:
     request_reader: RequestReader
     prompts: UpstreamPromptBuilder
     answer_storer: AnswerStorer
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange(Generic[A]):
+    """What the upstream answered; `refusal` is the body of an answer with an error status."""
+
+    answer: A
+    refusal: bytes
+    outcome: MemoryOutcome | None
 
 
 class Gateway:
@@ -92,8 +105,23 @@ class Gateway:
     async def complete(self, project_key: int, chat: ChatRequest) -> AnswerRelay:
         """Answer a chat completion; raises a ServiceError if the upstream was not asked."""
         upstream = self.upstream
+        exchange = await self.exchange(project_key, chat, partial(_ask, upstream, chat))
+        store = partial(self._store_answer, exchange.outcome)
+        return AnswerRelay(exchange.answer, exchange.refusal, exchange.outcome, store)
+
+    async def exchange(
+        self,
+        project_key: int,
+        chat: ChatRequest,
+        ask: Callable[[MemoryOutcome | None], Awaitable[A]],
+    ) -> Exchange[A]:
+        """Store and prompt a request, and ask the upstream, with a shorter prompt if it refuses.
+
+        `ask` sends the request with a prompt, or as it is for None. Raises a ServiceError if the
+        upstream was not asked.
+        """
         outcome = await self._remember(project_key, chat)
-        answer = await _ask(upstream, chat, outcome)
+        answer = await ask(outcome)
         refusal = await _refusal(answer)
         if is_too_long(answer.status, refusal) and (
             outcome is not None and isinstance(outcome.prompt, UpstreamPrompt)
@@ -105,10 +133,15 @@ class Gateway:
                 self._stages.prompts.shrink, outcome.request, outcome.prompt, refusal
             )
             outcome = replace(outcome, prompt=shorter)
-            answer = await _ask(upstream, chat, outcome)
+            answer = await ask(outcome)
             refusal = await _refusal(answer)
-        store = partial(self._store_answer, outcome)
-        return AnswerRelay(answer, refusal, outcome, store)
+        return Exchange(answer, refusal, outcome)
+
+    def learn_tokens(self, outcome: MemoryOutcome, prompt_tokens: int | None) -> None:
+        """Learn how the upstream counts, from its count of a prompt's tokens."""
+        if isinstance(outcome.prompt, UpstreamPrompt):
+            counted = outcome.prompt.prompt.tokens.total
+            self._corrections.learn(outcome.request.chat.model, counted, prompt_tokens)
 
     async def _remember(self, project_key: int, chat: ChatRequest) -> MemoryOutcome | None:
         """Store the new messages and build the prompt; None if the request is without memory."""
@@ -161,10 +194,7 @@ class Gateway:
             return None
         prompt = outcome.prompt if isinstance(outcome.prompt, UpstreamPrompt) else None
         try:
-            if prompt is not None:
-                counted = prompt.prompt.tokens.total
-                model = outcome.request.chat.model
-                self._corrections.learn(model, counted, answers.prompt_tokens)
+            self.learn_tokens(outcome, answers.prompt_tokens)
             if isinstance(outcome.request, StoredRequest):
                 recalled = () if prompt is None else prompt.recalled_texts
                 self._stages.answer_storer.store(outcome.request, answers, recalled)

@@ -64,7 +64,7 @@ def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
     raws = located.chat.raw_messages
     turns = []
     for position, message in located.new_messages:
-        param = f"messages.{position}"
+        param = f"{located.chat.messages_field}.{position}"
         turn = parse_item(message, raws[position], {}, limits, param)
         turns.append(with_echoes_marked(turn, (), param))
     return turns

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, Conversation
+from memory_service.gateway.appending import append_alignment
 from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
 from memory_service.gateway.message_hashes import MessageHashes, message_hash
-from memory_service.gateway.request import ChatRequest, HistoryMessage
+from memory_service.gateway.request import AppendPoint, ChatRequest, HistoryMessage
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.fields import new_id
+from memory_service.items.kinds import role_of
 from memory_service.items.strict_json import dumps
 from memory_service.turn_log.log import TurnLog
 from memory_service.turn_log.repositories.turns import TreePoint
@@ -86,7 +88,11 @@ class RequestLocator:
                 alignment = Alignment(parent_key=None, first_new=0)
             else:
                 _check_user(conversation, chat)
-                alignment = self._align(snapshot, conversation, chat)
+                alignment = (
+                    self._align(snapshot, conversation, chat)
+                    if chat.append_point is None or chat.is_retry
+                    else self._appended(snapshot, conversation, chat, chat.append_point)
+                )
         return LocatedRequest(chat, project_key, conversation_id, conversation, alignment)
 
     def _continued_conversation(self, project_key: int, chat: ChatRequest) -> str | None:
@@ -106,6 +112,19 @@ class RequestLocator:
         ]
         return max(matches, key=lambda match: match[0])[1] if matches else None
 
+    def _appended(
+        self,
+        snapshot: ReadTransaction,
+        conversation: Conversation,
+        chat: ChatRequest,
+        point: AppendPoint,
+    ) -> Alignment:
+        """Return the place of messages that are appended below a turn, or below the head."""
+        tree = snapshot.turns.tree_points(conversation.key, _MIN_TREE_TURNS)
+        digests = self._hashes.of_turns(snapshot, conversation.key, [node.key for node in tree])
+        sent = [message_hash(entry.message) for entry in chat.history]
+        return append_alignment(tree, digests, conversation.head_key, point, sent)
+
     def _align(
         self, snapshot: ReadTransaction, conversation: Conversation, chat: ChatRequest
     ) -> Alignment:
@@ -115,7 +134,7 @@ class RequestLocator:
         digests = self._hashes.of_turns(snapshot, conversation.key, keys)
         fresh_since = clock.now() - self._retry_window
         tree = [_node(point, digests[point.key], fresh_since) for point in points]
-        sent = [_sent(message) for message in chat.history]
+        sent = [_sent(entry) for entry in chat.history]
         return align(tree, conversation.head_key, sent, is_retry=chat.is_retry)
 
 
@@ -172,7 +191,7 @@ def _node(point: TreePoint, digest: bytes, fresh_since: int) -> HistoryNode:
 
 def _sent(entry: HistoryMessage) -> SentMessage:
     message = entry.message
-    return SentMessage(message_hash(message), str(message["role"]), _sent_id(message))
+    return SentMessage(message_hash(message), role_of(message), _sent_id(message))
 
 
 def _sent_id(message: Message) -> str | None:

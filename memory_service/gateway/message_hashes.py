@@ -16,6 +16,8 @@ from memory_service.turn_log.transactions import ReadTransaction
 
 _MAX_HASHES = 200_000
 _HASH_BYTES = 16
+_CALLS = {"function_call": "function", "custom_tool_call": "custom"}
+_IDENTITY = frozenset({"id", "status", "created_at", "metadata", "object"})
 
 
 def message_hash(message: Mapping[str, Any]) -> bytes:
@@ -24,6 +26,8 @@ def message_hash(message: Mapping[str, Any]) -> bytes:
     The hash is the same for a string and for text parts, for missing and for empty fields, with and
     without white space around the text, and for any spacing of the JSON in tool arguments.
     """
+    if message.get("type", "message") != "message":
+        return _item_hash(message, str(message["type"]))
     role, content = message.get("role"), message.get("content")
     if len(message) == 2 and isinstance(content, str):
         # Most messages have this form, a history has thousands of them, and the general case takes
@@ -44,6 +48,23 @@ def message_hash(message: Mapping[str, Any]) -> bytes:
     given = {name: value for name, value in fields.items() if value}
     text = text_of_parts(content) or str(message.get("refusal") or "")
     return _digest(role, text, canonical(given) if given else "")
+
+
+def _item_hash(item: Mapping[str, Any], kind: str) -> bytes:
+    """Return the hash of an item of the Responses API: of a call or its result as a message."""
+    if kind in _CALLS:
+        name = _CALLS[kind]
+        return message_hash(
+            {"role": "assistant", "tool_calls": [{"id": item.get("call_id"), name: item}]}
+        )
+    if kind.removesuffix("_output") in _CALLS:
+        link, content = item.get("call_id"), item.get("output")
+        return message_hash({"role": "tool", "tool_call_id": link, "content": content})
+    if kind == "reasoning":
+        texts = (text_of_parts(item.get(name)) for name in ("summary", "content"))
+        return _digest(kind, str(item.get("encrypted_content") or "\n".join(texts)))
+    content = {name: value for name, value in item.items() if name not in _IDENTITY and value}
+    return _digest(kind, "", canonical(content))
 
 
 class MessageHashes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.chat_messages import OUR_FIELDS, Message
@@ -37,6 +37,12 @@ class HistoryMessage(NamedTuple):
     message: Message
 
 
+class AppendPoint(NamedTuple):
+    """Where new messages of a request are appended: below a turn, or (None) below the head."""
+
+    turn_key: int | None
+
+
 @dataclass(frozen=True)
 class ChatRequest:
     """A request for a chat completion: its body as text and parsed, and the headers to forward.
@@ -50,6 +56,9 @@ class ChatRequest:
     is_retry: bool = False
     authorization: str | None = None
     forwarded_headers: Mapping[str, str] = field(default_factory=dict)
+
+    messages_field: ClassVar[str] = "messages"
+    """The field of the body with the messages, which errors name."""
 
     @cached_property
     def conversation_id(self) -> str | None:
@@ -119,6 +128,21 @@ class ChatRequest:
             for position, message in enumerate(self.messages)
             if message["role"] not in SYSTEM_ROLES
         ]
+
+    @property
+    def append_point(self) -> AppendPoint | None:
+        """Where all messages are appended; None if they are a history that is sent again."""
+        return None
+
+    @property
+    def chat_messages(self) -> Sequence[Message]:
+        """The messages in the form of chat completions, in which their tokens are counted."""
+        return self.messages
+
+    @property
+    def newest_messages(self) -> Sequence[Message]:
+        """The newest message, which every prompt contains, in the form of chat completions."""
+        return [entry.message for entry in self.history[-1:]]
 
     @cached_property
     def raw_messages(self) -> Sequence[str]:

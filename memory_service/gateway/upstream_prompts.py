@@ -74,8 +74,7 @@ class UpstreamPromptBuilder:
 
     def check(self, chat: ChatRequest) -> None:
         """Raise ContextLengthExceeded if no prompt can contain the newest message."""
-        newest = [entry.message for entry in chat.history[-1:]]
-        self._prompts.check(self._prompt_request(chat, newest))
+        self._prompts.check(self._prompt_request(chat, chat.newest_messages))
 
     def build(self, request: AnswerableRequest) -> UpstreamPrompt:
         """Return the prompt of a request; raises ContextLengthExceeded if it cannot fit."""
@@ -102,7 +101,9 @@ class UpstreamPromptBuilder:
         return UpstreamPrompt(
             prompt=prompt,
             messages=messages,
-            tokens_before=round(correction * count_messages(chat.messages, chat.tools, counter)),
+            tokens_before=round(
+                correction * count_messages(chat.chat_messages, chat.tools, counter)
+            ),
             tokens_after=round(correction * prompt.tokens.total),
             prefix_tokens=0
             if isinstance(request, UnstoredConversationRequest)

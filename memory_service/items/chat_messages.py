@@ -186,7 +186,7 @@ def _message(turn: Turn, item: Mapping[str, Any], kept: set[str]) -> dict[str, A
         return None
     message = {key: value for key, value in item.items() if key not in OUR_FIELDS}
     message["role"] = _ROLES.get(turn.role, turn.role)
-    message["content"] = _content(item.get("content"))
+    message["content"] = chat_content(item.get("content"))
     message.pop("name", None)
     if turn.name and _NAME.fullmatch(turn.name):
         message["name"] = turn.name
@@ -210,7 +210,7 @@ def _call(turn: Turn, item: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": item["call_id"], "type": "function", "function": function}
 
 
-def _content(content: Any) -> Any:
+def chat_content(content: Any) -> Any:
     """Return chat content: a string if all parts are text, else a list of parts."""
     if not isinstance(content, list):
         return content

@@ -18,7 +18,7 @@ from memory_service.core.models import NewTurn
 from memory_service.items.fields import bounded, check_id, check_metadata, check_name, new_id
 from memory_service.items.item_hash import content_hash
 from memory_service.items.item_text import item_text
-from memory_service.items.kinds import item_kind
+from memory_service.items.kinds import item_kind, role_of
 
 ROLES = frozenset(
     {
@@ -140,9 +140,7 @@ def _role(item: Mapping[str, Any], kind: str, param: str) -> str:
                 code="unknown_role",
             )
         return role
-    if kind.endswith("_output"):
-        return "tool"
-    return "user" if kind == "mcp_approval_response" else "assistant"
+    return role_of({"type": kind})
 
 
 def _tool_links(

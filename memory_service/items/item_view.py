@@ -26,12 +26,15 @@ def show_item(turn: Turn, max_nesting: int) -> dict[str, Any]:
     item["type"] = turn.kind
     if turn.kind == "message":
         item["role"] = turn.role
-        item["content"] = [
-            _shown_part(part, turn.role) for part in content_parts(item.get("content"))
-        ]
+        item["content"] = show_parts(item.get("content"), turn.role)
     if item_kind(turn.kind).shows_status and not item.get("status"):
         item["status"] = "completed"
     return item
+
+
+def show_parts(content: Any, role: str) -> list[Any]:
+    """Return the content of a message as OpenAI's clients read it: a list of parts."""
+    return [_shown_part(part, role) for part in content_parts(content)]
 
 
 def _shown_part(part: Any, role: str) -> Any:

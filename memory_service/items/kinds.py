@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from memory_service.core.data_files import read_toml
 
@@ -27,6 +28,17 @@ class ItemKind:
 
 
 _UNKNOWN = ItemKind()
+
+
+def role_of(item: Mapping[str, Any]) -> str:
+    """Return the role of a message, or the role that an item of another type has in a dialogue."""
+    role = item.get("role")
+    if isinstance(role, str):
+        return role
+    kind = str(item.get("type"))
+    if kind.endswith("_output"):
+        return "tool"
+    return "user" if kind == "mcp_approval_response" else "assistant"
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
@@ -34,6 +35,13 @@ class HttpUpstream:
         )
 
     @property
+    def name(self) -> str:
+        """The base URL without credentials, query and trailing slash."""
+        url = urlsplit(self._base_url)
+        host = url.netloc.rpartition("@")[2]
+        return urlunsplit((url.scheme, host, url.path.rstrip("/"), "", ""))
+
+    @property
     def has_key(self) -> bool:
         """Whether the settings have a key for the upstream."""
         return self._api_key is not None
@@ -44,6 +52,13 @@ class HttpUpstream:
         """Send a chat completion's body."""
         sent = {**headers, "content-type": "application/json"}
         return await self._send("POST", "/chat/completions", content, authorization, sent)
+
+    async def respond(
+        self, content: bytes, authorization: str | None, headers: Mapping[str, str]
+    ) -> HttpUpstreamAnswer:
+        """Send the body of a request for a response."""
+        sent = {**headers, "content-type": "application/json"}
+        return await self._send("POST", "/responses", content, authorization, sent)
 
     async def models(
         self, authorization: str | None, headers: Mapping[str, str]

@@ -308,3 +308,20 @@ traces = Table(
     Index("traces_by_age", "project_key", "created_at"),
     comment="How prompts and searches came about; keys and scores, no text.",
 )
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("conversation_key", Key, _cascade("conversations.key"), nullable=False),
+    Column("id", String(128), nullable=False),
+    Column("tip_key", Key, nullable=False),
+    Column("input_keys", Text, nullable=False),
+    Column("output_keys", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_key", "id"),
+    Index("responses_by_conversation", "conversation_key"),
+    comment="What the Responses API returned; its input and output are turns, by key.",
+)

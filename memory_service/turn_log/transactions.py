@@ -33,6 +33,7 @@ from memory_service.turn_log.repositories.prompt_states import (
 from memory_service.turn_log.repositories.properties import PropertyQueries, PropertyRepository
 from memory_service.turn_log.repositories.receipts import ReceiptQueries, ReceiptRepository
 from memory_service.turn_log.repositories.residues import ResidueQueries, ResidueRepository
+from memory_service.turn_log.repositories.responses import ResponseQueries, ResponseRepository
 from memory_service.turn_log.repositories.summaries import SummaryQueries, SummaryRepository
 from memory_service.turn_log.repositories.summary_queue import (
     SummaryQueueQueries,
@@ -140,6 +141,11 @@ class ReadTransaction:
         """The summary queue: conversations that may have something to summarise."""
         return SummaryQueueQueries(self._connection)
 
+    @cached_property
+    def responses(self) -> ResponseQueries:
+        """Responses of the Responses API: their input and output are turns."""
+        return ResponseQueries(self._connection)
+
     def integrity_problems(self) -> list[str]:
         """Return what the database itself finds wrong with its files and foreign keys."""
         return sqlite.integrity_problems(self._connection)
@@ -237,6 +243,11 @@ class WriteTransaction(ReadTransaction):
     def summary_queue(self) -> SummaryQueueRepository:
         """The summary queue: conversations that may have something to summarise."""
         return SummaryQueueRepository(self._connection)
+
+    @cached_property
+    def responses(self) -> ResponseRepository:
+        """Responses of the Responses API: their input and output are turns."""
+        return ResponseRepository(self._connection)
 
     @cached_property
     def deletions(self) -> DeletionRepository:

@@ -39,6 +39,7 @@ ORDER = (
     "prompts",
     "conversations",
     "gateway",
+    "responses",
     "maintenance",
     "composition",
     "service",

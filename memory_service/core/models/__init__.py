@@ -9,7 +9,7 @@ Start reading: `turns` for what is stored, `recall` and `prompts` for what is ma
 """
 
 from memory_service.core.models.conversations import Conversation
-from memory_service.core.models.deletion import Receipt, Residue, ResiduePlace
+from memory_service.core.models.deletion import DeletedKind, Receipt, Residue, ResiduePlace
 from memory_service.core.models.passages import Passage, PassagePlace, Posting, StoredPassage
 from memory_service.core.models.prompts import (
     Dropped,
@@ -59,6 +59,7 @@ __all__ = [
     "Collection",
     "Considered",
     "Conversation",
+    "DeletedKind",
     "DropReason",
     "Dropped",
     "Finding",

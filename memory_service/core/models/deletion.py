@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+DeletedKind = Literal["item", "conversation", "user", "response"]
+"""What a deletion was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """Proof of a deletion: what kind of thing and how much, without its content."""
 
     id: str
-    kind: Literal["item", "conversation", "user"]
+    kind: DeletedKind
     counts: Mapping[str, int]
     created_at: int
 

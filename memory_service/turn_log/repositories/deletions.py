@@ -12,6 +12,7 @@ from memory_service.turn_log.repositories.collections import CollectionRepositor
 from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
 from memory_service.turn_log.repositories.placements import PlacementRepository
 from memory_service.turn_log.repositories.residues import ResidueRepository
+from memory_service.turn_log.repositories.responses import StoredResponse
 from memory_service.turn_log.repositories.statements import Statements, batches
 from memory_service.turn_log.repositories.summaries import SummaryRepository
 from memory_service.turn_log.repositories.turn_writes import TurnRepository
@@ -21,6 +22,7 @@ from memory_service.turn_log.schema import (
     index_queue,
     passages,
     postings,
+    responses,
     summaries,
     turns,
     users,
@@ -67,6 +69,7 @@ class DeletionRepository(Statements):
             (summaries, "summaries"),
             (turns, "turns"),
             (idempotency, "idempotency_keys"),
+            (responses, "responses"),
         ):
             counts[name] = self._connection.execute(
                 sa.delete(table).where(table.c.conversation_key == conversation.key)
@@ -78,6 +81,16 @@ class DeletionRepository(Statements):
             sa.delete(conversations).where(conversations.c.key == conversation.key)
         ).rowcount
         return counts
+
+    def delete_response(self, project_key: int, response: StoredResponse) -> Counter[str]:
+        """Delete a response, but not its turns."""
+        self._residues.add("log")
+        deleted = self._connection.execute(
+            sa.delete(responses).where(
+                responses.c.project_key == project_key, responses.c.id == response.id
+            )
+        )
+        return Counter({"responses": deleted.rowcount})
 
     def delete_user(self, user_key: int) -> Counter[str]:
         """Delete a user who has no conversations left."""

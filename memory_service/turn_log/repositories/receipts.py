@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
 
 import sqlalchemy as sa
 
-from memory_service.core.models import Receipt
+from memory_service.core.models import DeletedKind, Receipt
 from memory_service.items.strict_json import dumps
 from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import receipts
@@ -38,7 +37,7 @@ class ReceiptRepository(ReceiptQueries):
         self,
         project_key: int,
         receipt_id: str,
-        kind: Literal["item", "conversation", "user"],
+        kind: DeletedKind,
         counts: Mapping[str, int],
         now: int,
     ) -> Receipt:

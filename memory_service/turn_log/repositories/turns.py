@@ -243,6 +243,20 @@ class TurnQueries(Statements):
             key = parent.parent_key
         return list(reversed(path))
 
+    def system_turns(self, conversation_key: int, limit: int) -> list[Turn]:
+        """Return the first messages of the system on the active branch."""
+        rows = self._connection.execute(
+            sa.select(*_TURN)
+            .where(
+                turns.c.conversation_key == conversation_key,
+                turns.c.active,
+                turns.c.role.in_(SYSTEM_ROLES),
+            )
+            .order_by(turns.c.seq)
+            .limit(limit)
+        )
+        return [_record(row) for row in rows]
+
     def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
         """Return the last active turns, and the inactive turns from the first of these on."""
         newest = (
