@@ -7,6 +7,7 @@ answer is relayed to the caller (`ResponseRelay`) and stored below the input.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import anyio.to_thread
@@ -65,8 +66,11 @@ class ResponseGateway:
         exchange = await self._gateway.exchange(
             project_key, request, partial(self._ask, request, plan)
         )
-        store = partial(self._store, request, plan, exchange.outcome)
-        return ResponseRelay(exchange.answer, exchange.refusal, exchange.outcome, plan, store)
+        outcome = exchange.outcome
+        if outcome is None or not isinstance(outcome.request, StoredRequest):
+            plan = replace(plan, is_kept=False)
+        store = partial(self._store, request, plan, outcome)
+        return ResponseRelay(exchange.answer, exchange.refusal, outcome, plan, store)
 
     async def _ask(
         self, request: ResponseRequest, plan: ResponsePlan, outcome: MemoryOutcome | None

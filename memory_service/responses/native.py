@@ -13,7 +13,6 @@ from memory_service.core.models import Prompt, Turn
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.kinds import role_of
 from memory_service.items.strict_json import dumps
 from memory_service.prompts.recalled_block import recalled_block
 from memory_service.prompts.summary_block import summary_block_text
@@ -45,7 +44,7 @@ def native_body(request: ResponseRequest, items: Sequence[Item] | None) -> bytes
         body["metadata"] = {k: v for k, v in metadata.items() if k != "conversation_id"}
     if items is not None:
         body["input"] = list(items)
-    elif request.has_memory:
+    elif request.has_memory and request.items:
         body["input"] = [_sent(item) for item in request.items]
     return (request.text if body == request.body else dumps(body)).encode()
 
@@ -80,7 +79,7 @@ def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence
 
 def _current(items: Sequence[Item]) -> list[Item]:
     """Return the items without those that only the exchange needs that they belong to."""
-    users = [n for n, item in enumerate(items) if role_of(item) == "user"]
+    users = [n for n, item in enumerate(items) if item.get("role") == "user"]
     begin = users[-1] if users else 0
     return [
         item
@@ -101,7 +100,11 @@ def _without_broken_calls(items: Iterable[Item]) -> list[Item]:
     calls = {link for link, is_output in links if not is_output}
     results = {link for link, is_output in links if is_output}
     whole = calls & results
-    return [item for item in items if item.get("call_id") in whole or "call_id" not in item]
+    return [
+        item
+        for item in items
+        if item.get("call_id") in whole or "call_id" not in item or _kind(item) not in _PLAIN
+    ]
 
 
 def _with_summaries(items: Sequence[Item], prompt: Prompt) -> list[Item]:

@@ -123,8 +123,13 @@ def check_body(body: Mapping[str, Any]) -> None:
 
 
 def input_items(body: Mapping[str, Any]) -> list[Item]:
-    """Return the items of an input; raises InvalidRequest for anything but a string or a list."""
+    """Return the items of an input; raises InvalidRequest for anything but a string or a list.
+
+    A stored prompt of the model's server may have its own input.
+    """
     sent = body.get("input")
+    if sent is None and body.get("prompt") is not None:
+        return []
     if isinstance(sent, str):
         return [{"role": "user", "content": sent}]
     if isinstance(sent, list) and all(isinstance(item, Mapping) for item in sent) and sent:

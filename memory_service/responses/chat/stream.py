@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_service.gateway.answers import storable
 from memory_service.gateway.event_stream import DONE
 from memory_service.items.fields import new_id
 from memory_service.responses import events
@@ -22,6 +21,7 @@ from memory_service.responses.chat.answer import (
     reasoning_of,
     with_source,
 )
+from memory_service.responses.chat.text_pieces import TextPieces
 from memory_service.responses.events import Event
 from memory_service.responses.objects import (
     Item,
@@ -43,7 +43,7 @@ class _OpenText:
     index: int
     item_id: str
     kind: str = ""
-    texts: list[str] = field(default_factory=list)
+    pieces: TextPieces = field(default_factory=TextPieces)
     parts: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class _OpenText:
 
     def part(self) -> dict[str, Any]:
         """Return the part whose text arrives."""
-        text = storable("".join(self.texts))
+        text = self.pieces.text
         if self.kind == "refusal":
             return refusal_part(text)
         if self.kind == "reasoning_text":
@@ -74,7 +74,8 @@ class _OpenCall:
     index: int
     item_id: str
     number: Any
-    call: dict[str, Any]
+    call: dict[str, Any] = field(default_factory=dict)
+    pieces: TextPieces = field(default_factory=TextPieces)
 
     def is_continued_by(self, piece: Mapping[str, Any]) -> bool:
         """Return whether a piece belongs to this call: by its id, its number, or its lack of both.
@@ -171,9 +172,11 @@ class ChatStreamTranslator:
             self._text.kind = kind
             place = (self._text.index, self._text.item_id, len(self._text.parts))
             yield events.part_added(*place, self._text.part())
-        self._text.texts.append(text)
-        place = (self._text.index, self._text.item_id, len(self._text.parts))
-        yield events.part_delta(*place, kind, text)
+        yield from self._text_delta(self._text, self._text.pieces.add(text))
+
+    def _text_delta(self, text: _OpenText, delta: str) -> Iterator[Event]:
+        if delta:
+            yield events.part_delta(text.index, text.item_id, len(text.parts), text.kind, delta)
 
     def _add_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
         yield from self._close_text()
@@ -181,22 +184,26 @@ class ChatStreamTranslator:
         if call is None:
             if len(self._calls) >= _MAX_CALLS:
                 return
-            call = _OpenCall(self._next_index(), new_id("fc"), piece.get("index"), {})
+            call = _OpenCall(self._next_index(), new_id("fc"), piece.get("index"))
             self._calls.append(call)
             _extend(call.call, piece)
             call.call.setdefault("id", new_id("call"))
             yield events.item_added(call.index, self._item(call))
         else:
             _extend(call.call, piece)
-        text = _plain(_function(piece).get("arguments"))
+        added = call.pieces.add(_plain(_function(piece).get("arguments")))
+        yield from self._argument_delta(call, added)
+
+    def _argument_delta(self, call: _OpenCall, delta: str) -> Iterator[Event]:
         item = self._item(call)
         # The text of a custom tool is known only when its JSON is complete.
-        if text and item["type"] == "function_call":
-            yield events.argument_delta(call.index, item, text)
+        if delta and item["type"] == "function_call":
+            yield events.argument_delta(call.index, item, delta)
 
     def _close_all(self) -> Iterator[Event]:
         yield from self._close_text()
         for call in self._calls:
+            yield from self._argument_delta(call, call.pieces.end())
             item = self._item(call)
             self._output[call.index] = item
             if item["type"] == "custom_tool_call":
@@ -216,10 +223,11 @@ class ChatStreamTranslator:
 
     def _close_part(self, text: _OpenText) -> Iterator[Event]:
         if text.kind:
+            yield from self._text_delta(text, text.pieces.end())
             part = text.part()
             yield from events.part_done(text.index, text.item_id, len(text.parts), part)
             text.parts.append(part)
-            text.kind, text.texts, text.annotations = "", [], []
+            text.kind, text.pieces, text.annotations = "", TextPieces(), []
 
     def _item(self, call: _OpenCall) -> Item:
         return call_item(call.item_id, call.call, self._custom_tools)
