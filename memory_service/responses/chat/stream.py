@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_service.gateway.answers import storable
 from memory_service.gateway.event_stream import DONE
+from memory_service.items.deltas import storable
 from memory_service.items.fields import new_id
 from memory_service.responses import events
 from memory_service.responses.chat.answer import (
