@@ -1,6 +1,7 @@
 """Collect the answer of a model from its body or its stream, while it is passed on. Pure.
 
-The upstream is not trusted: data without the expected form is ignored.
+A message is collected with every field that the upstream sent, known or not, so that it can be sent
+again. The upstream is not trusted: data without the expected form is ignored.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memory_service.gateway.event_stream import DONE
-from memory_service.items.chat_messages import Message
-from memory_service.tokens.slices import well_formed
+from memory_service.items.chat_messages import OUR_FIELDS, Message
+from memory_service.items.deltas import added, plain
+from memory_service.items.item_text import is_reasoning
 
-_TEXT_FIELDS = ("content", "refusal")
 _CALL_KINDS = ("function", "custom")
 _MAX_CALLS = 1_024
+# The sound itself is not stored: it is large, and a model is sent its id or its transcript.
+_SOUND = "data"
 
 
 @dataclass(slots=True)
@@ -30,13 +33,14 @@ class _CallCollector:
         """Add a piece: its id, and the fields of its function or custom tool."""
         if isinstance(piece.get("index"), int):
             self.index = piece["index"]
-        _extend_call(self.fields, piece)
+        self.fields = added(self.fields, {k: v for k, v in piece.items() if k != "index"})
 
     def continues_with(self, piece: Mapping[str, Any]) -> bool:
         """Return whether a piece belongs to this call, the latest that it can belong to."""
         call_id, index = piece.get("id"), piece.get("index")
-        if call_id and self.fields.get("id"):
-            return bool(call_id == self.fields["id"])
+        own_id = plain(self.fields.get("id"))
+        if call_id and own_id and isinstance(call_id, str) and isinstance(own_id, str):
+            return call_id == own_id
         if isinstance(index, int):
             return index == self.index
         begins_call = any(
@@ -49,11 +53,8 @@ class _CallCollector:
 class _ChoiceCollector:
     """The part of one choice of an answer that has arrived."""
 
-    texts: dict[str, list[str]] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     calls: list[_CallCollector] = field(default_factory=list)
-    function: dict[str, str] = field(default_factory=dict)
-    audio_id: str | None = None
-    parts: list[Any] = field(default_factory=list)
     is_finished: bool = False
 
     def add_message(self, message: Mapping[str, Any]) -> None:
@@ -65,18 +66,9 @@ class _ChoiceCollector:
 
     def add(self, delta: Mapping[str, Any]) -> None:
         """Add a delta of a stream."""
-        for name in _TEXT_FIELDS:
-            if isinstance(delta.get(name), str):
-                self.texts.setdefault(name, []).append(delta[name])
-        if isinstance(delta.get("content"), list):
-            self.parts += delta["content"]
         for piece in _mappings(delta.get("tool_calls"))[:_MAX_CALLS]:
             self._call_of(piece).add(piece)
-        if isinstance(delta.get("function_call"), Mapping):
-            _extend_texts(self.function, delta["function_call"])
-        audio = delta.get("audio")
-        if isinstance(audio, Mapping) and isinstance(audio.get("id"), str):
-            self.audio_id = audio["id"]
+        self.fields = added(self.fields, {k: v for k, v in delta.items() if k != "tool_calls"})
 
     def _call_of(self, piece: Mapping[str, Any]) -> _CallCollector:
         """Return the call that a piece continues, or a new one.
@@ -92,22 +84,37 @@ class _ChoiceCollector:
         return self.calls[-1]
 
     def message(self) -> dict[str, Any] | None:
-        """Return the assistant's message as a client can send it again; None if it is empty."""
-        texts = {name: storable("".join(pieces)) for name, pieces in self.texts.items()}
+        """Return the assistant's message as a client can send it again; None if it is empty.
+
+        Reasoning alone is no answer.
+        """
+        fields = plain(self.fields)
+        answer = {
+            "content": _content(fields.get("content")),
+            "refusal": _text_or_none(fields.get("refusal")),
+            "tool_calls": self._calls(),
+            "function_call": _function(fields.get("function_call")),
+            "audio": _audio(fields.get("audio")),
+        }
+        if not any(_is_answer(value) for value in answer.values()):
+            return None
+        vendor_fields = {
+            name: value
+            for name, value in fields.items()
+            if name not in answer and name not in _NOT_STORED and value not in _EMPTY
+        }
+        given = {name: value for name, value in answer.items() if value}
+        return {"role": "assistant", "content": None, **given, **vendor_fields}
+
+    def _calls(self) -> list[dict[str, Any]]:
         ordered = sorted(self.calls, key=lambda call: -1 if call.index is None else call.index)
-        calls = [_call(call.fields) for call in ordered if _is_whole(call.fields)]
-        message: dict[str, Any] = {"role": "assistant", "content": texts.get("content") or None}
-        if self.parts:
-            message["content"] = _text_parts(self.parts) or None
-        if texts.get("refusal"):
-            message["refusal"] = texts["refusal"]
-        if calls:
-            message["tool_calls"] = calls
-        if self.function.get("name"):
-            message["function_call"] = _function(self.function)
-        if self.audio_id:
-            message["audio"] = {"id": self.audio_id}
-        return message if len(message) > 2 or message["content"] else None
+        calls = [_call(plain(call.fields)) for call in ordered]
+        return [call for call in calls if call is not None]
+
+
+# The upstream's own fields, which name a message.
+_NOT_STORED = frozenset({"role", *OUR_FIELDS})
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 class AnswerCollector:
@@ -164,11 +171,6 @@ class AnswerCollector:
                 collector.add(content) if field_name == "delta" else collector.add_message(content)
 
 
-def storable(text: str) -> str:
-    """Return a text that the log can hold: models send NUL and halves of surrogate pairs."""
-    return well_formed(text).replace("\x00", "\ufffd")
-
-
 def incomplete(message: Message) -> dict[str, Any]:
     """Return a message that was interrupted, marked as such."""
     return {**message, "status": "incomplete"}
@@ -176,7 +178,7 @@ def incomplete(message: Message) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
 
@@ -186,47 +188,54 @@ def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
     return [element for element in elements if isinstance(element, Mapping)]
 
 
-def _extend_call(call: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Add a piece to a tool call: its id, and the fields of its function or custom tool."""
-    _extend_texts(call, {"id": piece.get("id")})
-    for kind in _CALL_KINDS:
-        if isinstance(piece.get(kind), Mapping):
-            _extend_texts(call.setdefault(kind, {}), piece[kind])
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
-def _extend_texts(texts: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Add the texts of a piece: arguments arrive in pieces, every other field once."""
-    for name, value in piece.items():
-        if not isinstance(value, str):
-            continue
-        if name in ("arguments", "input"):
-            texts[name] = texts.get(name, "") + value
-        elif value:
-            texts.setdefault(name, value)
+def _is_answer(value: Any) -> bool:
+    """Return whether a field says something beside reasoning."""
+    if isinstance(value, list):
+        return any(not is_reasoning(element) for element in value)
+    return bool(value)
 
 
-def _is_whole(call: Mapping[str, Any]) -> bool:
-    return bool(call.get("id") and call.get(_call_kind(call), {}).get("name"))
-
-
-def _call_kind(call: Mapping[str, Any]) -> str:
-    return "custom" if call.get("custom") else "function"
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    kind = _call_kind(call)
-    fields = {name: storable(text) for name, text in call[kind].items()}
-    return {"id": storable(call["id"]), "type": kind, kind: fields}
-
-
-def _function(function: Mapping[str, str]) -> dict[str, str]:
-    return {name: storable(function.get(name, "")) for name in ("name", "arguments")}
-
-
-def _text_parts(parts: Sequence[Any]) -> list[dict[str, str]]:
-    """Return the texts of a content that is a list of parts, as some servers send it."""
+def _content(value: Any) -> Any:
+    """Return a content: a text, or the well-formed parts that some servers send instead."""
+    if not isinstance(value, list):
+        return _text_or_none(value)
     return [
-        {"type": "text", "text": storable(part["text"])}
-        for part in _mappings(list(parts))
-        if part.get("type") == "text" and isinstance(part.get("text"), str)
+        part
+        for part in _mappings(value)
+        if isinstance(part.get("type"), str) and isinstance(part.get("text") or "", str)
     ]
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a whole tool call; None if it has no id or no name."""
+    kind = "custom" if isinstance(call.get("custom"), Mapping) else "function"
+    function = call.get(kind)
+    if not (isinstance(function, Mapping) and isinstance(function.get("name"), str)):
+        return None
+    if not (function["name"] and isinstance(call.get("id"), str) and call["id"]):
+        return None
+    return {"id": call["id"], "type": kind, **_without(call, "id", "type")}
+
+
+def _function(function: Any) -> dict[str, Any] | None:
+    """Return the function call of the older form; None if it has no name."""
+    if not (isinstance(function, Mapping) and _text_or_none(function.get("name"))):
+        return None
+    return {"arguments": "", **function}
+
+
+def _audio(audio: Any) -> dict[str, Any] | None:
+    """Return a spoken answer without its sound: its id, its transcript, and when it expires."""
+    if not isinstance(audio, Mapping):
+        return None
+    names = ("id", "transcript")
+    texts = {name: audio[name] for name in names if _text_or_none(audio.get(name))}
+    return {**_without(audio, _SOUND, *names), **texts} if texts else None
+
+
+def _without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}

@@ -14,6 +14,7 @@ from memory_service.gateway.input_turns import (
     ReadOnlyRequest,
     UnstoredConversationRequest,
     aligned_turn,
+    client_history,
     input_ending_with,
     new_turns,
     trailing_results,
@@ -44,7 +45,13 @@ class RequestReader:
             if turns
             else input_ending_with(self._log, aligned_turn(self._log, located))
         )
-        return ReadOnlyRequest(located.chat, located.project_key, located.conversation, input_turns)
+        return ReadOnlyRequest(
+            chat=located.chat,
+            project_key=located.project_key,
+            conversation=located.conversation,
+            history=client_history(located),
+            input_turns=input_turns,
+        )
 
     def _without_conversation(
         self, located: LocatedRequest, turns: Sequence[NewTurn]
@@ -61,7 +68,12 @@ class RequestReader:
         path = _unstored_path(turns, conversation, None)
         count = len(trailing_results(path)) or 1
         return UnstoredConversationRequest(
-            located.chat, located.project_key, conversation, path[-count:], path[:-count]
+            chat=located.chat,
+            project_key=located.project_key,
+            conversation=conversation,
+            history=client_history(located),
+            input_turns=path[-count:],
+            earlier_turns=path[:-count],
         )
 
 

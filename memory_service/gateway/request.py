@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from memory_service.core.errors import InvalidRequest
-from memory_service.items.chat_messages import OUR_FIELDS, Message
+from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
 from memory_service.prompts.request import ScopeName
+
+# Fields of a stored item that a client may set, or send back as it has read them.
+_OUR_FIELDS = frozenset({"id", "created_at", "metadata", "status", "type"})
 
 MemoryMode = Literal["off", "read", "on"]
 """What a request may do with memory: nothing, recall, or recall and store."""
@@ -115,7 +118,7 @@ class ChatRequest:
     def system_messages(self) -> Sequence[Message]:
         """The system messages at any position: strict chat templates require them first."""
         return [
-            _without_our_fields(message)
+            without_our_fields(message)
             for message in self.messages
             if message["role"] in SYSTEM_ROLES
         ]
@@ -128,6 +131,11 @@ class ChatRequest:
             for position, message in enumerate(self.messages)
             if message["role"] not in SYSTEM_ROLES
         ]
+
+    @property
+    def forwarded_history(self) -> Sequence[Message]:
+        """The history as it is forwarded; empty if stored turns stand for it."""
+        return [without_our_fields(entry.message) for entry in self.history]
 
     @property
     def append_point(self) -> AppendPoint | None:
@@ -192,7 +200,7 @@ class ChatRequest:
         if messages is not None:
             body["messages"] = list(messages)
         elif self.has_memory:
-            body["messages"] = [_without_our_fields(message) for message in self.messages]
+            body["messages"] = [without_our_fields(message) for message in self.messages]
         return (self.text if body == self.body else dumps(body)).encode()
 
 
@@ -201,8 +209,11 @@ def _list_or_empty(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else ()
 
 
-def _without_our_fields(message: Message) -> Message:
-    return {name: value for name, value in message.items() if name not in OUR_FIELDS}
+def without_our_fields(message: Message) -> Message:
+    """Return a message without the fields that are for the service and not for the model."""
+    if _OUR_FIELDS.isdisjoint(message):
+        return message
+    return {name: value for name, value in message.items() if name not in _OUR_FIELDS}
 
 
 def _first_id(

@@ -18,6 +18,7 @@ from memory_service.gateway.answers import AnswerCollector, incomplete
 from memory_service.gateway.input_turns import (
     StoredRequest,
     aligned_turn,
+    client_history,
     input_ending_with,
     new_turns,
 )
@@ -83,7 +84,8 @@ class RequestStorer:
 
     def _with_input(self, located: LocatedRequest, result: WriteResult) -> StoredRequest:
         turns = input_ending_with(self._log, result.turns[-1])
-        return StoredRequest(located.chat, located.project_key, result.conversation, turns)
+        history = client_history(located)
+        return StoredRequest(located.chat, located.project_key, result.conversation, history, turns)
 
 
 class AnswerStorer:
@@ -112,5 +114,6 @@ class AnswerStorer:
         ).turns
 
     def _turn(self, message: Message, recalled: Sequence[str]) -> NewTurn:
-        turn = parse_item(message, dumps(message), {}, self._limits, "answer")
+        # A name that the upstream gives its model is no name of a speaker.
+        turn = parse_item(message, dumps(message), {"name": None}, self._limits, "answer")
         return with_echoes_marked(turn, recalled, "answer")

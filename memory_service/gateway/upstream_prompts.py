@@ -10,7 +10,7 @@ from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.gateway.request import ChatRequest
-from memory_service.items.chat_messages import Message, alternating, input_messages
+from memory_service.items.chat_messages import Message, input_messages
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
@@ -95,25 +95,26 @@ class UpstreamPromptBuilder:
     def _build(self, request: AnswerableRequest, prompt_request: PromptRequest) -> UpstreamPrompt:
         chat, conversation = request.chat, request.conversation
         prompt = self._prompts.build(request.project_key, conversation.id, prompt_request)
-        messages = alternating(prompt.messages)
         counter = self._counter(chat.model)
         correction = prompt_request.correction
         return UpstreamPrompt(
             prompt=prompt,
-            messages=messages,
+            messages=prompt.messages,
             tokens_before=round(
                 correction * count_messages(chat.chat_messages, chat.tools, counter)
             ),
             tokens_after=round(correction * prompt.tokens.total),
             prefix_tokens=0
             if isinstance(request, UnstoredConversationRequest)
-            else self._prefixes.shared_tokens(conversation.key, messages, counter),
+            else self._prefixes.shared_tokens(conversation.key, prompt.messages, counter),
         )
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
         """Return the prompt request with the input turns, which are not recent turns."""
+        sent = request.history.of_turns(request.input_turns)
         return replace(
-            self._prompt_request(request.chat, input_messages(request.input_turns)),
+            self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
+            history=request.history,
             stored_input=request.input_turns,
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)

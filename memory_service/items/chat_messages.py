@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from memory_service.core.models import Dropped, Turn
+from memory_service.items.chat_content import chat_content, is_chat_content
 
 Message = Mapping[str, Any]
 
@@ -23,33 +26,67 @@ _CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
 _OUTPUT_KINDS = frozenset({"function_call_output", "custom_tool_call_output"})
 # Fields with an assistant's answer, other than tool calls.
 _ANSWER_FIELDS = ("content", "refusal", "function_call", "audio")
-# Fields of an item that chat-completions messages do not have.
+# Fields of an answer that a model is not sent again.
+_ANSWER_ONLY = frozenset({"annotations"})
+
 OUR_FIELDS = frozenset({"id", "type", "status", "phase", "created_at", "metadata", "object"})
+"""Fields of an item that chat-completions messages do not have."""
+
+
+class ClientMessage(NamedTuple):
+    """A message as the client sent it, and its position among those that are not the system's."""
+
+    position: int
+    message: Message
+
+
+class PlacedMessage(NamedTuple):
+    """A message of a prompt, and its position as the client sent it; None if it did not."""
+
+    message: Message
+    position: int | None = None
+
+
+_NONE_SENT: Final[Mapping[int, ClientMessage]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class MessageGroup:
-    """Turns that a prompt keeps or leaves out together, with their messages."""
+    """Turns that a prompt keeps or leaves out together, with their messages.
+
+    `positions` are those of the messages as the client sent them; empty if it sent none.
+    """
 
     turns: Sequence[Turn]
     messages: Sequence[Message]
     dropped: Sequence[Dropped] = ()
+    positions: Sequence[int | None] = ()
 
     @property
     def first_seq(self) -> int:
         """The `seq` of the first turn."""
         return self.turns[0].seq
 
+    @property
+    def placed(self) -> list[PlacedMessage]:
+        """The messages with their positions."""
+        positions = self.positions or [None] * len(self.messages)
+        return list(map(PlacedMessage, self.messages, positions))
+
 
 def message_groups(
-    turns: Sequence[Turn], answered: frozenset[str] = frozenset()
+    turns: Sequence[Turn],
+    answered: frozenset[str] = frozenset(),
+    sent: Mapping[int, ClientMessage] = _NONE_SENT,
 ) -> list[MessageGroup]:
     """Split consecutive turns of the active branch into groups, oldest first.
 
     `answered` are ids of calls whose results come with the new input. A tool group that began
-    before these turns is left out as a whole.
+    before these turns is left out as a whole. `sent` are the messages that the client sent again,
+    by the keys of their turns: they are used as they are.
     """
-    return [_group(group, answered) for group in turn_groups(_without_cut_tool_groups(turns))]
+    groups = turn_groups(_without_cut_tool_groups(turns))
+    return [_group(group, answered, sent) for group in groups]
 
 
 def turn_groups(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
@@ -66,37 +103,23 @@ def turn_groups(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
     return groups
 
 
-def input_messages(turns: Iterable[Turn]) -> list[Message]:
-    """Return stored turns as the new input of a prompt, in the form that later prompts repeat."""
+def input_messages(
+    turns: Iterable[Turn], sent: Mapping[int, ClientMessage] = _NONE_SENT
+) -> list[Message]:
+    """Return stored turns as the new input of a prompt, in the form that later prompts repeat.
+
+    `sent` are the messages that the client sent, by the keys of their turns.
+    """
     messages: list[Message] = []
     for turn in turns:
+        if turn.key in sent:
+            messages.append(sent[turn.key].message)
+            continue
         item = json.loads(turn.raw)
         message = _message(turn, item, set(_links(turn, item)))
-        messages += [result for _, result in _result(turn, item)] if message is None else [message]
+        results = [result.message for _, result in _result(turn, item)]
+        messages += results if message is None else [message]
     return messages
-
-
-def alternating(messages: Iterable[Message]) -> list[Message]:
-    """Return the messages with consecutive messages of the user merged.
-
-    Strict chat templates refuse two in a row, which occur where an answer never came. Messages
-    with a name are not merged.
-    """
-    merged: list[Message] = []
-    for message in messages:
-        last = merged[-1] if merged else {}
-        if set(message) == set(last) == {"role", "content"} and (
-            message["role"] == last["role"] == "user"
-        ):
-            parts = [*_parts(last["content"]), *_parts(message["content"])]
-            merged[-1] = {**last, "content": parts}
-        else:
-            merged.append(message)
-    return merged
-
-
-def _parts(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
 
 
 def call_ids(messages: Iterable[Message]) -> frozenset[str]:
@@ -113,35 +136,64 @@ def _without_cut_tool_groups(turns: Sequence[Turn]) -> Sequence[Turn]:
     return [turn for turn in turns if turn.tool_group_key is None or turn.tool_group_key in keys]
 
 
-def _group(turns: Sequence[Turn], answered: frozenset[str]) -> MessageGroup:
+def _group(
+    turns: Sequence[Turn], answered: frozenset[str], sent: Mapping[int, ClientMessage]
+) -> MessageGroup:
     items = [(turn, json.loads(turn.raw)) for turn in turns]
-    results = {link: message for turn, item in items for link, message in _result(turn, item)}
+    results = {link: result for turn, item in items for link, result in _result(turn, item, sent)}
     calls = [link for turn, item in items for link in _links(turn, item)]
-    kept = {link for link in calls if link in results or link in answered}
-    messages: list[dict[str, Any]] = []
+    own = {link for turn, item in items if turn.key in sent for link in _links(turn, item)}
+    kept = own | {link for link in calls if link in results or link in answered}
+    messages: list[PlacedMessage] = []
     waiting: list[str] = []
     for turn, item in items:
-        message = _message(turn, item, kept)
+        message = _chat_message(turn, item, kept, sent)
         if message is None:
             continue
         if _joins(turn, messages, waiting):
-            messages[-1]["tool_calls"] += message["tool_calls"]
+            messages[-1] = _with_calls_of(messages[-1], message)
         else:
             messages += [results[link] for link in waiting if link in results]
             waiting = []
             messages.append(message)
         waiting += [link for link in _links(turn, item) if link in kept]
     messages += [results[link] for link in waiting if link in results]
-    return MessageGroup(turns, messages, _dropped(items, kept, frozenset(calls)))
+    return MessageGroup(
+        turns,
+        [placed.message for placed in messages],
+        _dropped(items, kept, frozenset(calls)),
+        [placed.position for placed in messages],
+    )
 
 
-def _joins(turn: Turn, messages: Sequence[Message], waiting: Sequence[str]) -> bool:
+def _joins(turn: Turn, messages: Sequence[PlacedMessage], waiting: Sequence[str]) -> bool:
     """Return whether a call belongs to the message before it: parallel calls are one message."""
-    return bool(waiting and messages and turn.kind in _CALL_KINDS and "tool_calls" in messages[-1])
+    return bool(
+        waiting
+        and messages
+        and turn.kind in _CALL_KINDS
+        and "tool_calls" in messages[-1].message
+        and messages[-1].position is None
+    )
+
+
+def _with_calls_of(message: PlacedMessage, other: PlacedMessage) -> PlacedMessage:
+    calls = [*message.message["tool_calls"], *other.message["tool_calls"]]
+    return PlacedMessage({**message.message, "tool_calls": calls})
+
+
+def _chat_message(
+    turn: Turn, item: Mapping[str, Any], kept: AbstractSet[str], sent: Mapping[int, ClientMessage]
+) -> PlacedMessage | None:
+    """Return the message of a turn as the client sent it, else as it is stored."""
+    if turn.key in sent and turn.role != "tool":
+        return PlacedMessage(sent[turn.key].message, sent[turn.key].position)
+    message = _message(turn, item, kept)
+    return None if message is None else PlacedMessage(message)
 
 
 def _dropped(
-    items: Sequence[tuple[Turn, Mapping[str, Any]]], kept: set[str], calls: frozenset[str]
+    items: Sequence[tuple[Turn, Mapping[str, Any]]], kept: AbstractSet[str], calls: frozenset[str]
 ) -> list[Dropped]:
     dropped: list[Dropped] = []
     for turn, item in items:
@@ -162,19 +214,27 @@ def _links(turn: Turn, item: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _result(turn: Turn, item: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _result(
+    turn: Turn, item: Mapping[str, Any], sent: Mapping[int, ClientMessage] = _NONE_SENT
+) -> list[tuple[str, PlacedMessage]]:
     """Return (call id, tool message) of a tool result; nothing for other turns."""
     if turn.kind in _OUTPUT_KINDS:
         link, content = item.get("call_id"), item.get("output")
+        fields: Mapping[str, Any] = {}
     elif turn.kind == "message" and turn.role == "tool":
         link, content = item.get("tool_call_id"), item.get("content")
+        fields = {key: value for key, value in item.items() if key not in OUR_FIELDS}
     else:
         return []
-    text = content if isinstance(content, str) else turn.text
-    return [(str(link), {"role": "tool", "tool_call_id": str(link), "content": text})]
+    if turn.key in sent:
+        return [(str(link), PlacedMessage(sent[turn.key].message, sent[turn.key].position))]
+    message = {**fields, "role": "tool", "tool_call_id": str(link), "content": content}
+    if not isinstance(content, str) and not is_chat_content(content):
+        message["content"] = turn.text
+    return [(str(link), PlacedMessage(message))]
 
 
-def _message(turn: Turn, item: Mapping[str, Any], kept: set[str]) -> dict[str, Any] | None:
+def _message(turn: Turn, item: Mapping[str, Any], kept: AbstractSet[str]) -> Message | None:
     if turn.kind in _CALL_KINDS:
         call = _call(turn, item)
         return (
@@ -184,22 +244,37 @@ def _message(turn: Turn, item: Mapping[str, Any], kept: set[str]) -> dict[str, A
         )
     if turn.kind != "message" or turn.role == "tool":
         return None
-    message = {key: value for key, value in item.items() if key not in OUR_FIELDS}
+    left_out = OUR_FIELDS | _ANSWER_ONLY
+    message = {key: value for key, value in item.items() if key not in left_out}
     message["role"] = _ROLES.get(turn.role, turn.role)
     message["content"] = chat_content(item.get("content"))
+    if _transcript(item):
+        # The id of a sound expires, and the transcript does not.
+        message["content"] = message["content"] or _transcript(item)
+        del message["audio"]
     message.pop("name", None)
     if turn.name and _NAME.fullmatch(turn.name):
         message["name"] = turn.name
-    return _with_kept_calls(message, kept)
+    return with_kept_calls(message, kept)
 
 
-def _with_kept_calls(message: dict[str, Any], kept: set[str]) -> dict[str, Any] | None:
+def _transcript(item: Mapping[str, Any]) -> str | None:
+    """Return the transcript of a spoken answer."""
+    audio = item.get("audio")
+    transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
+    return transcript if isinstance(transcript, str) else None
+
+
+def with_kept_calls(message: Message, kept: AbstractSet[str]) -> Message | None:
+    """Return a message with the tool calls of these ids only; None if nothing else is in it."""
     if "tool_calls" not in message:
         return message
-    calls = [call for call in message.pop("tool_calls") or () if str(call.get("id")) in kept]
+    calls = [call for call in message["tool_calls"] or () if str(call.get("id")) in kept]
     if calls:
         return {**message, "tool_calls": calls}
-    return message if any(message.get(key) for key in _ANSWER_FIELDS) else None
+    if not any(message.get(key) for key in _ANSWER_FIELDS):
+        return None
+    return {name: value for name, value in message.items() if name != "tool_calls"}
 
 
 def _call(turn: Turn, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,46 +283,3 @@ def _call(turn: Turn, item: Mapping[str, Any]) -> dict[str, Any]:
         return {"id": item["call_id"], "type": "custom", "custom": custom}
     function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
     return {"id": item["call_id"], "type": "function", "function": function}
-
-
-def chat_content(content: Any) -> Any:
-    """Return chat content: a string if all parts are text, else a list of parts."""
-    if not isinstance(content, list):
-        return content
-    parts = [part for part in map(_part, content) if part is not None]
-    if all(set(part) == {"type", "text"} for part in parts):
-        return "\n".join(part["text"] for part in parts)
-    return parts
-
-
-def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind = part["type"]
-    if kind in ("summary_text", "reasoning_text"):
-        return None
-    if kind in ("input_text", "output_text"):
-        return {"type": "text", "text": part.get("text") or ""}
-    if kind == "text":
-        # Other fields, such as marks for a provider's cache, are for the upstream.
-        return {**part, "text": part.get("text") or ""}
-    if kind in ("input_image", "computer_screenshot"):
-        return _image(part)
-    if kind == "input_file":
-        return _file(part)
-    return dict(part)
-
-
-def _file(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file part, or a text marker for a file that only the Responses API can resolve."""
-    fields = ("file_id", "file_data", "filename")
-    file = {key: part[key] for key in fields if part.get(key)}
-    if "file_id" in file or "file_data" in file:
-        return {"type": "file", "file": file}
-    return {"type": "text", "text": f"[file {part.get('filename') or part.get('file_url')}]"}
-
-
-def _image(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an image part, or a marker for an image that only the Responses API can resolve."""
-    url = part.get("image_url")
-    if not url:
-        return {"type": "text", "text": "[image]"}
-    return {"type": "image_url", "image_url": {"url": url, "detail": part.get("detail") or "auto"}}

@@ -12,6 +12,8 @@ from memory_service.items.kinds import item_kind
 
 _PART_TEXT = ("text", "refusal", "transcript", "filename")
 _FUNCTION_TEXT = ("name", "arguments", "input")
+# Parts of a message with a model's reasoning, as servers of chat completions send it.
+_REASONING_PARTS = frozenset({"reasoning", "reasoning_text", "redacted_thinking", "thinking"})
 
 
 def item_text(item: Mapping[str, Any], kind: str) -> str:
@@ -23,8 +25,18 @@ def item_text(item: Mapping[str, Any], kind: str) -> str:
 
 
 def text_of_parts(content: Any) -> str:
-    """Return the words of a message's content, each part on a line of its own."""
-    return "\n".join(filter(None, (_part_text(part) for part in content_parts(content))))
+    """Return the words of a message's content, each part on a line of its own.
+
+    Reasoning is no part of what was said.
+    """
+    parts = (part for part in content_parts(content) if not is_reasoning(part))
+    return "\n".join(filter(None, map(_part_text, parts)))
+
+
+def is_reasoning(part: Any) -> bool:
+    """Return whether a part of a content is a model's reasoning."""
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and kind in _REASONING_PARTS
 
 
 def content_parts(content: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from memory_service.core.errors import ContextLengthExceeded
@@ -14,6 +14,9 @@ from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_m
 RECENT_SHARE = 0.6
 """The share of the free tokens that recent turns always get. The recalled block may take the rest,
 and the tokens that the recent turns leave unused."""
+
+_PREAMBLE_PART = 4
+"""A client's preamble may take at most one part in four of the free tokens."""
 
 _RESERVED_PART = 4
 """By default, at most one token in four is reserved for the answer."""
@@ -45,7 +48,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class FixedParts:
-    """The parts that every prompt for a request has, with their tokens."""
+    """The parts that every prompt for a request has, with their tokens.
+
+    The `preamble` is what the client wrote before its history. It counts as input.
+    """
 
     system: Sequence[Message]
     input: Sequence[Message]
@@ -53,6 +59,7 @@ class FixedParts:
     system_tokens: int
     input_tokens: int
     tools_tokens: int
+    preamble: Sequence[Message] = ()
 
     @property
     def tokens(self) -> int:
@@ -85,6 +92,16 @@ def fixed_parts(
             param="input",
         )
     return parts
+
+
+def with_preamble(
+    fixed: FixedParts, preamble: Sequence[Message], budget: Budget, counter: TokenCounter
+) -> FixedParts:
+    """Return the fixed parts with a preamble, if it takes at most a part of the free tokens."""
+    tokens = sum(count_message(message, counter) for message in preamble)
+    if tokens > (budget.usable - fixed.tokens) // _PREAMBLE_PART:
+        return fixed
+    return replace(fixed, preamble=preamble, input_tokens=fixed.input_tokens + tokens)
 
 
 def recalled_share(free: int, recent: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memory_service.core.models import PromptState, Summary
-from memory_service.items.chat_messages import call_ids, message_groups
-from memory_service.prompts.budget import Budget, FixedParts, fixed_parts
+from memory_service.items.chat_messages import ClientMessage, call_ids, message_groups
+from memory_service.prompts.alternation import OPENING
+from memory_service.prompts.budget import Budget, FixedParts, fixed_parts, with_preamble
 from memory_service.prompts.location import PromptLocation
 from memory_service.prompts.question import UserMessageIdentity, user_message_identity
 from memory_service.prompts.recent_window import (
@@ -20,7 +21,7 @@ from memory_service.prompts.recent_window import (
 )
 from memory_service.prompts.request import PromptDefaults, PromptRequest
 from memory_service.prompts.summary_block import SummaryBlock
-from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.counting import TokenCounter, count_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,20 @@ def prompt_frame(
     """Return the frame; raises ContextLengthExceeded if what must be in the prompt does not fit."""
     budget = Budget.of(request, defaults)
     fixed = fixed_parts(location.system, request.input, request.tools, budget, counter)
-    branch = CountedGroups.of(message_groups(location.turns, call_ids(request.input)), counter)
+    sent: Mapping[int, ClientMessage] = {}
+    if request.history is not None:
+        path = [*location.turns, *request.stored_input]
+        sent = request.history.of_turns(path)
+        fixed = with_preamble(fixed, request.history.preamble(path), budget, counter)
+    groups = message_groups(location.turns, call_ids(request.input), sent)
+    branch = CountedGroups.of(groups, counter)
     top_k = defaults.top_k_of(request)
     identity = user_message_identity(location, request, top_k)
     limits = window_limits(
         branch,
         request,
         max_turns=defaults.recent_turns_of(request),
-        free_tokens=budget.usable - fixed.tokens,
+        free_tokens=_free_tokens(request, budget, fixed, counter),
         steady=identity is not None and identity.is_of(state),
     )
     return PromptFrame(
@@ -95,3 +102,11 @@ def prompt_frame(
         limits=limits,
         summaries=SummaryBlock.of(summaries, summary_room(branch, limits), counter),
     )
+
+
+def _free_tokens(
+    request: PromptRequest, budget: Budget, fixed: FixedParts, counter: TokenCounter
+) -> int:
+    """Return the tokens that the fixed parts leave; a client's history may need an opening."""
+    opening = 0 if request.history is None else count_message(OPENING, counter)
+    return max(0, budget.usable - fixed.tokens - opening)

@@ -1,7 +1,7 @@
 """The recalled block of a prompt: the turns it quotes, their text, and where it is put. Pure.
 
-The block is the first text part of the last user message. It quotes turns as data, oldest first,
-and its delimiters are escaped inside the quotes.
+The block comes first in the last user message: in front of its text, or as its first part. It
+quotes turns as data, oldest first, and its delimiters are escaped inside the quotes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from memory_service.core.clock import to_datetime
 from memory_service.core.models import MICROSECONDS, Dropped, Hit, Turn
 from memory_service.items.chat_messages import Message
+from memory_service.prompts.alternation import text_before
 from memory_service.text.folding import folded
 from memory_service.tokens.counting import TokenCounter, count_message
 
@@ -30,7 +31,7 @@ _DELIMITER = re.compile("(recalled)_(turns)", re.IGNORECASE)
 _SOON = 30 * 60 * MICROSECONDS
 """A turn that follows the turn quoted above it within this time is quoted without its time."""
 _PART_TOKENS = 4
-"""The most tokens that a content takes more as a list of parts than as a plain string."""
+"""The most tokens that a content takes more with a block than the two do separately."""
 
 
 class HitChoice(NamedTuple):
@@ -82,15 +83,12 @@ def recalled_block(hits: Sequence[Hit]) -> str:
 
 
 def with_recalled(messages: Sequence[Message], hits: Sequence[Hit]) -> list[Message]:
-    """Return the messages, the last user message with the recalled block as its first part."""
+    """Return the messages, the last user message with the recalled block before its content."""
     numbers = [n for n, message in enumerate(messages) if message.get("role") == "user"]
     if not hits or not numbers:
         return list(messages)
     last = messages[numbers[-1]]
-    content = last.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    block = {"type": "text", "text": recalled_block(hits)}
-    filled = {**last, "content": [block, *parts]}
+    filled = {**last, "content": text_before(recalled_block(hits), last.get("content"))}
     return [*messages[: numbers[-1]], filled, *messages[numbers[-1] + 1 :]]
 
 

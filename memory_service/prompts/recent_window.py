@@ -12,7 +12,7 @@ from typing import Self
 
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import Dropped, Turn
-from memory_service.items.chat_messages import Message, MessageGroup, call_ids
+from memory_service.items.chat_messages import Message, MessageGroup, PlacedMessage, call_ids
 from memory_service.prompts.request import PromptRequest
 from memory_service.tokens.counting import TokenCounter, count_message
 
@@ -93,6 +93,11 @@ class RecentWindow:
     def messages(self) -> list[Message]:
         """The chat messages of the turns."""
         return [message for group in self.groups for message in group.messages]
+
+    @property
+    def placed(self) -> list[PlacedMessage]:
+        """The messages, with their positions as the client sent them."""
+        return [placed for group in self.groups for placed in group.placed]
 
     @property
     def dropped(self) -> list[Dropped]:

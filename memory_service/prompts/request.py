@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message
+from memory_service.prompts.client_history import ClientHistory
 
 ScopeName = Literal["user", "conversation"]
 
@@ -27,7 +28,9 @@ class PromptRequest:
     `input` are the new messages. `stored_input` are their turns if they are stored already; the
     recent window then ends before them. `system` are whole messages and replace `instructions`.
     No state is kept for an `unstored` conversation. `correction` is the number of tokens that the
-    upstream counts for one of ours. `now` is in microseconds.
+    upstream counts for one of ours. `now` is in microseconds. With the `history` of a client, which
+    ends with the input, the prompt has the client's own messages, in roles that strict chat
+    templates accept.
     """
 
     input: Sequence[Message]
@@ -45,6 +48,7 @@ class PromptRequest:
     stored_input: Sequence[Turn] = ()
     unstored: UnstoredBranch | None = None
     correction: float = 1.0
+    history: ClientHistory | None = None
 
     @property
     def user_message(self) -> Message | None:

@@ -3,8 +3,8 @@
 The summary block comes between the system message and the recent turns, in a user message. In a
 system message, a model's text about a conversation would have the authority of instructions.
 Strict chat templates accept a system message at the very beginning only, and refuse two user
-messages in a row. So the summary block is the first text part of the first message if that is a
-user message, and else a message of its own.
+messages in a row. So the summary block comes first in the first message if that is a user message,
+and else is a message of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Self
 
 from memory_service.core.models import Summary
 from memory_service.items.chat_messages import Message
+from memory_service.prompts.alternation import text_before
 from memory_service.summaries.model_prompts import days
 from memory_service.tokens.counting import TokenCounter, count_message
 
@@ -75,10 +76,8 @@ def with_summaries(messages: Sequence[Message], summaries: Sequence[Summary]) ->
         return list(messages)
     if not messages or messages[0].get("role") != "user":
         return [_own_message(summaries), *messages]
-    content = messages[0].get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    block = {"type": "text", "text": summary_block_text(summaries)}
-    return [{**messages[0], "content": [block, *parts]}, *messages[1:]]
+    content = text_before(summary_block_text(summaries), messages[0].get("content"))
+    return [{**messages[0], "content": content}, *messages[1:]]
 
 
 def summary_tokens(

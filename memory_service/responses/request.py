@@ -82,6 +82,11 @@ class ResponseRequest(ChatRequest):
         return others if self.point is None else [*system, *others]
 
     @property
+    def forwarded_history(self) -> Sequence[Message]:
+        """Nothing: a prompt has the stored items, and the upstream's API decides their form."""
+        return ()
+
+    @property
     def chat_messages(self) -> Sequence[Message]:
         """The system messages and the input, as messages of chat completions."""
         others = [item for item in self.items if item.get("role") not in SYSTEM_ROLES]

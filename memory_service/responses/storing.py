@@ -11,9 +11,9 @@ from memory_service.conversations.writer import ConversationWriter
 from memory_service.core import clock
 from memory_service.core.errors import Conflict
 from memory_service.core.models import NewTurn, Turn
-from memory_service.gateway.answers import storable
 from memory_service.gateway.input_turns import StoredRequest
 from memory_service.items.conversation_items import ItemLimits, parse_item
+from memory_service.items.deltas import storable
 from memory_service.items.fields import new_id
 from memory_service.items.strict_json import dumps
 from memory_service.responses.objects import Item

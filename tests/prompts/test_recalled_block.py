@@ -170,19 +170,20 @@ def test_quoted_delimiter_is_escaped(text: str, quoted: str) -> None:
     assert recalled_block([make_hit(text)]).splitlines()[1].endswith(f"user] {quoted}")
 
 
-def test_block_is_first_part_of_last_user_message() -> None:
+@pytest.mark.parametrize(("content", "after"), [("two", "\ntwo"), ("", ""), (None, "")])
+def test_block_is_in_front_of_text_of_last_user_message(content: str | None, after: str) -> None:
     hit = make_hit("locker 8314")
-    messages = [message("one"), message("two"), message("three", "assistant")]
+    messages = [message("one"), message(content), message("three", "assistant")]
     filled = with_recalled(messages, [hit])
-    block = {"type": "text", "text": recalled_block([hit])}
-    assert filled[1] == message([block, {"type": "text", "text": "two"}])
+    assert filled[1] == message(recalled_block([hit]) + after)
     assert [filled[0] is messages[0], filled[2] is messages[2], len(filled)] == [True, True, 3]
 
 
-def test_parts_of_message_follow_block() -> None:
+def test_block_is_first_part_of_message_with_parts() -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
     (filled,) = with_recalled([message([picture], name="Anna")], [make_hit()])
-    assert (filled["content"][1:], filled["name"]) == ([picture], "Anna")
+    block = {"type": "text", "text": recalled_block([make_hit()])}
+    assert filled == message([block, picture], name="Anna")
 
 
 def test_given_messages_are_not_changed() -> None:

@@ -100,11 +100,11 @@ def test_block_has_days_of_its_summaries() -> None:
     ]
 
 
-def test_block_is_first_part_of_first_user_message() -> None:
+def test_block_is_in_front_of_text_of_first_user_message() -> None:
     messages = [message("hello", name="Anna"), message("hi", "assistant")]
     filled = with_summaries(messages, [make_summary()])
-    block = {"type": "text", "text": summary_block_text([make_summary()])}
-    assert filled[0] == {**messages[0], "content": [block, {"type": "text", "text": "hello"}]}
+    block = summary_block_text([make_summary()])
+    assert filled[0] == {**messages[0], "content": f"{block}\nhello"}
     assert filled[1] is messages[1]
 
 

@@ -63,8 +63,10 @@ def summary_text(prompt: Prompt) -> str | None:
         message["content"] for message in prompt.messages if "<conversation_summary" in str(message)
     ]
     assert len(contents) <= 1
-    texts = [content if isinstance(content, str) else content[0]["text"] for content in contents]
-    return str(texts[0]) if texts else None
+    if not contents:
+        return None
+    block, close, _ = str(contents[0]).partition("</conversation_summary>")
+    return block + close
 
 
 REQUESTS = st.fixed_dictionaries(
@@ -188,8 +190,8 @@ def test_summaries_of_empty_window_are_in_new_message(service: Service) -> None:
     summarise(service)
     prompt = build_prompt(service, recent_turns=0)
     (only_message,) = prompt.messages
-    assert "<conversation_summary" in only_message["content"][0]["text"]
-    assert only_message["content"][1]["text"].startswith("And then")
+    assert only_message["content"].startswith("<conversation_summary")
+    assert "</conversation_summary>\nAnd then" in only_message["content"]
 
 
 def test_prompt_has_no_summaries_of_other_project(service: Service) -> None:

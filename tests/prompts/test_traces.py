@@ -103,7 +103,7 @@ def test_recalled_block_is_repeated_in_tool_loop(
         for messages in ([question], [question, *loop])
     ]
     before, after = (prompt["messages"] for prompt in prompts)
-    assert before[-1]["content"][0]["text"].startswith("<recalled_turns")
+    assert before[-1]["content"].startswith("<recalled_turns")
     assert after[: len(before)] == before
     assert trace(http, prompts[1]["trace_id"])["block_reused"] is True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memory_service.gateway.answers import storable
+from memory_service.items.deltas import storable
 from memory_service.items.fields import new_id
 from memory_service.responses.chat.tools import custom_input
 from memory_service.responses.objects import (

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memory_service.items.chat_messages import OUR_FIELDS, Message, chat_content
+from memory_service.items.chat_content import chat_content
+from memory_service.items.chat_messages import OUR_FIELDS, Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.item_text import text_of_parts
 from memory_service.items.kinds import role_of
