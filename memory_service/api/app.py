@@ -25,6 +25,7 @@ from memory_service.api import (
     users,
 )
 from memory_service.api.middleware import RequestContext
+from memory_service.api.path_identity import PathIdentity
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 
@@ -75,5 +76,6 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         *(chat, responses, users, health),
     ):
         app.include_router(routes.router)
+    app.add_middleware(PathIdentity)
     app.add_middleware(RequestContext)
     return app

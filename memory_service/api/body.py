@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, ValidationError
 
+from memory_service.api.auth import Access
 from memory_service.api.errors import invalid
 from memory_service.api.state import ServiceState
 from memory_service.conversations.idempotency import Attempt
@@ -76,6 +77,7 @@ RequestBody = Annotated[JsonBody, Depends(_body)]
 
 async def _attempt(
     request: Request,
+    access: Access,
     content: Annotated[bytes, Depends(_read)],
     idempotency_key: Annotated[
         str | None,
@@ -96,10 +98,17 @@ async def _attempt(
     signature = b"\n".join((request.method.encode(), request.url.path.encode(), content))
     retries = x_stainless_retry_count or "0"
     return Attempt(
-        key=idempotency_key,
+        key=_users_key(access.user, idempotency_key),
         request_hash=hashlib.sha256(signature).digest(),
         is_retry=retries.isascii() and retries.isdigit() and int(retries[:9]) > 0,
     )
+
+
+def _users_key(user: str | None, key: str | None) -> str | None:
+    """Return an Idempotency-Key that no other user of the project shares."""
+    if user is None or key is None:
+        return key
+    return hashlib.sha256(f"{user}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 RequestAttempt = Annotated[Attempt, Depends(_attempt)]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from memory_service.api.auth import Project
+from memory_service.api.auth import Project, RequestCaller
 from memory_service.api.body import JsonBody, RequestAttempt, RequestBody, documented
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
@@ -23,14 +23,15 @@ from memory_service.responses.foreign import as_chat_completion
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
+SKIPPED_HEADER = "x-memory-skipped"
 _FORWARDED = ("openai-organization", "openai-project", "openai-beta", "http-referer", "x-title")
 
 
 async def memory_headers(
-    x_conversation_id: Annotated[
+    x_conversation_id: Annotated[  # noqa: ARG001 - documented here, read by `identify`
         str | None, Header(description="The conversation. An unknown id creates one.")
     ] = None,
-    x_user_id: Annotated[
+    x_user_id: Annotated[  # noqa: ARG001 - as above
         str | None, Header(description="The user whose conversation this is.")
     ] = None,
     x_memory: Annotated[
@@ -43,25 +44,11 @@ async def memory_headers(
 ) -> MemoryHeaders:
     """Return the headers about memory."""
     return MemoryHeaders(
-        conversation_id=x_conversation_id,
-        user=None if x_user_id is None else _as_utf8(x_user_id),
         mode=x_memory,
         scope=x_memory_scope,
         top_k=x_memory_top_k,
         token_budget=x_memory_token_budget,
     )
-
-
-def _as_utf8(value: str) -> str:
-    """Return a header decoded as UTF-8, so that it names the same user as a body does."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError as error:
-        raise InvalidRequest(
-            "'x-user-id' is not UTF-8. Encode it, or send the id in the body as 'user'.",
-            param="x-user-id",
-            code="invalid_id",
-        ) from error
 
 
 async def _authorization(
@@ -99,6 +86,7 @@ async def complete(
     body: RequestBody,
     attempt: RequestAttempt,
     headers: Annotated[MemoryHeaders, Depends(memory_headers)],
+    caller: RequestCaller,
     authorization: UpstreamAuthorization,
 ) -> Response:
     """Return a chat completion of the upstream, with memory if a conversation or user is named."""
@@ -108,18 +96,20 @@ async def complete(
         text=text,
         body=value,
         headers=headers,
+        caller=caller,
         is_retry=attempt.is_retry,
         authorization=authorization,
         forwarded_headers=forwarded_headers(request),
     )
     relay = await service.gateway.complete(project, chat_request)
+    skipped = skipped_headers(chat_request)
     if relay.is_stream:
-        return RelayResponse(relay)
+        return RelayResponse(relay, skipped)
     try:
         content = await relay.read()
     finally:
         await relay.close()
-    return Response(content, relay.status, relay.headers)
+    return Response(content, relay.status, {**relay.headers, **skipped})
 
 
 @router.get("/models")
@@ -135,6 +125,11 @@ async def list_models(
         return Response(await answer.read(), answer.status, answer.headers)
     finally:
         await answer.close()
+
+
+def skipped_headers(chat_request: ChatRequest) -> dict[str, str]:
+    """Return the header that says why a request got no memory although it names somebody."""
+    return {} if chat_request.skipped is None else {SKIPPED_HEADER: chat_request.skipped}
 
 
 def forwarded_headers(request: Request) -> dict[str, str]:
@@ -172,10 +167,10 @@ class Relay(Protocol):
 class RelayResponse(Response):
     """Passes a stream on until it ends or the caller disconnects; then the relay stores it."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, more_headers: Mapping[str, str]) -> None:
         self.status_code = relay.status
         self.background = None
-        self.init_headers(relay.headers)
+        self.init_headers({**relay.headers, **more_headers})
         self._relay = relay
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:

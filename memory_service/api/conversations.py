@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project
+from memory_service.api.access import owning_user, readable_conversation, readable_user
+from memory_service.api.auth import Access, Project
 from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.item_body import parse_items
 from memory_service.api.paging import After, Direction, Limit
@@ -18,6 +19,7 @@ from memory_service.conversations.lookup import find_conversation
 from memory_service.conversations.requests import ConversationChange, NewConversation, Switch
 from memory_service.core.clock import parse_time
 from memory_service.core.errors import NotFound
+from memory_service.core.models import Page
 from memory_service.items.fields import check_id, check_metadata, check_user_id
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
@@ -25,7 +27,7 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 @router.post("", openapi_extra=documented(ConversationCreate, required=False))
 def create_conversation(
-    project: Project, service: ServiceState, body: RequestBody, attempt: RequestAttempt
+    access: Access, service: ServiceState, body: RequestBody, attempt: RequestAttempt
 ) -> Response:
     """Create a conversation, with its first items if there are any."""
     create = body.as_model(ConversationCreate, optional=True)
@@ -33,21 +35,22 @@ def create_conversation(
     created_at = (
         None if create.created_at is None else parse_time(create.created_at, "created_at")[0]
     )
+    user = None if create.user is None else check_user_id(create.user, "user")
     new = NewConversation(
         id=None if create.id is None else check_id(create.id, "id"),
-        user=None if create.user is None else check_user_id(create.user, "user"),
+        user=owning_user(access, user, param="user"),
         title=create.title,
         metadata=check_metadata(create.metadata, "metadata"),
         created_at=created_at,
         summaries=create.summaries,
     )
-    stored = service.writer.create_conversation(project, new, turns, attempt)
+    stored = service.writer.create_conversation(access.project_key, new, turns, attempt)
     return render.respond(render.conversation(stored.conversation))
 
 
 @router.get("")
 def list_conversations(
-    project: Project,
+    access: Access,
     service: ServiceState,
     user: Annotated[str | None, Query(description="Only conversations of this user.")] = None,
     after: After = None,
@@ -55,16 +58,21 @@ def list_conversations(
     order: Direction = "desc",
 ) -> Response:
     """List the project's conversations, newest first."""
+    project, user = access.project_key, readable_user(access, user, param="user")
     with service.log.read() as snapshot:
         user_key = None if user is None else snapshot.users.key_of(project, user)
-        if user is not None and user_key is None:
+        if user_key is None and user not in (None, access.user):
             raise NotFound(f"No user {user!r}.", param="user")
         begin = (
             None
             if after is None
-            else find_conversation(snapshot, project, after, param="after").key
+            else readable_conversation(snapshot, access, after, param="after").key
         )
-        page = snapshot.conversations.page(project, user_key, begin, limit, order)
+        page = (
+            Page([], has_more=False)  # The acting user has not said anything yet.
+            if user is not None and user_key is None
+            else snapshot.conversations.page(project, user_key, begin, limit, order)
+        )
     data = [render.conversation(conversation) for conversation in page.data]
     return render.respond(render.listing(data, has_more=page.has_more))
 

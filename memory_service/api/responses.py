@@ -10,13 +10,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project
+from memory_service.api.auth import Project, RequestCaller
 from memory_service.api.body import RequestAttempt, RequestBody, documented
 from memory_service.api.chat import (
     RelayResponse,
     UpstreamAuthorization,
     forwarded_headers,
     memory_headers,
+    skipped_headers,
     translated,
 )
 from memory_service.api.items import Include
@@ -42,6 +43,7 @@ async def create_response(
     body: RequestBody,
     attempt: RequestAttempt,
     headers: Annotated[MemoryHeaders, Depends(memory_headers)],
+    caller: RequestCaller,
     authorization: UpstreamAuthorization,
 ) -> Response:
     """Return a response of the upstream, with memory."""
@@ -50,18 +52,20 @@ async def create_response(
         text=text,
         body=value,
         headers=headers,
+        caller=caller,
         is_retry=attempt.is_retry,
         authorization=authorization,
         forwarded_headers=forwarded_headers(request),
     )
     relay = await service.responses.create(project, chat_request)
+    skipped = skipped_headers(chat_request)
     if relay.is_stream:
-        return RelayResponse(relay)
+        return RelayResponse(relay, skipped)
     try:
         content = await relay.read()
     finally:
         await relay.close()
-    return Response(content, relay.status, relay.headers)
+    return Response(content, relay.status, {**relay.headers, **skipped})
 
 
 @router.post("/input_tokens", openapi_extra=documented(ResponseCreate))

@@ -9,13 +9,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project
+from memory_service.api.access import readable_conversation, readable_user
+from memory_service.api.auth import Access
 from memory_service.api.body import RequestBody, documented
 from memory_service.api.schemas import SearchRequest
 from memory_service.api.state import ServiceState
 from memory_service.api.times import moment, optional_time
 from memory_service.core.errors import InvalidRequest
-from memory_service.core.models import Recall
+from memory_service.core.models import KeyAccess, Recall
 from memory_service.items.conversation_items import ROLES
 from memory_service.recall.query import Query
 from memory_service.service import Service
@@ -24,9 +25,10 @@ router = APIRouter(prefix="/v1", tags=["recall"])
 
 
 @router.post("/search", openapi_extra=documented(SearchRequest))
-def search(project: Project, service: ServiceState, body: RequestBody) -> Response:
+def search(access: Access, service: ServiceState, body: RequestBody) -> Response:
     """Find the turns of a conversation or of a user that match a query."""
-    request = body.as_model(SearchRequest)
+    request = _reachable(access, service, body.as_model(SearchRequest))
+    project = access.project_key
     recall = _recall(project, service, request)
     content: dict[str, Any] = {
         "object": "list",
@@ -38,6 +40,22 @@ def search(project: Project, service: ServiceState, body: RequestBody) -> Respon
     if recall.degraded is not None:
         content["degraded"] = recall.degraded
     return render.respond(content)
+
+
+def _reachable(access: KeyAccess, service: Service, request: SearchRequest) -> SearchRequest:
+    """Return a request within what its caller can reach; an acting user searches own turns.
+
+    Raises NotFound for a conversation or a user that cannot be reached.
+    """
+    if access.user is None:
+        return request
+    if request.conversation_id is None:
+        user = readable_user(access, request.user_id, param="user_id")
+        return request.model_copy(update={"user_id": user})
+    readable_user(access, request.user_id, param="user_id")
+    with service.log.read() as snapshot:
+        readable_conversation(snapshot, access, request.conversation_id)
+    return request
 
 
 def _recall(project: int, service: Service, request: SearchRequest) -> Recall:

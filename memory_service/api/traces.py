@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project
+from memory_service.api.auth import Access
 from memory_service.api.state import ServiceState
 
 router = APIRouter(prefix="/v1/traces", tags=["recall"])
 
 
 @router.get("/{trace_id}")
-def get_trace(project: Project, service: ServiceState, trace_id: str) -> Response:
+def get_trace(access: Access, service: ServiceState, trace_id: str) -> Response:
     """Return the trace of a prompt or a search: candidates, scores, outcomes and times."""
-    return render.respond(service.traces.get(project, trace_id))
+    return render.respond(service.traces.get(access.project_key, trace_id, user=access.user))

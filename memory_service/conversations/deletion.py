@@ -50,7 +50,7 @@ class DeletionService:
             counts = transaction.deletions.delete_turns(
                 conversation, transaction.turns.tool_group(turn)
             )
-            receipt = _receipt(transaction, project_key, "item", counts)
+            receipt = _receipt(transaction, project_key, "item", counts, conversation.user_key)
         self._clean_up()
         return conversation, receipt
 
@@ -59,7 +59,8 @@ class DeletionService:
         with self._log.write() as transaction:
             conversation = lock_conversation(transaction, project_key, conversation_id)
             counts = transaction.deletions.delete_conversation(conversation)
-            receipt = _receipt(transaction, project_key, "conversation", counts)
+            user_key = conversation.user_key
+            receipt = _receipt(transaction, project_key, "conversation", counts, user_key)
         self._clean_up()
         return receipt
 
@@ -73,7 +74,7 @@ class DeletionService:
             for conversation in list(transaction.conversations.all(project_key, user_key)):
                 counts += transaction.deletions.delete_conversation(conversation)
             counts += transaction.deletions.delete_user(user_key)
-            receipt = _receipt(transaction, project_key, "user", counts)
+            receipt = _receipt(transaction, project_key, "user", counts, user_key)
         self._clean_up()
         return receipt
 
@@ -86,13 +87,15 @@ class DeletionService:
         with self._log.write() as transaction:
             response = transaction.responses.get(project_key, response_id)
             if response is None:
-                raise NotFound(f"No response {response_id!r}.", param="response_id")
+                raise NotFound(f"Response with id {response_id!r} not found.", param="response_id")
             counts = transaction.deletions.delete_response(project_key, response)
             key = response.conversation_key
+            owner = transaction.conversations.by_key(key)
+            user_key = None if owner is None else owner.user_key
             if response.detail["is_unnamed"] and not transaction.responses.exist(key):
                 conversation = lock_conversation(transaction, project_key, response.conversation_id)
                 counts += transaction.deletions.delete_conversation(conversation)
-            receipt = _receipt(transaction, project_key, "response", counts)
+            receipt = _receipt(transaction, project_key, "response", counts, user_key)
         self._clean_up()
         return receipt
 
@@ -145,5 +148,8 @@ def _receipt(
     project_key: int,
     kind: DeletedKind,
     counts: Mapping[str, int],
+    user_key: int | None,
 ) -> Receipt:
-    return transaction.receipts.add(project_key, new_id("rcpt"), kind, counts, clock.now())
+    return transaction.receipts.add(
+        project_key, new_id("rcpt"), kind, counts, clock.now(), user_key
+    )

@@ -271,6 +271,13 @@ class Settings(BaseSettings):
         " from its chat completions. auto asks for a response first, and remembers a server that"
         " has none.",
     )
+    default_user: str | None = Field(
+        default=None,
+        max_length=128,
+        pattern=r"^\S([^\x00-\x1f]*\S)?$",
+        description="User of chat completions that name no user. For a service that only one person"
+        " uses.",
+    )
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:

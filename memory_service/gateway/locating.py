@@ -162,8 +162,14 @@ class _KeyedLocks:
 
 
 def _check_user(conversation: Conversation, chat: ChatRequest) -> None:
-    """Raise NotFound for a conversation of another user; one without a user is open to all."""
-    if chat.user is not None and conversation.user not in (None, chat.user):
+    """Raise NotFound for a conversation of another user.
+
+    A conversation without a user is open to all but keys that are bound to a user. If nothing names
+    a user, the conversation's user is meant rather than the default user.
+    """
+    identity = chat.identity
+    is_open = identity.user is None or identity.is_default_user
+    if not is_open and not identity.may_continue(conversation.user):
         raise NotFound(f"No conversation {conversation.id!r}.", param="conversation_id")
 
 

@@ -1,16 +1,16 @@
-"""A request for a chat completion: its conversation and user, its messages, its forwarded body."""
+"""A request for a chat completion: its identity, its messages, its forwarded body."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from memory_service.core.errors import InvalidRequest
+from memory_service.identity.identify import Caller, Identity, identify
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.fields import check_id, check_user_id
 from memory_service.items.strict_json import dumps, raw_elements
 from memory_service.prompts.request import ScopeName
 
@@ -25,8 +25,6 @@ MemoryMode = Literal["off", "read", "on"]
 class MemoryHeaders:
     """The headers of a request about memory; for None the body or the settings decide."""
 
-    conversation_id: str | None = None
-    user: str | None = None
     mode: MemoryMode = "on"
     scope: ScopeName | None = None
     top_k: int | None = None
@@ -56,6 +54,7 @@ class ChatRequest:
     text: str
     body: Mapping[str, Any]
     headers: MemoryHeaders = field(default_factory=MemoryHeaders)
+    caller: Caller = field(default_factory=Caller)
     is_retry: bool = False
     authorization: str | None = None
     forwarded_headers: Mapping[str, str] = field(default_factory=dict)
@@ -64,35 +63,32 @@ class ChatRequest:
     """The field of the body with the messages, which errors name."""
 
     @cached_property
+    def identity(self) -> Identity:
+        """Who sent the request, and in which conversation; raises Forbidden for another's key."""
+        return identify(self.caller, self.body)
+
+    @property
     def conversation_id(self) -> str | None:
-        """The id of the conversation: from the header, else the metadata, else the body."""
-        metadata = self.body.get("metadata")
-        conversation = self.body.get("conversation")
-        if isinstance(conversation, Mapping):
-            conversation = conversation.get("id")
-        candidates = (
-            ("x-conversation-id", self.headers.conversation_id),
-            (
-                "metadata.conversation_id",
-                metadata.get("conversation_id") if isinstance(metadata, Mapping) else None,
-            ),
-            ("conversation", conversation),
-        )
-        return _first_id(candidates, check_id)
+        """The id of the conversation that the request names."""
+        return self.identity.conversation_id
 
-    @cached_property
+    @property
     def user(self) -> str | None:
-        """The id of the user: from the header, else `user`, else `safety_identifier`."""
-        candidates = (
-            ("x-user-id", self.headers.user),
-            ("user", self.body.get("user")),
-            ("safety_identifier", self.body.get("safety_identifier")),
-        )
-        return _first_id(candidates, check_user_id)
+        """The id of the user that the request names."""
+        return self.identity.user
 
-    @cached_property
+    @property
+    def skipped(self) -> str | None:
+        """Why a request that could have memory is no conversation; None if it is one."""
+        return self.identity.skipped if self._names_somebody else None
+
+    @property
     def has_memory(self) -> bool:
-        """Whether memory is on and the request names a conversation or a user."""
+        """Whether memory is on and the request is conversation and names it or a user."""
+        return self._names_somebody and self.identity.skipped is None
+
+    @property
+    def _names_somebody(self) -> bool:
         return self.headers.mode != "off" and bool(self.conversation_id or self.user)
 
     @cached_property
@@ -214,13 +210,3 @@ def without_our_fields(message: Message) -> Message:
     if _OUR_FIELDS.isdisjoint(message):
         return message
     return {name: value for name, value in message.items() if name not in _OUR_FIELDS}
-
-
-def _first_id(
-    candidates: Sequence[tuple[str, Any]], check: Callable[[Any, str], str]
-) -> str | None:
-    """Return the first id that is given, checked; `candidates` are (param, value)."""
-    for param, value in candidates:
-        if value is not None:
-            return check(value, param)
-    return None

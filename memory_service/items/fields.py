@@ -10,7 +10,9 @@ from typing import Any
 from memory_service.core.errors import InvalidRequest
 from memory_service.items.strict_json import check_text
 
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
+ID_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9_.:@~+=-]{1,128}$"
+"""Characters that need no escape in a path, a header or a log line; not a step of a path."""
+
 MAX_NAME_CHARS = 128
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_CHARS = 64
@@ -31,7 +33,7 @@ def check_id(value: Any, param: str) -> str:
     """Return an id that a client chose; raises InvalidRequest if it is not one."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise InvalidRequest(
-            f"'{param}' must be 1 to 128 letters, digits, '_' or '-'.",
+            f"'{param}' must be 1 to 128 letters, digits or characters of '_-.:@~+='.",
             param=param,
             code="invalid_id",
         )

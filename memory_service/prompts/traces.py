@@ -86,8 +86,11 @@ class Traces:
         }
         self._add(project_key, prompt.trace_id, detail)
 
-    def get(self, project_key: int, trace_id: str) -> dict[str, Any]:
-        """Return a trace with the texts that its turns have now; raises NotFound."""
+    def get(self, project_key: int, trace_id: str, *, user: str | None = None) -> dict[str, Any]:
+        """Return a trace with the texts that its turns have now; raises NotFound.
+
+        With a `user` only traces are found that are about this user's conversations alone.
+        """
         newest = self._in_memory(project_key, trace_id)
         with self._log.read() as snapshot:
             trace = newest or snapshot.traces.get(project_key, trace_id)
@@ -97,9 +100,14 @@ class Traces:
             turns = snapshot.turns.by_keys(
                 project_key, [candidate["turn"] for candidate in candidates]
             )
-            conversations = snapshot.conversations.by_keys(
-                project_key, {turn.conversation_key for turn in turns.values()}
-            )
+            keys = {turn.conversation_key for turn in turns.values()}
+            if "conversation" in trace.detail:
+                keys.add(trace.detail["conversation"])
+            conversations = snapshot.conversations.by_keys(project_key, keys)
+        if user is not None and {
+            conversations[key].user if key in conversations else None for key in keys
+        } - {user}:
+            raise NotFound(f"No trace {trace_id!r}.", param="trace_id")
         return _shown(trace, turns, conversations)
 
     def _in_memory(self, project_key: int, trace_id: str) -> StoredTrace | None:

@@ -105,7 +105,7 @@ def _after_response(
 ) -> _Place:
     """Return the place below the last turn of a response, or below the head if it was deleted."""
     response = snapshot.responses.get(project_key, str(response_id))
-    if response is None:
+    if response is None or not _is_reachable(snapshot, chat, response.conversation_key):
         raise InvalidRequest(
             f"Previous response with id {response_id!r} not found.",
             param="previous_response_id",
@@ -123,6 +123,14 @@ def _after_response(
     return _Place(response.conversation_id, point, detail["system"], detail["is_unnamed"])
 
 
+def _is_reachable(snapshot: ReadTransaction, chat: ChatRequest, conversation_key: int) -> bool:
+    """Return whether a conversation is not hidden from a key that is bound to a user."""
+    if not chat.identity.is_bound:
+        return True
+    conversation = snapshot.conversations.by_key(conversation_key)
+    return conversation is not None and conversation.user == chat.user
+
+
 def _named_by_items(
     snapshot: ReadTransaction, project_key: int, chat: ChatRequest, stored: Mapping[str, Turn]
 ) -> str | None:
@@ -132,7 +140,7 @@ def _named_by_items(
     newest = max(stored.values(), key=lambda turn: turn.key)
     key = newest.conversation_key
     conversation = snapshot.conversations.by_keys(project_key, [key]).get(key)
-    if conversation is None or conversation.user not in (None, chat.user):
+    if conversation is None or not chat.identity.may_continue(conversation.user):
         return None
     return conversation.id
 

@@ -58,7 +58,11 @@ class ResponseGateway:
     async def create(self, project_key: int, chat: ChatRequest) -> ResponseRelay:
         """Create a response; raises a ServiceError if the upstream was not asked."""
         check_body(chat.body)
-        is_kept = chat.headers.mode == "on" and chat.body.get("store") is not False
+        is_kept = (
+            chat.headers.mode == "on"
+            and chat.body.get("store") is not False
+            and chat.identity.skipped is None
+        )
         request = await anyio.to_thread.run_sync(
             partial(self._continuations.resolve, project_key, chat, stores=is_kept)
         )

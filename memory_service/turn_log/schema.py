@@ -77,6 +77,9 @@ api_keys = Table(
     Column("hint", String(8), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    # The user that the key acts as; null acts for the whole project. It is no reference to a row:
+    # the key must stay bound when the user is deleted, and may be made before the user.
+    Column("user_id", String(128)),
 )
 
 users = Table(
@@ -250,6 +253,8 @@ receipts = Table(
     Column("kind", String(16), nullable=False),
     Column("counts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Whose data was deleted; no reference, since the user may be what was deleted.
+    Column("user_key", Key),
     comment="What was deleted, in numbers, without names and texts.",
 )
 

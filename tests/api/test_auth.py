@@ -246,3 +246,16 @@ def test_key_is_valid_after_restart(settings: Settings) -> None:
         with running(settings, "tests") as address:
             assert get_conversations(address).status_code == 401
             assert get_conversations(address, authorization=f"Bearer {key}").status_code == 200
+
+
+def test_key_command_binds_key_to_user(settings: Settings, address: str) -> None:
+    arguments = ("keys", "create", "--project", "acme", "--user", "ann@example.org")
+    key = command(settings, *arguments).stdout.splitlines()[-1]
+    made = httpx2.post(
+        f"{address}/v1/conversations", json={}, headers={"authorization": f"Bearer {key}"}
+    )
+    assert made.raise_for_status().json()["user"] == "ann@example.org"
+    assert "ann@example.org" in command(settings, "keys", "list").stdout
+    done = command(settings, "keys", "create", "--project", "acme", "--user", " ")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr

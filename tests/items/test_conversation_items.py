@@ -55,7 +55,7 @@ def test_id_of_an_item_is_kept(given_id: str) -> None:
     assert (turn.id, turn.id_given) == (given_id, True)
 
 
-@pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "a\n", "ä", "a/b", "a.b", 7, True, ["a"]])
+@pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "a\n", "ä", "a/b", "..", 7, True, ["a"]])
 def test_invalid_id_is_refused(bad: Any) -> None:
     error = refusal(message(id=bad))
     assert (error.param, error.code) == ("items.3.id", "invalid_id")

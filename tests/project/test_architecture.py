@@ -38,6 +38,7 @@ ORDER = (
     "summaries",
     "prompts",
     "conversations",
+    "identity",
     "gateway",
     "responses",
     "maintenance",
@@ -84,7 +85,7 @@ LEVELS = (*ORDER[:-1], *EVAL_ORDER, ORDER[-1])
 
 POLICY = (
     *("recall", "vector_index", "summaries", "prompts", "conversations", "gateway"),
-    *("maintenance", "api"),
+    *("identity", "maintenance", "api"),
 )
 """Packages of policy; adapters and settings are passed to them."""
 

@@ -122,9 +122,9 @@ def test_other_process_creates_key_during_writes(service: Service) -> None:
     assert result.returncode == 0, result.stderr
     assert [future.exception() for future in writing] == [None] * 4
     with service.log.read() as snapshot:
-        assert snapshot.api_keys.project_of(
-            result.stdout.splitlines()[-1]
-        ) == snapshot.projects.key_of("acme")
+        access = snapshot.api_keys.access_of(result.stdout.splitlines()[-1])
+        assert access is not None
+        assert (access.project_key, access.user) == (snapshot.projects.key_of("acme"), None)
 
 
 def test_snapshot_does_not_change(service: Service, project: int) -> None:

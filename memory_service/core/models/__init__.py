@@ -31,7 +31,7 @@ from memory_service.core.models.summaries import (
     SummaryRange,
     SummaryStatus,
 )
-from memory_service.core.models.tenants import ApiKey, User
+from memory_service.core.models.tenants import ApiKey, KeyAccess, User
 from memory_service.core.models.turns import NewTurn, Turn
 from memory_service.core.models.values import (
     MICROSECONDS,
@@ -67,6 +67,7 @@ __all__ = [
     "IndexRebuild",
     "IndexStatus",
     "Integers",
+    "KeyAccess",
     "Matrix",
     "Metadata",
     "ModelAnswer",

@@ -12,12 +12,16 @@ DeletedKind = Literal["item", "conversation", "user", "response"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof of a deletion: what kind of thing and how much, without its content."""
+    """Proof of a deletion: what kind of thing and how much, without its content.
+
+    `user_key` says whose data it was, if it was a user's.
+    """
 
     id: str
     kind: DeletedKind
     counts: Mapping[str, int]
     created_at: int
+    user_key: int | None = None
 
 
 ResiduePlace = Literal["log", "index", "collection"]

@@ -14,6 +14,15 @@ class ApiKey:
     hint: str
     created_at: int
     revoked_at: int | None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
+    """What an API key opens: a project, or with a `user` only what is this user's."""
+
+    project_key: int
+    user: str | None
 
 
 @dataclass(frozen=True, slots=True)

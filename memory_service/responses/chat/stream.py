@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memory_service.gateway.event_stream import DONE
-from memory_service.items.deltas import storable
 from memory_service.items.fields import new_id
 from memory_service.responses import events
 from memory_service.responses.chat.answer import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memory_service.gateway.answers import storable
+from memory_service.items.deltas import storable
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import secrets
 
 import sqlalchemy as sa
 
-from memory_service.core.models import ApiKey
+from memory_service.core.models import ApiKey, KeyAccess
 from memory_service.turn_log.repositories.statements import Statements
 from memory_service.turn_log.schema import api_keys, projects
 
@@ -28,13 +28,14 @@ class ApiKeyQueries(Statements):
         """Return whether a key was ever created; keyless mode ends then, even if it is revoked."""
         return self._connection.scalar(sa.select(api_keys.c.key).limit(1)) is not None
 
-    def project_of(self, key: str) -> int | None:
-        """Return the project that an unrevoked key opens."""
-        return self._connection.scalar(
-            sa.select(api_keys.c.project_key).where(
+    def access_of(self, key: str) -> KeyAccess | None:
+        """Return what an unrevoked key opens."""
+        row = self._connection.execute(
+            sa.select(api_keys.c.project_key, api_keys.c.user_id).where(
                 api_keys.c.hash == hash_key(key), api_keys.c.revoked_at.is_(None)
             )
-        )
+        ).first()
+        return None if row is None else KeyAccess(row.project_key, row.user_id)
 
     def all(self) -> list[ApiKey]:
         """Return all keys, oldest first."""
@@ -43,18 +44,28 @@ class ApiKeyQueries(Statements):
             .join(projects, projects.c.key == api_keys.c.project_key)
             .order_by(api_keys.c.key)
         )
-        return [ApiKey(row.key, row.name, row.hint, row.created_at, row.revoked_at) for row in rows]
+        return [
+            ApiKey(row.key, row.name, row.hint, row.created_at, row.revoked_at, row.user_id)
+            for row in rows
+        ]
 
 
 class ApiKeyRepository(ApiKeyQueries):
     """Creates and revokes API keys."""
 
-    def create(self, project_key: int, now: int) -> str:
-        """Return a new key; only its hash is kept, so it cannot be shown again."""
+    def create(self, project_key: int, now: int, *, user: str | None = None) -> str:
+        """Return a new key; only its hash is kept, so it cannot be shown again.
+
+        A key with a `user` acts as this user only.
+        """
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         self._connection.execute(
             sa.insert(api_keys).values(
-                project_key=project_key, hash=hash_key(key), hint=key[-_HINT_CHARS:], created_at=now
+                project_key=project_key,
+                hash=hash_key(key),
+                hint=key[-_HINT_CHARS:],
+                created_at=now,
+                user_id=user,
             )
         )
         return key

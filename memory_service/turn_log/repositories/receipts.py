@@ -26,7 +26,7 @@ class ReceiptQueries(Statements):
         return (
             None
             if row is None
-            else Receipt(row.id, row.kind, json.loads(row.counts), row.created_at)
+            else Receipt(row.id, row.kind, json.loads(row.counts), row.created_at, row.user_key)
         )
 
 
@@ -40,8 +40,9 @@ class ReceiptRepository(ReceiptQueries):
         kind: DeletedKind,
         counts: Mapping[str, int],
         now: int,
+        user_key: int | None,
     ) -> Receipt:
-        """Store the proof of a deletion: numbers only."""
+        """Store the proof of a deletion: numbers only. `user_key`: whose data was deleted."""
         self._connection.execute(
             sa.insert(receipts).values(
                 project_key=project_key,
@@ -49,6 +50,7 @@ class ReceiptRepository(ReceiptQueries):
                 kind=kind,
                 counts=dumps(dict(counts)),
                 created_at=now,
+                user_key=user_key,
             )
         )
-        return Receipt(receipt_id, kind, counts, now)
+        return Receipt(receipt_id, kind, counts, now, user_key)

@@ -32,6 +32,10 @@ class UserQueries(Statements):
         """Return a user's key by the id that clients use."""
         return self._connection.scalar(_USER_KEY, {"project_key": project_key, "user_id": user_id})
 
+    def by_key(self, user_key: int) -> str | None:
+        """Return a user's id by the key."""
+        return self._connection.scalar(sa.select(users.c.id).where(users.c.key == user_key))
+
     def get(self, project_key: int, user_id: str) -> User | None:
         """Return a user of the project."""
         rows = self._users(project_key, users.c.id == user_id)
