@@ -30,12 +30,14 @@ IDS = {
     "user": "user",
     "receipt_id": "receipt",
     "trace_id": "trace",
+    "response_id": "response",
 }
 AFTER = {
     "/v1/conversations": "conversation",
     "/v1/conversations/{conversation_id}/items": "item",
     "/v1/conversations/{conversation_id}/summaries": "summary",
     "/v1/users": "user",
+    "/v1/responses/{response_id}/input_items": "input_item",
 }
 CHAT = "/v1/chat/completions"
 CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
@@ -49,11 +51,20 @@ CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
 """The ids in a chat completion. Unknown ids and ids of another project are created."""
 
 
+RESPONSES = "/v1/responses"
+TOKENS_OF_INPUT = "/v1/responses/input_tokens"
+
+
 NEW = {
     ("post", "/v1/conversations", "id"),
     ("post", "/v1/conversations", "user"),
     *(("post", CHAT, name) for name in CHAT_IDS),
+    *(("post", RESPONSES, name) for name in (*CHAT_IDS, "previous_response_id")),
+    *(("post", TOKENS_OF_INPUT, name) for name in ("conversation", "previous_response_id")),
 }
+REFUSED = {("post", "/v1/responses/{response_id}/cancel")}
+"""Routes that refuse ids of the caller's own project too."""
+
 MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
 HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
 PAGING = {"limit", "order", "include"}
@@ -62,6 +73,8 @@ QUERY_FIELDS = {"query", "top_k", "roles", "created_after", "created_before", "n
 PROMPT = {
     "messages",
     "stream",
+    "starting_after",
+    "include_obfuscation",
     "input",
     "instructions",
     "model",
@@ -79,6 +92,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/search": {"query": "walrus umbrella", "summaries": 5},
     CHAT: {"model": "m", "messages": [message("Where is the walrus with the umbrella?")]},
     "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
+    RESPONSES: {"model": "m", "input": "Where is the walrus with the umbrella?"},
+    TOKENS_OF_INPUT: {"model": "m", "input": "Where is the walrus?"},
+    "/v1/responses/{response_id}/cancel": {},
 }
 
 

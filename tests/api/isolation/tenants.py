@@ -20,7 +20,7 @@ NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True)
 class Tenant:
-    """A project with a conversation, item, user, receipt and trace, with unique texts and ids."""
+    """A project with one of each kind of stored thing, with unique texts and ids."""
 
     name: str
     key: str
@@ -52,6 +52,13 @@ class Tenant:
             conversation=conversation, item=item, user=user, receipt=receipt, trace=trace
         )
 
+    def respond(self) -> None:
+        """Store a response."""
+        item = message("a question", id=f"question-of-{self.name}")
+        body = {"model": "m", "input": [item], "conversation": self.ids["conversation"]}
+        response = self.call("POST", "/v1/responses", json=body).raise_for_status().json()
+        self.ids.update(response=response["id"], input_item=item["id"])
+
 
 @dataclass(frozen=True)
 class World:
@@ -70,6 +77,7 @@ class World:
         if filled:
             tenant.fill()
             tenant.ids["summary"] = self.summarise(project, tenant)
+            tenant.respond()
         return tenant
 
     def summarise(self, project: int, tenant: Tenant) -> str:
