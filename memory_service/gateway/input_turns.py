@@ -13,10 +13,8 @@ from memory_service.conversations.echo import with_echoes_marked
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, NewTurn, Turn
 from memory_service.gateway.locating import LocatedRequest
-from memory_service.gateway.message_hashes import message_hash
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.conversation_items import ItemLimits, parse_item
-from memory_service.prompts.client_history import ClientHistory
 from memory_service.turn_log.log import TurnLog
 
 _MAX_RESULTS = 256
@@ -30,7 +28,6 @@ class StoredRequest:
     chat: ChatRequest
     project_key: int
     conversation: Conversation
-    history: ClientHistory
     input_turns: Sequence[Turn]
 
 
@@ -41,7 +38,6 @@ class ReadOnlyRequest:
     chat: ChatRequest
     project_key: int
     conversation: Conversation
-    history: ClientHistory
     input_turns: Sequence[Turn]
 
 
@@ -55,19 +51,12 @@ class UnstoredConversationRequest:
     chat: ChatRequest
     project_key: int
     conversation: Conversation
-    history: ClientHistory
     input_turns: Sequence[Turn]
     earlier_turns: Sequence[Turn]
 
 
 AnswerableRequest = StoredRequest | ReadOnlyRequest | UnstoredConversationRequest
 """A request that a prompt can be built for."""
-
-
-def client_history(located: LocatedRequest) -> ClientHistory:
-    """Return the messages of a request as they are forwarded."""
-    first_stored = located.alignment.first_new - located.alignment.matched
-    return ClientHistory(located.chat.forwarded_history, first_stored, message_hash)
 
 
 def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:

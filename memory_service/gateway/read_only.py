@@ -14,7 +14,6 @@ from memory_service.gateway.input_turns import (
     ReadOnlyRequest,
     UnstoredConversationRequest,
     aligned_turn,
-    client_history,
     input_ending_with,
     new_turns,
     trailing_results,
@@ -49,7 +48,6 @@ class RequestReader:
             chat=located.chat,
             project_key=located.project_key,
             conversation=located.conversation,
-            history=client_history(located),
             input_turns=input_turns,
         )
 
@@ -71,7 +69,6 @@ class RequestReader:
             chat=located.chat,
             project_key=located.project_key,
             conversation=conversation,
-            history=client_history(located),
             input_turns=path[-count:],
             earlier_turns=path[:-count],
         )

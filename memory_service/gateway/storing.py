@@ -18,7 +18,6 @@ from memory_service.gateway.answers import AnswerCollector, incomplete
 from memory_service.gateway.input_turns import (
     StoredRequest,
     aligned_turn,
-    client_history,
     input_ending_with,
     new_turns,
 )
@@ -84,8 +83,7 @@ class RequestStorer:
 
     def _with_input(self, located: LocatedRequest, result: WriteResult) -> StoredRequest:
         turns = input_ending_with(self._log, result.turns[-1])
-        history = client_history(located)
-        return StoredRequest(located.chat, located.project_key, result.conversation, history, turns)
+        return StoredRequest(located.chat, located.project_key, result.conversation, turns)
 
 
 class AnswerStorer:

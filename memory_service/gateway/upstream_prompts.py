@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.message_hashes import message_hash
 from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.chat_messages import Message, input_messages
 from memory_service.prompts.builder import PromptBuilder
+from memory_service.prompts.client_history import ClientHistory
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
 from memory_service.upstreams.refusals import context_limit
@@ -111,10 +113,11 @@ class UpstreamPromptBuilder:
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
         """Return the prompt request with the input turns, which are not recent turns."""
-        sent = request.history.of_turns(request.input_turns)
+        history = ClientHistory(request.chat.forwarded_history, message_hash)
+        sent = history.of_turns(request.input_turns)
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
-            history=request.history,
+            history=history,
             stored_input=request.input_turns,
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)

@@ -78,7 +78,7 @@ def prompt_frame(
     if request.history is not None:
         path = [*location.turns, *request.stored_input]
         sent = request.history.of_turns(path)
-        fixed = with_preamble(fixed, request.history.preamble(path), budget, counter)
+        fixed = with_preamble(fixed, request.history.preamble(path, sent), budget, counter)
     groups = message_groups(location.turns, call_ids(request.input), sent)
     branch = CountedGroups.of(groups, counter)
     top_k = defaults.top_k_of(request)
