@@ -1,31 +1,40 @@
-"""A chat completion with ids of another project reads and changes nothing there."""
+"""A chat completion or a response with ids of another project reads and changes nothing there."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from tests.api.isolation.routes import BODIES, CHAT, CHAT_IDS
+from tests.api.isolation.routes import BODIES, CHAT, CHAT_IDS, RESPONSE_IDS, RESPONSES
 from tests.api.isolation.tenants import Tenant, World
 from tests.support.factories import message
 
+ASKED = [
+    *((CHAT, name, fields) for name, fields in CHAT_IDS.items()),
+    *((RESPONSES, name, fields) for name, fields in RESPONSE_IDS.items()),
+]
+
 
 @pytest.mark.parametrize("mode", ["on", "read"])
-@pytest.mark.parametrize("name", list(CHAT_IDS))
-def test_chat_completion_with_ids_of_another_project(
-    world: World, ann: Tenant, bob: Tenant, name: str, mode: str
+@pytest.mark.parametrize(("path", "name", "fields"), ASKED)
+def test_request_to_the_model_with_ids_of_another_project(
+    world: World, ann: Tenant, bob: Tenant, path: str, name: str, fields: Any, mode: str
 ) -> None:
-    conversation, user = ann.ids["conversation"], ann.ids["user"]
-    text = json.dumps(CHAT_IDS[name])
-    fields = json.loads(text.replace("{conversation}", conversation).replace("{user}", user))
-    headers = {**fields.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
+    text = json.dumps(fields)
+    for kind in ("conversation", "user", "response"):
+        text = text.replace(f"{{{kind}}}", ann.ids[kind])
+    sent = json.loads(text)
+    headers = {**sent.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {bob.key}"}
     before = world.export(ann)
-    body = {**BODIES[CHAT], **fields.get("json", {})}
-    answer = world.http.post(CHAT, json=body, headers=headers)
-    assert answer.status_code == 200, answer.text
+    asked = len(world.upstream.requests)
+    body = {**BODIES[path], **sent.get("json", {})}
+    answer = world.http.post(path, json=body, headers=headers)
+    assert answer.status_code == (400 if name == "previous_response_id" else 200), answer.text
     assert world.export(ann) == before
-    visible_text = answer.text + world.upstream.last.content.decode()
+    forwarded = [request.content.decode() for request in world.upstream.requests[asked:]]
+    visible_text = "".join([answer.text, *forwarded])
     assert [secret for secret in (f"walrus of {ann.name}", ann.key) if secret in visible_text] == []
 
 
