@@ -111,6 +111,10 @@ class ChatCompletion(BaseModel):
     )
     user: str | None = None
     safety_identifier: str | None = None
+    prompt_cache_key: str | None = Field(
+        default=None,
+        description="Names the conversation if nothing else does and it was made for one session.",
+    )
     metadata: dict[str, Any] | None = Field(
         default=None, description="`conversation_id` in it is the id of the conversation."
     )

@@ -164,6 +164,23 @@ def test_temporary_chats_are_answered_and_not_stored(chat: RunningGateway, prefi
     assert conversations_of(chat, name) == []
 
 
+def test_response_that_is_no_conversation_is_not_kept(chat: RunningGateway) -> None:
+    headers = {"user-agent": "opencode/1.15.4", "x-session-affinity": f"ses_{new_id()}"}
+    body = {
+        "model": "m",
+        "instructions": "You are a title generator. You output ONLY a thread title.",
+        "input": "fix src/a.py",
+    }
+    answer = chat.http.post("/v1/responses", json=body, headers=headers).raise_for_status()
+    assert answer.headers["x-memory-skipped"] == "title"
+    assert answer.json()["store"] is False
+    assert chat.http.get(f"/v1/responses/{answer.json()['id']}").status_code == 404
+    conversation = headers["x-session-affinity"]
+    assert chat.http.get(f"/v1/conversations/{conversation}").status_code == 404
+    answer = chat.http.post("/v1/responses", json={**body, "instructions": ""}, headers=headers)
+    assert answer.raise_for_status().headers["x-conversation-id"] == conversation
+
+
 def test_nothing_is_skipped_where_nobody_is_named(chat: RunningGateway) -> None:
     assert "x-memory-skipped" not in chat.send(TASK).raise_for_status().headers
     headers = {"x-memory": "off", "x-user-id": "u"}

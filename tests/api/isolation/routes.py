@@ -40,6 +40,11 @@ AFTER = {
     "/v1/responses/{response_id}/input_items": "input_item",
 }
 CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+COUNT = "/v1/responses/input_tokens"
+CANCEL = "/v1/responses/{response_id}/cancel"
+"""Refuses its own ids: no response runs in the background."""
+
 CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
     "x-conversation-id": {"headers": {"x-conversation-id": "{conversation}"}},
     "x-user-id": {"headers": {"x-user-id": "{user}"}},
@@ -50,31 +55,30 @@ CHAT_IDS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """The ids in a chat completion. Unknown ids and ids of another project are created."""
 
-
-RESPONSES = "/v1/responses"
-TOKENS_OF_INPUT = "/v1/responses/input_tokens"
+RESPONSE_IDS = {
+    **{name: fields for name, fields in CHAT_IDS.items() if name.startswith("x-")},
+    "conversation": {"json": {"conversation": "{conversation}"}},
+    "previous_response_id": {"json": {"previous_response_id": "{response}"}},
+}
+"""The ids in a response; that of an earlier response must exist."""
 
 
 NEW = {
     ("post", "/v1/conversations", "id"),
     ("post", "/v1/conversations", "user"),
-    *(("post", CHAT, name) for name in CHAT_IDS),
-    *(("post", RESPONSES, name) for name in (*CHAT_IDS, "previous_response_id")),
-    *(("post", TOKENS_OF_INPUT, name) for name in ("conversation", "previous_response_id")),
+    *(("post", CHAT, name) for name in (*CHAT_IDS, "prompt_cache_key")),
+    *(("post", RESPONSES, name) for name in RESPONSE_IDS),
+    # Neither is read: only what is sent is counted.
+    *(("post", COUNT, name) for name in ("conversation", "previous_response_id")),
 }
-REFUSED = {("post", "/v1/responses/{response_id}/cancel")}
-"""Routes that refuse ids of the caller's own project too."""
-
 MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
 HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
-PAGING = {"limit", "order", "include"}
+PAGING = {"limit", "order", "include", "starting_after", "include_obfuscation"}
 STORED_FIELDS = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
 QUERY_FIELDS = {"query", "top_k", "roles", "created_after", "created_before", "now"}
 PROMPT = {
     "messages",
     "stream",
-    "starting_after",
-    "include_obfuscation",
     "input",
     "instructions",
     "model",
@@ -91,10 +95,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/conversations/{conversation_id}/items": {"items": [message("said by the test")]},
     "/v1/search": {"query": "walrus umbrella", "summaries": 5},
     CHAT: {"model": "m", "messages": [message("Where is the walrus with the umbrella?")]},
-    "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
     RESPONSES: {"model": "m", "input": "Where is the walrus with the umbrella?"},
-    TOKENS_OF_INPUT: {"model": "m", "input": "Where is the walrus?"},
-    "/v1/responses/{response_id}/cancel": {},
+    COUNT: {"input": "Where is the walrus with the umbrella?"},
+    CANCEL: {},
+    "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},
 }
 
 

@@ -38,7 +38,7 @@ class Tenant:
         return self.http.request(method, path, headers=headers, **request)
 
     def fill(self) -> None:
-        """Store a conversation, an item, a user, a receipt and a trace."""
+        """Store a conversation, an item, a user, a receipt, a trace and a response."""
         conversation, item, user = (f"{kind}-of-{self.name}" for kind in ("conv", "item", "user"))
         words = [message(f"walrus of {self.name}", id=item), message("umbrella", "assistant")]
         body = {"id": conversation, "user": user, "title": f"title of {self.name}", "items": words}
@@ -51,6 +51,10 @@ class Tenant:
         self.ids.update(
             conversation=conversation, item=item, user=user, receipt=receipt, trace=trace
         )
+        asked = {"model": "m", "input": f"walrus of {self.name}?", "conversation": conversation}
+        response = self.call("POST", "/v1/responses", json=asked).raise_for_status().json()["id"]
+        items = self.call("GET", f"/v1/responses/{response}/input_items").raise_for_status()
+        self.ids.update(response=response, input_item=items.json()["data"][0]["id"])
 
     def respond(self) -> None:
         """Store a response."""

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from memory_service.core import clock
-from tests.api.isolation.routes import BODIES, CHAT, CHAT_IDS, ROUTES, ids_of
+from tests.api.isolation.routes import (
+    BODIES,
+    CANCEL,
+    CHAT,
+    CHAT_IDS,
+    RESPONSE_IDS,
+    RESPONSES,
+    ROUTES,
+    ids_of,
+)
 from tests.api.isolation.tenants import NUMBERS, Tenant, World
 from tests.api.isolation.test_other_ids import CASES, required_ids, send
 
@@ -34,8 +43,7 @@ def eve(world: World) -> Tenant:
     return tenant
 
 
-@pytest.fixture
-def tom(world: World, eve: Tenant) -> Tenant:
+def another_user(world: World, eve: Tenant) -> Tenant:
     """Return another user of the project, with a key that is bound to this user."""
     name = f"tom{next(NUMBERS)}x"
     tenant = Tenant(name, bound_key(world, eve.name, f"user-of-{name}"), world.http)
@@ -47,16 +55,28 @@ def tom(world: World, eve: Tenant) -> Tenant:
     return tenant
 
 
+@pytest.fixture(scope="module")
+def tim(world: World, eve: Tenant) -> Tenant:
+    """Return a user for tests that delete nothing."""
+    return another_user(world, eve)
+
+
+@pytest.fixture
+def tom(world: World, eve: Tenant) -> Tenant:
+    """Return a user for one test."""
+    return another_user(world, eve)
+
+
 @pytest.mark.parametrize(("method", "path", "name"), CASES)
 def test_id_of_another_user_returns_404_and_changes_nothing(
-    world: World, eve: Tenant, tom: Tenant, method: str, path: str, name: str
+    world: World, eve: Tenant, tim: Tenant, method: str, path: str, name: str
 ) -> None:
     before = world.export(eve)
     ids = {
-        (place, parameter): (eve if parameter == name else tom).ids[kind]
+        (place, parameter): (eve if parameter == name else tim).ids[kind]
         for place, parameter, kind in required_ids(method, path, name)
     }
-    answer = send(tom, method, path, ids)
+    answer = send(tim, method, path, ids)
     assert answer.status_code == 404, answer.text
     assert world.export(eve) == before
 
@@ -74,14 +94,14 @@ def test_own_ids_return_no_data_of_another_user(
             for place, name, kind in required_ids(method, path, optional)
         }
         answer = send(tom, method, path, request_ids)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == (400 if path == CANCEL else 200), answer.text
         assert [secret for secret in eve.secrets if secret in answer.text] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_conversation_without_user_returns_404(tom: Tenant, method: str) -> None:
+def test_conversation_without_user_returns_404(tim: Tenant, method: str) -> None:
     body = {"title": "mine"} if method == "POST" else None
-    answer = tom.call(method, f"/v1/conversations/{NOBODYS}", json=body)
+    answer = tim.call(method, f"/v1/conversations/{NOBODYS}", json=body)
     assert answer.status_code == 404
 
 
@@ -98,18 +118,18 @@ def test_lists_of_a_user_without_data_are_empty(world: World, eve: Tenant) -> No
         assert new.call("GET", path).raise_for_status().json()["data"] == []
 
 
-def test_new_conversations_belong_to_the_user(world: World, eve: Tenant, tom: Tenant) -> None:
-    made = tom.call("POST", "/v1/conversations", json={}).raise_for_status().json()
-    assert made["user"] == tom.ids["user"]
+def test_new_conversations_belong_to_the_user(world: World, eve: Tenant, tim: Tenant) -> None:
+    made = tim.call("POST", "/v1/conversations", json={}).raise_for_status().json()
+    assert made["user"] == tim.ids["user"]
     before = world.export(eve)
-    answer = tom.call("POST", "/v1/conversations", json={"user": eve.ids["user"]})
+    answer = tim.call("POST", "/v1/conversations", json={"user": eve.ids["user"]})
     assert (answer.status_code, answer.json()["error"]["param"]) == (403, "user")
     assert world.export(eve) == before
 
 
-def test_search_without_scope_finds_own_turns(eve: Tenant, tom: Tenant) -> None:
-    answer = tom.call("POST", "/v1/search", json={"query": "walrus"}).raise_for_status()
-    assert f"walrus of {tom.name}" in answer.text
+def test_search_without_scope_finds_own_turns(eve: Tenant, tim: Tenant) -> None:
+    answer = tim.call("POST", "/v1/search", json={"query": "walrus"}).raise_for_status()
+    assert f"walrus of {tim.name}" in answer.text
     assert f"walrus of {eve.name}" not in answer.text
 
 
@@ -124,35 +144,49 @@ def test_idempotency_keys_of_users_are_apart(world: World, eve: Tenant) -> None:
     assert [entry["user"] for entry in made] == ["u1", "u2"]
 
 
+ASKED = [
+    *((CHAT, name, fields) for name, fields in CHAT_IDS.items()),
+    *((RESPONSES, name, fields) for name, fields in RESPONSE_IDS.items()),
+]
+STATUS = {"x-user-id": 403, "user": 200, "safety_identifier": 200, "previous_response_id": 400}
+
+
 @pytest.mark.parametrize("mode", ["on", "read"])
-@pytest.mark.parametrize("name", list(CHAT_IDS))
-def test_chat_completion_acts_as_the_user(
-    world: World, eve: Tenant, tom: Tenant, name: str, mode: str
+@pytest.mark.parametrize(("path", "name", "fields"), ASKED)
+def test_request_to_the_model_acts_as_the_user(
+    world: World, eve: Tenant, tim: Tenant, path: str, name: str, fields: Any, mode: str
 ) -> None:
-    text = json.dumps(CHAT_IDS[name]).replace("{conversation}", eve.ids["conversation"])
-    fields: dict[str, Any] = json.loads(text.replace("{user}", eve.ids["user"]))
-    headers = {**fields.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {tom.key}"}
-    with world.log.read() as snapshot:
-        project = snapshot.projects.key_of(eve.name) or 0
-        before = snapshot.conversations.get(project, eve.ids["conversation"])
+    text = json.dumps(fields)
+    for kind in ("conversation", "user", "response"):
+        text = text.replace(f"{{{kind}}}", eve.ids[kind])
+    sent = json.loads(text)
+    headers = {**sent.get("headers", {}), "x-memory": mode, "authorization": f"Bearer {tim.key}"}
+    before = turns_of(world, eve)
     asked = len(world.upstream.requests)
-    answer = world.http.post(CHAT, json={**BODIES[CHAT], **fields.get("json", {})}, headers=headers)
-    expected = {"x-user-id": 403, "user": 200, "safety_identifier": 200}
-    assert answer.status_code == expected.get(name, 404)
-    with world.log.read() as snapshot:
-        assert snapshot.conversations.get(project, eve.ids["conversation"]) == before
+    body = {**BODIES[path], **sent.get("json", {})}
+    answer = world.http.post(path, json=body, headers=headers)
+    assert answer.status_code == STATUS.get(name, 404), answer.text
+    assert turns_of(world, eve) == before
     forwarded = "".join(request.content.decode() for request in world.upstream.requests[asked:])
     assert f"walrus of {eve.name}" not in answer.text + forwarded
     if (answer.status_code, mode) == (200, "on"):
         made = answer.headers["x-conversation-id"]
-        assert tom.call("GET", f"/v1/conversations/{made}").json()["user"] == tom.ids["user"]
+        assert tim.call("GET", f"/v1/conversations/{made}").json()["user"] == tim.ids["user"]
+
+
+def turns_of(world: World, eve: Tenant) -> int:
+    with world.log.read() as snapshot:
+        project = snapshot.projects.key_of(eve.name) or 0
+        conversation = snapshot.conversations.get(project, eve.ids["conversation"])
+    assert conversation is not None
+    return conversation.next_seq
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/conversations", "/v1/users"])
-def test_path_prefix_of_another_user_is_forbidden(eve: Tenant, tom: Tenant, path: str) -> None:
-    answer = tom.call("GET", f"/u/{eve.ids['user']}{path}")
+def test_path_prefix_of_another_user_is_forbidden(eve: Tenant, tim: Tenant, path: str) -> None:
+    answer = tim.call("GET", f"/u/{eve.ids['user']}{path}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (403, "path")
-    assert tom.call("GET", f"/u/{tom.ids['user']}{path}").status_code == 200
+    assert tim.call("GET", f"/u/{tim.ids['user']}{path}").status_code == 200
 
 
 def test_key_stays_bound_when_its_user_is_deleted(world: World, eve: Tenant, tom: Tenant) -> None:
