@@ -1,14 +1,21 @@
 """Align the history that a client sends with the stored tree of its conversation. Pure.
 
 Clients of chat completions send the history again with every request: all of it, its end, an edited
-one, or only a new message. The alignment finds the messages that are stored already. The table in
-docs/gateway.md lists the cases; a history that fits none of them is stored as new.
+one, or only a new message. The alignment finds the messages that are stored already, and decides
+what the request means. The table in docs/gateway.md lists the cases; a history that fits none of
+them is stored as new.
+
+Only edits and repeated questions take turns out of the active branch, and only by evidence: the
+client sends an answer that the model gave in this conversation. A client that begins each session
+with the same messages of its own shows no such answer. Its new messages follow the head, and so do
+the messages of parallel requests. `follows_key` keeps the history as these clients see it: the
+histories of several clients are threads of one active branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_SKIPPED = 256
 """The most optional turns that a client may leave out between two messages."""
@@ -19,6 +26,9 @@ MAX_STARTS, MAX_RUNS = 32, 64
 A message that was sent many times ("ok") matches many nodes, and trying all would take quadratic
 time.
 """
+
+BEGINNING = 0
+"""The `follows_key` of a message that begins its client's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,10 @@ class HistoryNode:
     """A stored turn in the tree of its conversation.
 
     A client that sends the history again may leave out an `optional` node: a turn of a tool group,
-    or an item that is not a message. A node is `fresh` while a retry may refer to it.
+    or an item that is not a message. A node is `fresh` while a retry may refer to it, `pending`
+    while another request waits for its answer, and `broken_off` if it is an answer that recently
+    ended early. `from_request` nodes were sent by a client; other messages of assistants are
+    answers. `follows_key` is the turn before it in the history of its client, None for its parent.
     """
 
     key: int
@@ -47,46 +60,79 @@ class HistoryNode:
     id: str
     optional: bool = False
     fresh: bool = False
+    old: bool = False
+    pending: bool = False
+    broken_off: bool = False
+    from_request: bool = False
+    follows_key: int | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether a model gave it, so that a client which sends it has seen this conversation."""
+        return self.role == "assistant" and not self.from_request
+
+    @property
+    def before_key(self) -> int | None:
+        """The turn before it in the history of its client."""
+        return self.parent_key if self.follows_key is None else self.follows_key or None
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """Which messages of a history are stored, and which turn the others follow.
 
-    The messages from `first_new` on are new and follow the turn `parent_key` (None: they begin the
-    conversation). The `matched` messages before them are stored, one after the other.
+    The messages from `first_new` on are new and are stored below the turn `parent_key` (None: they
+    begin the conversation). `matched` messages before them are stored, one after the other.
+    `follows_key` is the turn before the new messages in the history of their client, if that is
+    not the parent.
     """
 
     parent_key: int | None
     first_new: int
     matched: int = 0
-    is_exchange: bool = False
-    """Whether the matched messages are from an assistant and from another role.
-
-    An exchange identifies a conversation; a single common message ("ok") does not.
-    """
+    follows_key: int | None = None
+    is_continuation: bool = False
+    """Whether the history belongs to this conversation, and not only begins in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Consecutive messages that match consecutive nodes.
 
-    `start` is the index of the first message, `first_key` the key of its node.
+    `start` is the index of the first message, `first_key` the key of its node. `answers` counts the
+    messages that a model gave.
     """
 
     start: int
     length: int
     first_key: int
     roles: frozenset[str]
+    answers: int
+
+    @classmethod
+    def of(cls, start: int, node: HistoryNode) -> _Run:
+        """Return the run of one message."""
+        return cls(start, 1, node.key, frozenset({node.role}), int(node.is_answer))
 
     @property
     def is_exchange(self) -> bool:
+        """Whether its messages are from an assistant and from another role."""
         return "assistant" in self.roles and len(self.roles) > 1
 
-    def extended(self, role: str) -> _Run:
+    def extended(self, node: HistoryNode) -> _Run:
         """Return the run with one more message."""
-        roles = self.roles if role in self.roles else self.roles | {role}
-        return _Run(self.start, self.length + 1, self.first_key, roles)
+        roles = self.roles if node.role in self.roles else self.roles | {node.role}
+        answers = self.answers + node.is_answer
+        return _Run(self.start, self.length + 1, self.first_key, roles, answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A run that ends at the message `position` and at `node`."""
+
+    position: int
+    node: HistoryNode
+    run: _Run
 
 
 def align(
@@ -102,31 +148,37 @@ def align(
     active branch and the newest turn.
     """
     index = _TreeIndex(tree, head_key)
-    candidates = (
-        ((position, run.length, node.key == head_key, node.active, node.seq), node, run)
-        for position, runs in enumerate(_runs(index, sent))
-        for node, run in runs
-        if _is_conclusive(index, node, run, sent, is_retry=is_retry)
+    matches = (
+        match
+        for match in _matches(index, sent)
+        if _is_conclusive(index, match, sent, is_retry=is_retry)
     )
-    best = max(candidates, key=lambda candidate: candidate[0], default=None)
+    best = max(matches, key=lambda match: _rank(match, head_key), default=None)
     if best is None:
-        return Alignment(head_key, 0)
-    (position, *_), node, run = best
-    return Alignment(node.key, position + 1, run.length, run.is_exchange)
+        return Alignment(head_key, 0, follows_key=_before_unmatched(index, sent))
+    if best.position == len(sent) - 1:
+        return _asked_again(index, best, sent, is_retry=is_retry)
+    return _continued(index, best, sent)
+
+
+def _rank(match: _Match, head_key: int | None) -> tuple[int, int, bool, bool, int]:
+    node = match.node
+    return match.position, match.run.length, node.key == head_key, node.active, node.seq
 
 
 class _TreeIndex:
     """The nodes of a tree by key, id, parent and hash."""
 
     def __init__(self, tree: Sequence[HistoryNode], head_key: int | None) -> None:
-        newest_first = sorted(tree, key=lambda node: -node.seq)
+        self._newest_first = sorted(tree, key=lambda node: -node.seq)
         self.head_key = head_key
-        self.nodes = {node.key: node for node in newest_first}
-        self._by_id = {node.id: node for node in newest_first}
+        self.nodes = {node.key: node for node in self._newest_first}
+        self._by_id = {node.id: node for node in self._newest_first}
         self._children: dict[int | None, list[HistoryNode]] = {}
         self._by_digest: dict[bytes, list[HistoryNode]] = {}
-        for node in newest_first:
-            self._children.setdefault(node.parent_key, []).append(node)
+        for node in self._newest_first:
+            for key in {node.parent_key, node.before_key}:
+                self._children.setdefault(key, []).append(node)
             self._by_digest.setdefault(node.digest, []).append(node)
         self.last_exchange = self._last_exchange()
 
@@ -160,16 +212,55 @@ class _TreeIndex:
         return sent.digest == node.digest
 
     def is_first(self, key: int) -> bool:
-        """Return whether only optional turns come before a turn."""
-        parent_key = self.nodes[key].parent_key
+        """Return whether only optional turns come before a turn in the history of its client."""
+        before_key = self.nodes[key].before_key
         for _ in range(MAX_SKIPPED):
-            if parent_key is None:
+            if before_key is None:
                 return True
-            parent = self.nodes.get(parent_key)
-            if parent is None or not parent.optional:
+            before = self.nodes.get(before_key)
+            if before is None or not before.optional:
                 return False
-            parent_key = parent.parent_key
+            before_key = before.before_key
         return False
+
+    def next_active(self, key: int | None) -> list[HistoryNode]:
+        """Return the active nodes after a node in the histories of clients, one per thread."""
+        return [
+            node for node in self._children.get(key, ()) if node.active and node.before_key == key
+        ]
+
+    def last_settled_key(self) -> int | None:
+        """Return the last turn of the active branch whose answer is not awaited."""
+        key = self.head_key
+        while key is not None and key in self.nodes and self.nodes[key].pending:
+            key = self.nodes[key].parent_key
+        return key
+
+    def is_broken_off(self, key: int) -> bool:
+        """Return whether the answer to a turn recently ended early."""
+        return any(node.active and node.broken_off for node in self._children.get(key, ()))
+
+    def is_near_end(self, key: int) -> bool:
+        """Return whether a turn is in the last exchange of the active branch, or just before it."""
+        return key in self.last_exchange or any(
+            self.nodes[last].before_key == key for last in self.last_exchange
+        )
+
+    def others_would_leave(self, node: HistoryNode) -> bool:
+        """Return whether a branch at a node would take other threads out of the active branch.
+
+        Those are requests that wait for their answers, and turns whose clients did not have this
+        node in their history, or had it as the beginning of a history of their own.
+        """
+        fork: HistoryNode | None = node
+        while fork is not None and not fork.active:
+            fork = None if fork.parent_key is None else self.nodes.get(fork.parent_key)
+        key, seq = (BEGINNING, 0) if fork is None else (fork.key, fork.seq)
+        leaving = (other for other in self._newest_first if other.active and other.seq > seq)
+        return len(self.next_active(key or None)) > 1 or any(
+            other.pending or (other.follows_key is not None and other.follows_key < key)
+            for other in leaving
+        )
 
     def _last_exchange(self) -> frozenset[int]:
         """Return the last user turn of the active branch and the turns that follow it."""
@@ -183,17 +274,15 @@ class _TreeIndex:
         return frozenset(keys)
 
 
-def _runs(
-    index: _TreeIndex, sent: Sequence[SentMessage]
-) -> Iterator[list[tuple[HistoryNode, _Run]]]:
+def _matches(index: _TreeIndex, sent: Sequence[SentMessage]) -> Iterator[_Match]:
     """Yield, for each message, the nodes that match it, with the longest run that ends there."""
     previous: dict[int, _Run] = {}
     for position, message in enumerate(sent):
         current = _extended_runs(index, previous, message)
         for node in index.starts(message):
-            current.setdefault(node.key, _Run(position, 1, node.key, frozenset({message.role})))
+            current.setdefault(node.key, _Run.of(position, node))
         current = _longest(current)
-        yield [(index.nodes[key], run) for key, run in current.items()]
+        yield from (_Match(position, index.nodes[key], run) for key, run in current.items())
         previous = current
 
 
@@ -206,7 +295,7 @@ def _extended_runs(
         for node in index.following(key, message):
             other = extended.get(node.key)
             if other is None or other.length <= run.length:
-                extended[node.key] = run.extended(message.role)
+                extended[node.key] = run.extended(node)
     return extended
 
 
@@ -219,24 +308,96 @@ def _longest(runs: dict[int, _Run]) -> dict[int, _Run]:
 
 
 def _is_conclusive(
-    index: _TreeIndex,
-    node: HistoryNode,
-    run: _Run,
-    sent: Sequence[SentMessage],
-    *,
-    is_retry: bool,
+    index: _TreeIndex, match: _Match, sent: Sequence[SentMessage], *, is_retry: bool
 ) -> bool:
-    """Return whether a run shows the client's position, not only a message that was sent twice."""
+    """Return whether a run shows which messages are stored, not only that one was sent twice."""
+    node, run = match.node, match.run
     at_end = node.key in index.last_exchange
     if run.start > 0:
         # The messages before the run are not stored: a summary, or a history with gaps.
         return at_end and run.is_exchange
-    if node.key == index.head_key or run.is_exchange:
-        return True
-    last = sent[run.length - 1]
-    if last.id is not None and last.id == node.id:
+    if node.key == index.head_key or run.is_exchange or _is_named(match, sent):
         return True
     if len(sent) > 1:
         return index.is_first(run.first_key)
     # A single message is the whole of a short conversation, or the new message of a long one.
-    return at_end and (index.is_first(run.first_key) or (is_retry and node.fresh))
+    return node.pending or (
+        at_end
+        and (
+            index.is_first(run.first_key)
+            or (is_retry and node.fresh)
+            or index.is_broken_off(node.key)
+        )
+    )
+
+
+def _is_named(match: _Match, sent: Sequence[SentMessage]) -> bool:
+    """Return whether the client names the turn by its id."""
+    return sent[match.position].id is not None and sent[match.position].id == match.node.id
+
+
+def _before_unmatched(index: _TreeIndex, sent: Sequence[SentMessage]) -> int | None:
+    """Return the `follows_key` of messages of which none is stored."""
+    if index.head_key is None:
+        return None
+    if any(message.role == "assistant" for message in sent):
+        # They are a history, which begins with them.
+        return BEGINNING
+    settled = index.last_settled_key()
+    return None if settled == index.head_key else settled or BEGINNING
+
+
+def _asked_again(
+    index: _TreeIndex, match: _Match, sent: Sequence[SentMessage], *, is_retry: bool
+) -> Alignment:
+    """Return the alignment of a history that ends with a stored message."""
+    node, run = match.node, match.run
+    is_whole = run.start == 0 and index.is_first(run.first_key)
+    here = Alignment(node.key, match.position + 1, run.length, is_continuation=run.answers > 0)
+    if node.key == index.head_key:
+        is_same = is_whole and (is_retry or not node.pending)
+        return replace(here, is_continuation=is_same or here.is_continuation)
+    if node.pending or node.role == "tool" or _is_named(match, sent):
+        return here
+    if node.key in index.last_exchange and not run.answers:
+        is_same = is_whole and ((is_retry and node.fresh) or index.is_broken_off(node.key))
+        if is_same or not node.old:
+            return replace(here, is_continuation=is_same)
+    elif _is_evidence(index, match) and not index.others_would_leave(node):
+        return here
+    # A new session that begins like an earlier one.
+    follows_key = None if len(sent) == 1 else node.before_key or BEGINNING
+    return Alignment(index.head_key, match.position, follows_key=follows_key)
+
+
+def _continued(index: _TreeIndex, match: _Match, sent: Sequence[SentMessage]) -> Alignment:
+    """Return the alignment of a history with new messages after stored ones."""
+    node, run = match.node, match.run
+    here = Alignment(node.key, match.position + 1, run.length, is_continuation=run.answers > 0)
+    if node.key == index.head_key:
+        is_whole = run.start == 0 and index.is_first(run.first_key)
+        return replace(here, is_continuation=run.is_exchange or is_whole)
+    if _is_named(match, sent):
+        return here
+    after = index.next_active(node.key)
+    adds_results = sent[match.position + 1].role == "tool" and all(
+        other.role != "tool" for other in after
+    )
+    if node.active and (adds_results or all(other.pending for other in after)):
+        # The end of a thread: other threads, or parallel requests, were stored behind it.
+        return replace(here, parent_key=index.head_key, follows_key=node.key)
+    if _is_evidence(index, match) and not index.others_would_leave(node):
+        return here
+    return Alignment(index.head_key, match.position + 1, follows_key=node.key)
+
+
+def _is_evidence(index: _TreeIndex, match: _Match) -> bool:
+    """Return whether a run shows the client's position in this conversation.
+
+    It has an answer that a model gave here. And it is the whole history up to its end, or the end
+    of a history whose beginning was cut off: a client may also quote a single old exchange.
+    """
+    run = match.run
+    return run.answers > 0 and (
+        run.answers > 1 or index.is_first(run.first_key) or index.is_near_end(match.node.key)
+    )

@@ -63,6 +63,7 @@ class RequestStorer:
             turns,
             UNIDENTIFIED,
             below=self._below(located, conversation),
+            follows_key=located.alignment.follows_key,
         )
 
     def _below(self, located: LocatedRequest, conversation: Conversation) -> str | Below:
@@ -80,12 +81,20 @@ class RequestStorer:
                 ConversationChange(head_id=turn.id),
                 UNIDENTIFIED,
             )
-        return self._with_input(located, WriteResult(conversation, [turn]))
+        turns = input_ending_with(self._log, turn)
+        history = client_history(located)
+        return StoredRequest(located.chat, located.project_key, conversation, history, turns)
 
     def _with_input(self, located: LocatedRequest, result: WriteResult) -> StoredRequest:
         turns = input_ending_with(self._log, result.turns[-1])
-        history = client_history(located)
-        return StoredRequest(located.chat, located.project_key, result.conversation, history, turns)
+        return StoredRequest(
+            located.chat,
+            located.project_key,
+            result.conversation,
+            client_history(located),
+            turns,
+            appended=result.turns,
+        )
 
 
 class AnswerStorer:
@@ -110,7 +119,11 @@ class AnswerStorer:
         if not turns:
             return ()
         return self._writer.append_answers(
-            request.project_key, request.conversation.id, request.input_turns[-1].id, turns
+            request.project_key,
+            request.conversation.id,
+            request.input_turns[-1].id,
+            turns,
+            asked=request.appended,
         ).turns
 
     def _turn(self, message: Message, recalled: Sequence[str]) -> NewTurn:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from memory_service.core.models import Prompt
-from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    StoredRequest,
+    UnstoredConversationRequest,
+)
 from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.chat_messages import Message, input_messages
@@ -116,6 +120,7 @@ class UpstreamPromptBuilder:
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
             history=request.history,
             stored_input=request.input_turns,
+            hidden=request.hidden_keys() if isinstance(request, StoredRequest) else frozenset(),
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)
             else None,
