@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 MAX_SKIPPED = 256
 """The most optional turns that a client may leave out between two messages."""
@@ -76,6 +77,11 @@ class HistoryNode:
         """The turn before it in the history of its client."""
         return self.parent_key if self.follows_key is None else self.follows_key or None
 
+    @property
+    def is_behind_others(self) -> bool:
+        """Whether its parent belongs to the history of another client."""
+        return self.before_key != self.parent_key
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
@@ -95,6 +101,17 @@ class Alignment:
     """Whether the history belongs to this conversation, and not only begins in the same way."""
 
 
+class _Order(Enum):
+    """The order of the turns that a client sends: that of its own history, or that of the log.
+
+    A client that has read the conversation from this service sends the active branch.
+    """
+
+    EITHER = "either"
+    THREAD = "thread"
+    PATH = "path"
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Consecutive messages that match consecutive nodes.
@@ -108,6 +125,7 @@ class _Run:
     first_key: int
     roles: frozenset[str]
     answers: int
+    order: _Order = _Order.EITHER
 
     @classmethod
     def of(cls, start: int, node: HistoryNode) -> _Run:
@@ -119,11 +137,11 @@ class _Run:
         """Whether its messages are from an assistant and from another role."""
         return "assistant" in self.roles and len(self.roles) > 1
 
-    def extended(self, node: HistoryNode) -> _Run:
+    def extended(self, node: HistoryNode, order: _Order) -> _Run:
         """Return the run with one more message."""
         roles = self.roles if node.role in self.roles else self.roles | {node.role}
         answers = self.answers + node.is_answer
-        return _Run(self.start, self.length + 1, self.first_key, roles, answers)
+        return _Run(self.start, self.length + 1, self.first_key, roles, answers, order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +166,29 @@ def align(
     active branch and the newest turn.
     """
     index = _TreeIndex(tree, head_key)
-    matches = (
+    matches = [
         match
         for match in _matches(index, sent)
         if _is_conclusive(index, match, sent, is_retry=is_retry)
-    )
-    best = max(matches, key=lambda match: _rank(match, head_key), default=None)
+    ]
+    best = _best(matches, head_key)
     if best is None:
         return Alignment(head_key, 0, follows_key=_before_unmatched(index, sent))
     if best.position == len(sent) - 1:
         return _asked_again(index, best, sent, is_retry=is_retry)
     return _continued(index, best, sent)
+
+
+def _best(matches: Sequence[_Match], head_key: int | None) -> _Match | None:
+    """Return the best match; None if there is none.
+
+    A match that begins within one of the whole history is a coincidence: another thread has the
+    same answer ("Noted.") before the same message.
+    """
+    whole = [match for match in matches if match.run.start == 0 and match.run.answers]
+    reach = max((match.position for match in whole), default=-1)
+    matches = [match for match in matches if not 0 < match.run.start <= reach]
+    return max(matches, key=lambda match: _rank(match, head_key), default=None)
 
 
 def _rank(match: _Match, head_key: int | None) -> tuple[int, int, bool, bool, int]:
@@ -175,10 +205,12 @@ class _TreeIndex:
         self.nodes = {node.key: node for node in self._newest_first}
         self._by_id = {node.id: node for node in self._newest_first}
         self._children: dict[int | None, list[HistoryNode]] = {}
+        self._behind_others: dict[int | None, list[HistoryNode]] = {}
         self._by_digest: dict[bytes, list[HistoryNode]] = {}
         for node in self._newest_first:
-            for key in {node.parent_key, node.before_key}:
-                self._children.setdefault(key, []).append(node)
+            self._children.setdefault(node.before_key, []).append(node)
+            if node.is_behind_others:
+                self._behind_others.setdefault(node.parent_key, []).append(node)
             self._by_digest.setdefault(node.digest, []).append(node)
         self.last_exchange = self._last_exchange()
 
@@ -190,17 +222,29 @@ class _TreeIndex:
             nodes = [*nodes[: MAX_STARTS // 2], *nodes[-MAX_STARTS // 2 :]]
         return [node for node in nodes if self._matches(sent, node)]
 
-    def following(self, key: int, sent: SentMessage) -> Iterator[HistoryNode]:
+    def following(
+        self, key: int, order: _Order, sent: SentMessage
+    ) -> Iterator[tuple[HistoryNode, _Order]]:
         """Yield the nodes after a node that match a message; optional nodes may be skipped."""
-        waiting = list(self._children.get(key, ()))
+        waiting = list(self._next(key, order))
         for _ in range(MAX_SKIPPED):
             if not waiting:
                 return
-            node = waiting.pop()
+            node, reached = waiting.pop()
             if self._matches(sent, node):
-                yield node
+                yield node, reached
             if node.optional:
-                waiting += self._children.get(node.key, ())
+                waiting += self._next(node.key, reached)
+
+    def _next(self, key: int, order: _Order) -> Iterator[tuple[HistoryNode, _Order]]:
+        """Yield the nodes after a node in an order, and the orders that then remain possible."""
+        for node in self._children.get(key, ()):
+            if not node.is_behind_others:
+                yield node, order
+            elif order is not _Order.PATH:
+                yield node, _Order.THREAD
+        if order is not _Order.THREAD:
+            yield from ((node, _Order.PATH) for node in self._behind_others.get(key, ()))
 
     def _matches(self, sent: SentMessage, node: HistoryNode) -> bool:
         """Return whether a message equals a node.
@@ -225,9 +269,7 @@ class _TreeIndex:
 
     def next_active(self, key: int | None) -> list[HistoryNode]:
         """Return the active nodes after a node in the histories of clients, one per thread."""
-        return [
-            node for node in self._children.get(key, ()) if node.active and node.before_key == key
-        ]
+        return [node for node in self._children.get(key, ()) if node.active]
 
     def last_settled_key(self) -> int | None:
         """Return the last turn of the active branch whose answer is not awaited."""
@@ -292,10 +334,10 @@ def _extended_runs(
     """Return the runs that a message extends, by the key of the node that it matches."""
     extended: dict[int, _Run] = {}
     for key, run in runs.items():
-        for node in index.following(key, message):
+        for node, order in index.following(key, run.order, message):
             other = extended.get(node.key)
             if other is None or other.length <= run.length:
-                extended[node.key] = run.extended(node)
+                extended[node.key] = run.extended(node, order)
     return extended
 
 

@@ -212,11 +212,20 @@ def _check_user(conversation: Conversation, chat: ChatRequest) -> None:
 def _continued(aligned: Sequence[tuple[Alignment, Conversation]]) -> str | None:
     """Return the conversation that a history continues: the longest match, at the head if it can.
 
-    None if there is none, or if the history branches off from several conversations: they begin in
-    the same way, and it is a new one that does so too.
+    A match of the whole history is better than one of its end. None if there is no match, or if the
+    history branches off from several conversations: they begin in the same way, and it is a new
+    one that does so too.
     """
     candidates = [
-        ((alignment.first_new, alignment.matched, at_head), conversation.id)
+        (
+            (
+                alignment.matched == alignment.first_new,
+                alignment.first_new,
+                alignment.matched,
+                at_head,
+            ),
+            conversation.id,
+        )
         for alignment, conversation in aligned
         if alignment.is_continuation
         for at_head in [alignment.parent_key == conversation.head_key]
