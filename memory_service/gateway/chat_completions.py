@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -218,11 +218,10 @@ class Gateway:
 @contextmanager
 def _ended_if_raised(request: AnswerableRequest | None) -> Iterator[None]:
     """Stop waiting for the answer to a request if an error or its caller ends it."""
-    try:
+    with ExitStack() as stack:
+        stack.callback(stop_waiting, request)
         yield
-    except BaseException:
-        stop_waiting(request)
-        raise
+        stack.pop_all()
 
 
 async def _ask(

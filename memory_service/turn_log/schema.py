@@ -3,7 +3,7 @@
 Invariants, held by the statements in this folder and re-checked by `verify`:
 
 * `turns.seq` is the number of the append within its conversation: it rises by one, is never reused,
-  and has holes only where a turn was deleted.
+  and has holes only where a turn was deleted, or moved to the end together with its answer.
 * `turns.active` marks the active branch: the path from the root to `conversations.head_key`. A
   child is appended after its parent, so the active branch has the order of `seq`.
 * `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
@@ -12,7 +12,7 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
 * A passage that is not in the vector index has a row in `index_queue`.
 * A summary covers the path that ends in the turn `tip_key`, from `first_seq` to `last_seq`; if its
   tip is active, all these turns are. A turn is never deleted without the summaries that cover it.
-* `history_index` has a row for each turn.
+* `history_index` has a row for each turn, with the hash of its message.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
   wrote of turns is in `summaries` alone.
 """
