@@ -183,7 +183,8 @@ class ConversationWriter:
         """Append the items of a model's one answer, each below the one before.
 
         The last item becomes the head, unless the conversation has continued elsewhere since.
-        `asked` is as in `append_answers`. Raises as `append_answers` does, and Conflict if the id of an item is used already.
+        `asked` is as in `append_answers`. Raises as that does, and Conflict if the id of an item is
+        used already.
         """
         check_unique_ids(items)
         return self._append_below(project_key, conversation_id, question_id, [items], asked)

@@ -122,6 +122,15 @@ class Gateway:
         upstream was not asked.
         """
         outcome = await self._remember(project_key, chat)
+        with _ended_if_raised(None if outcome is None else outcome.request):
+            return await self._asked(outcome, ask)
+
+    async def _asked(
+        self,
+        outcome: MemoryOutcome | None,
+        ask: Callable[[MemoryOutcome | None], Awaitable[A]],
+    ) -> Exchange[A]:
+        """Ask the upstream, and again with a shorter prompt if it refuses one as too long."""
         answer = await ask(outcome)
         refusal = await _refusal(answer)
         if is_too_long(answer.status, refusal) and (
@@ -231,8 +240,7 @@ async def _ask(
     prompt = None if outcome is None else outcome.prompt
     messages = prompt.messages if isinstance(prompt, UpstreamPrompt) else None
     content = chat.forwarded_body(messages)
-    with _ended_if_raised(None if outcome is None else outcome.request):
-        return await upstream.complete(content, chat.authorization, chat.forwarded_headers)
+    return await upstream.complete(content, chat.authorization, chat.forwarded_headers)
 
 
 async def _refusal(answer: UpstreamAnswer) -> bytes:

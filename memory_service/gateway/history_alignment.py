@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 MAX_SKIPPED = 256
 """The most optional turns that a client may leave out between two messages."""
@@ -88,9 +89,12 @@ class Alignment:
     """Which messages of a history are stored, and which turn the others follow.
 
     The messages from `first_new` on are new and are stored below the turn `parent_key` (None: they
-    begin the conversation). `matched` messages before them are stored, one after the other.
-    `follows_key` is the turn before the new messages in the history of their client, if that is
-    not the parent.
+    begin the conversation). `matched` messages before them are stored, one after the other, up to
+    the parent. `follows_key` is the turn before the new messages in the history of their client, if
+    that is not the parent.
+
+    The history `is_continuation` if it belongs to this conversation, and does not only begin in the
+    same way. It `is_whole` if its first message is stored, too.
     """
 
     parent_key: int | None
@@ -98,7 +102,7 @@ class Alignment:
     matched: int = 0
     follows_key: int | None = None
     is_continuation: bool = False
-    """Whether the history belongs to this conversation, and not only begins in the same way."""
+    is_whole: bool = False
 
 
 class _Order(Enum):
@@ -112,12 +116,21 @@ class _Order(Enum):
     PATH = "path"
 
 
+class _Step(NamedTuple):
+    """A step from one node to the next; `is_apart` if turns of other threads are between them."""
+
+    node: HistoryNode
+    order: _Order
+    is_apart: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Consecutive messages that match consecutive nodes.
 
     `start` is the index of the first message, `first_key` the key of its node. `answers` counts the
-    messages that a model gave.
+    messages that a model gave. `joined` counts the last messages whose nodes follow each other in
+    the log, without turns of other threads between them.
     """
 
     start: int
@@ -126,6 +139,7 @@ class _Run:
     roles: frozenset[str]
     answers: int
     order: _Order = _Order.EITHER
+    joined: int = 1
 
     @classmethod
     def of(cls, start: int, node: HistoryNode) -> _Run:
@@ -137,11 +151,18 @@ class _Run:
         """Whether its messages are from an assistant and from another role."""
         return "assistant" in self.roles and len(self.roles) > 1
 
-    def extended(self, node: HistoryNode, order: _Order) -> _Run:
+    def extended(self, step: _Step) -> _Run:
         """Return the run with one more message."""
-        roles = self.roles if node.role in self.roles else self.roles | {node.role}
-        answers = self.answers + node.is_answer
-        return _Run(self.start, self.length + 1, self.first_key, roles, answers, order)
+        role = step.node.role
+        return _Run(
+            self.start,
+            self.length + 1,
+            self.first_key,
+            self.roles if role in self.roles else self.roles | {role},
+            self.answers + step.node.is_answer,
+            step.order,
+            1 if step.is_apart else self.joined + 1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +172,17 @@ class _Match:
     position: int
     node: HistoryNode
     run: _Run
+
+    @property
+    def alignment(self) -> Alignment:
+        """The alignment whose new messages are stored below the node."""
+        return Alignment(
+            self.node.key,
+            self.position + 1,
+            self.run.joined,
+            is_continuation=self.run.answers > 0,
+            is_whole=self.run.start == 0,
+        )
 
 
 def align(
@@ -222,29 +254,31 @@ class _TreeIndex:
             nodes = [*nodes[: MAX_STARTS // 2], *nodes[-MAX_STARTS // 2 :]]
         return [node for node in nodes if self._matches(sent, node)]
 
-    def following(
-        self, key: int, order: _Order, sent: SentMessage
-    ) -> Iterator[tuple[HistoryNode, _Order]]:
-        """Yield the nodes after a node that match a message; optional nodes may be skipped."""
-        waiting = list(self._next(key, order))
+    def following(self, key: int, order: _Order, sent: SentMessage) -> Iterator[_Step]:
+        """Yield the steps to the next nodes that match a message; optional nodes may be skipped."""
+        waiting = list(self._steps(key, order))
         for _ in range(MAX_SKIPPED):
             if not waiting:
                 return
-            node, reached = waiting.pop()
-            if self._matches(sent, node):
-                yield node, reached
-            if node.optional:
-                waiting += self._next(node.key, reached)
+            step = waiting.pop()
+            if self._matches(sent, step.node):
+                yield step
+            if step.node.optional:
+                waiting += [
+                    following._replace(is_apart=step.is_apart or following.is_apart)
+                    for following in self._steps(step.node.key, step.order)
+                ]
 
-    def _next(self, key: int, order: _Order) -> Iterator[tuple[HistoryNode, _Order]]:
-        """Yield the nodes after a node in an order, and the orders that then remain possible."""
+    def _steps(self, key: int, order: _Order) -> Iterator[_Step]:
+        """Yield the steps from a node in an order, with the orders that then remain possible."""
         for node in self._children.get(key, ()):
             if not node.is_behind_others:
-                yield node, order
+                yield _Step(node, order, is_apart=False)
             elif order is not _Order.PATH:
-                yield node, _Order.THREAD
+                yield _Step(node, _Order.THREAD, is_apart=True)
         if order is not _Order.THREAD:
-            yield from ((node, _Order.PATH) for node in self._behind_others.get(key, ()))
+            for node in self._behind_others.get(key, ()):
+                yield _Step(node, _Order.PATH, is_apart=False)
 
     def _matches(self, sent: SentMessage, node: HistoryNode) -> bool:
         """Return whether a message equals a node.
@@ -334,10 +368,10 @@ def _extended_runs(
     """Return the runs that a message extends, by the key of the node that it matches."""
     extended: dict[int, _Run] = {}
     for key, run in runs.items():
-        for node, order in index.following(key, run.order, message):
-            other = extended.get(node.key)
+        for step in index.following(key, run.order, message):
+            other = extended.get(step.node.key)
             if other is None or other.length <= run.length:
-                extended[node.key] = run.extended(node, order)
+                extended[step.node.key] = run.extended(step)
     return extended
 
 
@@ -393,9 +427,8 @@ def _asked_again(
     index: _TreeIndex, match: _Match, sent: Sequence[SentMessage], *, is_retry: bool
 ) -> Alignment:
     """Return the alignment of a history that ends with a stored message."""
-    node, run = match.node, match.run
+    node, run, here = match.node, match.run, match.alignment
     is_whole = run.start == 0 and index.is_first(run.first_key)
-    here = Alignment(node.key, match.position + 1, run.length, is_continuation=run.answers > 0)
     if node.key == index.head_key:
         is_same = is_whole and (is_retry or not node.pending)
         return replace(here, is_continuation=is_same or here.is_continuation)
@@ -414,8 +447,7 @@ def _asked_again(
 
 def _continued(index: _TreeIndex, match: _Match, sent: Sequence[SentMessage]) -> Alignment:
     """Return the alignment of a history with new messages after stored ones."""
-    node, run = match.node, match.run
-    here = Alignment(node.key, match.position + 1, run.length, is_continuation=run.answers > 0)
+    node, run, here = match.node, match.run, match.alignment
     if node.key == index.head_key:
         is_whole = run.start == 0 and index.is_first(run.first_key)
         return replace(here, is_continuation=run.is_exchange or is_whole)
@@ -427,7 +459,7 @@ def _continued(index: _TreeIndex, match: _Match, sent: Sequence[SentMessage]) ->
     )
     if node.active and (adds_results or all(other.pending for other in after)):
         # The end of a thread: other threads, or parallel requests, were stored behind it.
-        return replace(here, parent_key=index.head_key, follows_key=node.key)
+        return replace(here, parent_key=index.head_key, matched=0, follows_key=node.key)
     if _is_evidence(index, match) and not index.others_would_leave(node):
         return here
     return Alignment(index.head_key, match.position + 1, follows_key=node.key)

@@ -19,7 +19,7 @@ from memory_service.core.models import MICROSECONDS, Conversation
 from memory_service.gateway.appending import append_alignment
 from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
 from memory_service.gateway.pending import PendingTurns
-from memory_service.gateway.request import AppendPoint, ChatRequest
+from memory_service.gateway.request import AppendPoint, ChatRequest, HistoryMessage
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.fields import new_id
@@ -212,14 +212,14 @@ def _check_user(conversation: Conversation, chat: ChatRequest) -> None:
 def _continued(aligned: Sequence[tuple[Alignment, Conversation]]) -> str | None:
     """Return the conversation that a history continues: the longest match, at the head if it can.
 
-    A match of the whole history is better than one of its end. None if there is no match, or if the
-    history branches off from several conversations: they begin in the same way, and it is a new
-    one that does so too.
+    A match that has the history's beginning is better than one of its end. None if there is no
+    match, or if the history branches off from several conversations: they begin in the same way,
+    and it is a new one that does so too.
     """
     candidates = [
         (
             (
-                alignment.matched == alignment.first_new,
+                alignment.is_whole,
                 alignment.first_new,
                 alignment.matched,
                 at_head,

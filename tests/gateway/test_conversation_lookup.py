@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from memory_service.core.settings import Settings
 from memory_service.gateway.locating import RequestLocator
-from memory_service.gateway.request import ChatRequest, MemoryHeaders
+from memory_service.gateway.request import ChatRequest
 from memory_service.service import Service
 from tests.support.factories import message
 from tests.support.storing import create, idle_service, project_key
@@ -26,8 +26,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def located(service: Service, *messages: dict[str, object]) -> tuple[str, int]:
     """Return the conversation of a user's request, and the statements that located it."""
-    body = {"messages": list(messages)}
-    chat = ChatRequest(json.dumps(body), body, MemoryHeaders(user="ann"))
+    body = {"messages": list(messages), "user": "ann"}
+    chat = ChatRequest(json.dumps(body), body)
     statements: list[str] = []
 
     def count(*arguments: object) -> None:
