@@ -18,7 +18,8 @@ class Append:
     """New turns of a conversation, each below the one before, the first below `parent`.
 
     Without a parent the first turn is a root. The transaction has locked the conversation. If the
-    turns are `active`, the last one becomes its head.
+    turns are `active`, the last one becomes its head. `follows_key` is the turn before them in the
+    history of their client, if that is not the parent.
     """
 
     project_key: int
@@ -28,6 +29,7 @@ class Append:
     parent: Turn | None
     gap_before: bool = False
     active: bool = True
+    follows_key: int | None = None
 
 
 def append_turns(
@@ -50,6 +52,7 @@ def append_turns(
         gap_before=append.gap_before,
         now=now,
         active=append.active,
+        follows_key=append.follows_key,
     )
     if conversation.language is None and prepared.language is not None:
         fix_language(transaction, conversation, prepared.language)

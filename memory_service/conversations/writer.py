@@ -26,6 +26,7 @@ from memory_service.conversations.appending import Append, append_turns
 from memory_service.conversations.idempotency import Attempt, IdempotencyChecker, WriterLimits
 from memory_service.conversations.language import language_sample
 from memory_service.conversations.lookup import find_conversation, find_item, lock_conversation
+from memory_service.conversations.parallel import bring_to_end
 from memory_service.conversations.preparation import PreparedTurns, TurnPreparer
 from memory_service.conversations.requests import (
     Below,
@@ -104,8 +105,11 @@ class ConversationWriter:
         below: str | Below = Below.HEAD,
         gap_before: bool = False,
         prepared: PreparedTurns | None = None,
+        follows_key: int | None = None,
     ) -> WriteResult:
         """Append turns below the head, or as an active branch below a named item or the root.
+
+        `follows_key` is the turn before them in the history of their client, if that is another.
 
         Items whose id is stored with the same content are returned as they are stored. `prepared`
         turns are used if they include all of these turns. Raises NotFound for an unknown
@@ -130,7 +134,15 @@ class ConversationWriter:
             appended = append_turns(
                 transaction,
                 self._preparer,
-                Append(project_key, conversation, new_turns, prepared, parent, gap_before),
+                Append(
+                    project_key,
+                    conversation,
+                    new_turns,
+                    prepared,
+                    parent,
+                    gap_before,
+                    follows_key=follows_key,
+                ),
             )
             by_id = {**stored, **{turn.id: turn for turn in appended.turns}}
             result = WriteResult(
@@ -146,25 +158,36 @@ class ConversationWriter:
         conversation_id: str,
         question_id: str,
         answers: Sequence[NewTurn],
+        *,
+        asked: Sequence[Turn] = (),
     ) -> WriteResult:
         """Append a model's answers below the turn that they answer, as siblings.
 
-        The first answer becomes the head, unless the conversation has continued elsewhere since.
-        Raises NotFound if the conversation or the question was deleted.
+        `asked` are the turns that were appended with the question. If only parallel requests were
+        stored since, they are moved to the end of the active branch (see `parallel`). The first
+        answer becomes the head, unless the conversation has continued elsewhere since. Raises
+        NotFound if the conversation or the question was deleted.
         """
         chains = [[answer] for answer in answers]
-        return self._append_below(project_key, conversation_id, question_id, chains)
+        return self._append_below(project_key, conversation_id, question_id, chains, asked)
 
     def append_answer_items(
-        self, project_key: int, conversation_id: str, question_id: str, items: Sequence[NewTurn]
+        self,
+        project_key: int,
+        conversation_id: str,
+        question_id: str,
+        items: Sequence[NewTurn],
+        *,
+        asked: Sequence[Turn] = (),
     ) -> WriteResult:
         """Append the items of a model's one answer, each below the one before.
 
         The last item becomes the head, unless the conversation has continued elsewhere since.
-        Raises as `append_answers` does, and Conflict if the id of an item is used already.
+        `asked` is as in `append_answers`. Raises as that does, and Conflict if the id of an item is
+        used already.
         """
         check_unique_ids(items)
-        return self._append_below(project_key, conversation_id, question_id, [items])
+        return self._append_below(project_key, conversation_id, question_id, [items], asked)
 
     def _append_below(
         self,
@@ -172,6 +195,7 @@ class ConversationWriter:
         conversation_id: str,
         question_id: str,
         chains: Sequence[Sequence[NewTurn]],
+        asked: Sequence[Turn],
     ) -> WriteResult:
         """Append chains of turns below a question, as siblings; the first becomes active."""
         answers = [turn for chain in chains for turn in chain]
@@ -182,6 +206,11 @@ class ConversationWriter:
                 transaction, project_key, conversation.key, question_id, param="parent"
             )
             check_new_ids(transaction, project_key, answers)
+            if question.key != conversation.head_key and asked:
+                conversation = bring_to_end(transaction, project_key, conversation, asked)
+                question = find_item(
+                    transaction, project_key, conversation.key, question_id, param="parent"
+                )
             is_head = question.key == conversation.head_key
             stored: list[Turn] = []
             # The first answer is stored last, so that the newest turn is the active one.

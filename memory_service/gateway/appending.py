@@ -6,12 +6,12 @@ unless the same request has failed before: then they are stored already and have
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from memory_service.gateway.history_alignment import Alignment
+from memory_service.gateway.history_alignment import BEGINNING, Alignment
 from memory_service.gateway.request import AppendPoint
-from memory_service.turn_log.repositories.turns import TreePoint
+from memory_service.turn_log.repositories.history_index import TreePoint
 
 
 class _Copy(NamedTuple):
@@ -23,13 +23,16 @@ class _Copy(NamedTuple):
 
 def append_alignment(
     tree: Sequence[TreePoint],
-    digests: Mapping[int, bytes],
     head_key: int | None,
     point: AppendPoint,
     sent: Sequence[bytes],
+    pending: frozenset[int],
 ) -> Alignment:
-    """Return the place of messages with the hashes `sent`; `digests` are those of the tree."""
-    for copy in _unanswered_copies(tree, digests, sent):
+    """Return the place of messages with the hashes `sent`.
+
+    Behind `pending` turns, whose answers other requests wait for, they do not follow these.
+    """
+    for copy in _unanswered_copies(tree, sent):
         is_here = (
             copy.last_key == head_key
             if point.turn_key is None
@@ -37,12 +40,16 @@ def append_alignment(
         )
         if is_here:
             return Alignment(copy.last_key, len(sent), len(sent))
-    return Alignment(head_key if point.turn_key is None else point.turn_key, 0)
+    if point.turn_key is not None:
+        return Alignment(point.turn_key, 0)
+    parents = {node.key: node.parent_key for node in tree}
+    key = head_key
+    while key in pending:
+        key = parents.get(key)
+    return Alignment(head_key, 0, follows_key=None if key == head_key else key or BEGINNING)
 
 
-def _unanswered_copies(
-    tree: Sequence[TreePoint], digests: Mapping[int, bytes], sent: Sequence[bytes]
-) -> Iterator[_Copy]:
+def _unanswered_copies(tree: Sequence[TreePoint], sent: Sequence[bytes]) -> Iterator[_Copy]:
     """Yield the ends of branches that equal the sent messages, the newest first."""
     nodes = {node.key: node for node in tree}
     parents = {node.parent_key for node in tree}
@@ -51,7 +58,7 @@ def _unanswered_copies(
             continue
         key: int | None = leaf.key
         for digest in reversed(sent):
-            if key is None or digests.get(key) != digest:
+            if key not in nodes or nodes[key].message_hash != digest:
                 break
             key = nodes[key].parent_key
         else:

@@ -13,7 +13,8 @@ docstring has a table of these stages.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -25,7 +26,7 @@ import structlog
 from memory_service.core.errors import NoUpstream, RecallFailed, ServiceError
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
-from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest
+from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
 from memory_service.gateway.relay import AnswerRelay, MemoryOutcome
@@ -121,6 +122,15 @@ class Gateway:
         upstream was not asked.
         """
         outcome = await self._remember(project_key, chat)
+        with _ended_if_raised(None if outcome is None else outcome.request):
+            return await self._asked(outcome, ask)
+
+    async def _asked(
+        self,
+        outcome: MemoryOutcome | None,
+        ask: Callable[[MemoryOutcome | None], Awaitable[A]],
+    ) -> Exchange[A]:
+        """Ask the upstream, and again with a shorter prompt if it refuses one as too long."""
         answer = await ask(outcome)
         refusal = await _refusal(answer)
         if is_too_long(answer.status, refusal) and (
@@ -149,11 +159,13 @@ class Gateway:
         request = await anyio.to_thread.run_sync(self._located_and_stored, project_key, chat)
         if request is None:
             return None
-        prompt = await self._prompt_in_time(request)
-        if isinstance(prompt, PromptFailure) and self._options.strict_recall:
-            raise RecallFailed(
-                f"The prompt could not be built ({prompt.code}), and MEMORY_STRICT_RECALL is set."
-            )
+        with _ended_if_raised(request):
+            prompt = await self._prompt_in_time(request)
+            if isinstance(prompt, PromptFailure) and self._options.strict_recall:
+                raise RecallFailed(
+                    f"The prompt could not be built ({prompt.code}), "
+                    "and MEMORY_STRICT_RECALL is set."
+                )
         return MemoryOutcome(request, prompt, (time.perf_counter() - started) * 1000)
 
     def _located_and_stored(self, project_key: int, chat: ChatRequest) -> AnswerableRequest | None:
@@ -165,7 +177,12 @@ class Gateway:
                 return None
             if chat.headers.mode == "read":
                 return self._stages.request_reader.read(located)
-            return self._stages.request_storer.store(located)
+            request = self._stages.request_storer.store(located)
+            turns = request.appended or request.input_turns
+            pending = self._stages.locator.pending.add(
+                request.conversation.key, [turn.key for turn in turns]
+            )
+            return replace(request, pending=pending)
 
     async def _prompt_in_time(self, request: AnswerableRequest) -> UpstreamPrompt | PromptFailure:
         seconds = self._options.recall_timeout_seconds
@@ -202,7 +219,18 @@ class Gateway:
             # The caller has the answer already, or is about to get it.
             logger.warning("an answer was not stored", error=error.message, code=error.code)
             return "answer_not_stored"
+        finally:
+            stop_waiting(outcome.request)
         return None
+
+
+@contextmanager
+def _ended_if_raised(request: AnswerableRequest | None) -> Iterator[None]:
+    """Stop waiting for the answer to a request if an error or its caller ends it."""
+    with ExitStack() as stack:
+        stack.callback(stop_waiting, request)
+        yield
+        stack.pop_all()
 
 
 async def _ask(

@@ -7,12 +7,13 @@ the last of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memory_service.conversations.echo import with_echoes_marked
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, NewTurn, Turn
 from memory_service.gateway.locating import LocatedRequest
+from memory_service.gateway.pending import PendingRequest
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.turn_log.log import TurnLog
@@ -23,12 +24,21 @@ _MAX_RESULTS = 256
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request whose new messages are stored; its answer will be stored too."""
+    """A request whose new messages are stored; its answer will be stored too.
+
+    `appended` are the turns that it added. It is `pending` while it waits for its answer.
+    """
 
     chat: ChatRequest
     project_key: int
     conversation: Conversation
     input_turns: Sequence[Turn]
+    appended: Sequence[Turn] = ()
+    pending: PendingRequest | None = None
+
+    def hidden_keys(self) -> frozenset[int]:
+        """Return the turns that its prompt must not have: those of parallel requests."""
+        return frozenset() if self.pending is None else self.pending.others()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,12 @@ AnswerableRequest = StoredRequest | ReadOnlyRequest | UnstoredConversationReques
 """A request that a prompt can be built for."""
 
 
+def stop_waiting(request: AnswerableRequest | None) -> None:
+    """Stop waiting for the answer to a request: it is stored, or will never come."""
+    if isinstance(request, StoredRequest) and request.pending is not None:
+        request.pending.end()
+
+
 def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
     """Return the turns of the new messages; raises InvalidRequest that names the invalid one."""
     raws = located.chat.raw_messages
@@ -66,7 +82,7 @@ def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
     for position, message in located.new_messages:
         param = f"{located.chat.messages_field}.{position}"
         turn = parse_item(message, raws[position], {}, limits, param)
-        turns.append(with_echoes_marked(turn, (), param))
+        turns.append(replace(with_echoes_marked(turn, (), param), from_request=True))
     return turns
 
 

@@ -1,37 +1,49 @@
 """Locate a request: find its conversation, and the position of its history in it.
 
-A request names its conversation or its user. If it names only the user, the history is compared
-with the user's newest conversations; a history that continues none of them begins a new one.
+A request names its conversation or its user. If it names only the user, its conversation is found
+by the hashes of the sent messages, however many the user has; a history that continues none of them
+begins a new one.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memory_service.core import clock
 from memory_service.core.errors import NotFound
 from memory_service.core.models import MICROSECONDS, Conversation
 from memory_service.gateway.appending import append_alignment
 from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
-from memory_service.gateway.message_hashes import MessageHashes, message_hash
+from memory_service.gateway.pending import PendingTurns
 from memory_service.gateway.request import AppendPoint, ChatRequest, HistoryMessage
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.fields import new_id
 from memory_service.items.kinds import role_of
+from memory_service.items.message_hash import message_hash
 from memory_service.items.strict_json import dumps
 from memory_service.turn_log.log import TurnLog
-from memory_service.turn_log.repositories.turns import TreePoint
+from memory_service.turn_log.repositories.history_index import TreePoint, owner_key
 from memory_service.turn_log.transactions import ReadTransaction
 
-NEWEST_CONVERSATIONS = 20
-"""A history without a conversation's id is compared with this many conversations of its user."""
+MAX_CONVERSATIONS = 8
+"""A history without a conversation's id is compared with this many conversations of its user: those
+that have most of its messages."""
 
 _MIN_TREE_TURNS = 200
-"""A history is compared with at least this many of the newest turns, and with twice its length."""
+"""A history is compared with at least this many of the newest turns, and with twice its length. If
+none of them matches, it is compared with as many around the newest turn that does."""
+
+_RESEND_WINDOW = 60 * MICROSECONDS
+"""How long a message that is sent again means the same turn, if its answer ended early."""
+
+_REPEAT_WINDOW = 600 * MICROSECONDS
+"""How long the first message of a conversation, sent again, asks for another answer. Later it is
+the beginning of a new session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class RequestLocator:
     def __init__(self, log: TurnLog, retry_window_seconds: int) -> None:
         self._log = log
         self._retry_window = retry_window_seconds * MICROSECONDS
-        self._hashes = MessageHashes()
+        self.pending = PendingTurns()
         self._locks = _KeyedLocks()
 
     @contextmanager
@@ -89,28 +101,27 @@ class RequestLocator:
             else:
                 _check_user(conversation, chat)
                 alignment = (
-                    self._align(snapshot, conversation, chat)
+                    self._align(snapshot, conversation, _sent_messages(chat), chat)
                     if chat.append_point is None or chat.is_retry
                     else self._appended(snapshot, conversation, chat, chat.append_point)
                 )
         return LocatedRequest(chat, project_key, conversation_id, conversation, alignment)
 
     def _continued_conversation(self, project_key: int, chat: ChatRequest) -> str | None:
-        """Return the user's conversation that the history continues: the longest match."""
+        """Return the user's conversation that the history continues, if there is one."""
+        sent = _sent_messages(chat)
         with self._log.read() as snapshot:
             user_key = snapshot.users.key_of(project_key, str(chat.user))
             if user_key is None:
                 return None
-            newest = snapshot.conversations.newest(project_key, user_key, NEWEST_CONVERSATIONS)
+            hashes = [message.digest for message in sent]
+            keys = snapshot.history_index.conversations_with(user_key, hashes, MAX_CONVERSATIONS)
+            conversations = snapshot.conversations.by_keys(project_key, keys)
             aligned = [
-                (self._align(snapshot, conversation, chat), conversation) for conversation in newest
+                (self._align(snapshot, conversations[key], sent, chat), conversations[key])
+                for key in keys
             ]
-        matches = [
-            (alignment.matched, conversation.id)
-            for alignment, conversation in aligned
-            if _is_continued(alignment, conversation, chat)
-        ]
-        return max(matches, key=lambda match: match[0])[1] if matches else None
+        return _continued(aligned)
 
     def _appended(
         self,
@@ -120,21 +131,46 @@ class RequestLocator:
         point: AppendPoint,
     ) -> Alignment:
         """Return the place of messages that are appended below a turn, or below the head."""
-        tree = snapshot.turns.tree_points(conversation.key, _MIN_TREE_TURNS)
-        digests = self._hashes.of_turns(snapshot, conversation.key, [node.key for node in tree])
+        tree = snapshot.history_index.tree_points(conversation.key, _MIN_TREE_TURNS)
+        pending = self.pending.keys(conversation.key)
         sent = [message_hash(entry.message) for entry in chat.history]
-        return append_alignment(tree, digests, conversation.head_key, point, sent)
+        return append_alignment(tree, conversation.head_key, point, sent, pending)
 
     def _align(
-        self, snapshot: ReadTransaction, conversation: Conversation, chat: ChatRequest
+        self,
+        snapshot: ReadTransaction,
+        conversation: Conversation,
+        sent: Sequence[SentMessage],
+        chat: ChatRequest,
     ) -> Alignment:
-        limit = max(_MIN_TREE_TURNS, 2 * len(chat.history))
-        points = snapshot.turns.tree_points(conversation.key, limit)
-        keys = [point.key for point in points]
-        digests = self._hashes.of_turns(snapshot, conversation.key, keys)
-        fresh_since = clock.now() - self._retry_window
-        tree = [_node(point, digests[point.key], fresh_since) for point in points]
-        sent = [_sent(entry) for entry in chat.history]
+        limit = max(_MIN_TREE_TURNS, 2 * len(sent))
+        points = snapshot.history_index.tree_points(conversation.key, limit)
+        alignment = self._aligned(snapshot, conversation, points, sent, chat)
+        if alignment.first_new or len(sent) == 1 or len(points) < limit:
+            return alignment
+        older = _older_points(snapshot, conversation, sent, limit)
+        return self._aligned(snapshot, conversation, [*points, *older], sent, chat)
+
+    def _aligned(
+        self,
+        snapshot: ReadTransaction,
+        conversation: Conversation,
+        points: Sequence[TreePoint],
+        sent: Sequence[SentMessage],
+        chat: ChatRequest,
+    ) -> Alignment:
+        now, pending = clock.now(), self.pending.keys(conversation.key)
+        broken_off = _broken_off_key(snapshot, conversation, points, sent, now)
+        tree = [
+            replace(
+                _node(point),
+                fresh=point.stored_at >= now - self._retry_window,
+                old=point.stored_at < now - _REPEAT_WINDOW,
+                pending=point.key in pending,
+                broken_off=point.key == broken_off,
+            )
+            for point in {point.key: point for point in points}.values()
+        ]
         return align(tree, conversation.head_key, sent, is_retry=chat.is_retry)
 
 
@@ -173,31 +209,92 @@ def _check_user(conversation: Conversation, chat: ChatRequest) -> None:
         raise NotFound(f"No conversation {conversation.id!r}.", param="conversation_id")
 
 
-def _is_continued(alignment: Alignment, conversation: Conversation, chat: ChatRequest) -> bool:
-    """Return whether a history continues a conversation: an exchange, or its only turn again."""
-    is_only_turn = alignment.first_new == len(chat.history) and conversation.next_seq == 2
-    return alignment.is_exchange or (alignment.matched > 0 and is_only_turn)
+def _continued(aligned: Sequence[tuple[Alignment, Conversation]]) -> str | None:
+    """Return the conversation that a history continues: the longest match, at the head if it can.
+
+    A match that has the history's beginning is better than one of its end. None if there is no
+    match, or if the history branches off from several conversations: they begin in the same way,
+    and it is a new one that does so too.
+    """
+    candidates = [
+        (
+            (
+                alignment.is_whole,
+                alignment.first_new,
+                alignment.matched,
+                at_head,
+            ),
+            conversation.id,
+        )
+        for alignment, conversation in aligned
+        if alignment.is_continuation
+        for at_head in [alignment.parent_key == conversation.head_key]
+    ]
+    if not candidates:
+        return None
+    rank, conversation_id = max(candidates, key=lambda candidate: candidate[0])
+    is_shared = [candidate[0] for candidate in candidates].count(rank) > 1
+    return None if is_shared and not rank[-1] else conversation_id
 
 
-def _node(point: TreePoint, digest: bytes, fresh_since: int) -> HistoryNode:
+def _older_points(
+    snapshot: ReadTransaction,
+    conversation: Conversation,
+    sent: Sequence[SentMessage],
+    limit: int,
+) -> Sequence[TreePoint]:
+    """Return the turns around the newest one that equals a sent message, however old it is."""
+    seq = snapshot.history_index.last_match(
+        owner_key(conversation), conversation.key, [message.digest for message in sent]
+    )
+    if seq is None:
+        return ()
+    return snapshot.history_index.tree_points_between(
+        conversation.key, max(0, seq - limit), seq + _MIN_TREE_TURNS // 2, limit + _MIN_TREE_TURNS
+    )
+
+
+def _broken_off_key(
+    snapshot: ReadTransaction,
+    conversation: Conversation,
+    points: Sequence[TreePoint],
+    sent: Sequence[SentMessage],
+    now: int,
+) -> int | None:
+    """Return the head if it is an answer to the last sent message that recently ended early."""
+    by_key = {point.key: point for point in points}
+    head = by_key.get(conversation.head_key or 0)
+    question = by_key.get((head and head.parent_key) or 0)
+    if head is None or question is None or head.role != "assistant":
+        return None
+    if question.message_hash != sent[-1].digest or head.stored_at < now - _RESEND_WINDOW:
+        return None
+    raw = snapshot.turns.raw(conversation.key, [head.key])[head.key]
+    return head.key if json.loads(raw).get("status") == "incomplete" else None
+
+
+def _node(point: TreePoint) -> HistoryNode:
     return HistoryNode(
         key=point.key,
         parent_key=point.parent_key,
         seq=point.seq,
         active=point.active,
         role=point.role,
-        digest=digest,
+        digest=point.message_hash,
         id=point.id,
         optional=point.tool_group_key is not None
         or point.kind != "message"
         or point.role in SYSTEM_ROLES,
-        fresh=point.stored_at >= fresh_since,
+        from_request=point.from_request,
+        follows_key=point.follows_key,
     )
 
 
-def _sent(entry: HistoryMessage) -> SentMessage:
-    message = entry.message
-    return SentMessage(message_hash(message), role_of(message), _sent_id(message))
+def _sent_messages(chat: ChatRequest) -> Sequence[SentMessage]:
+    return [
+        SentMessage(message_hash(message), role_of(message), _sent_id(message))
+        for _, message in chat.history
+    ]
 
 
 def _sent_id(message: Message) -> str | None:

@@ -14,7 +14,11 @@ from memory_service.core.errors import ServiceError, UpstreamDown
 from memory_service.core.protocols import UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.event_stream import EventStreamReader
-from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    UnstoredConversationRequest,
+    stop_waiting,
+)
 from memory_service.gateway.upstream_prompts import PromptFailure, UpstreamPrompt
 from memory_service.items.strict_json import dumps
 
@@ -144,6 +148,8 @@ class AnswerRelay:
             if self.is_stream:
                 self._collector.add_events(self._reader.finish().events)
                 await self._store()
+            if self._outcome is not None:
+                stop_waiting(self._outcome.request)
 
     async def _store(self) -> None:
         if self._is_stored:

@@ -62,6 +62,7 @@ class RequestStorer:
             turns,
             UNIDENTIFIED,
             below=self._below(located, conversation),
+            follows_key=located.alignment.follows_key,
         )
 
     def _below(self, located: LocatedRequest, conversation: Conversation) -> str | Below:
@@ -79,11 +80,18 @@ class RequestStorer:
                 ConversationChange(head_id=turn.id),
                 UNIDENTIFIED,
             )
-        return self._with_input(located, WriteResult(conversation, [turn]))
+        turns = input_ending_with(self._log, turn)
+        return StoredRequest(located.chat, located.project_key, conversation, turns)
 
     def _with_input(self, located: LocatedRequest, result: WriteResult) -> StoredRequest:
         turns = input_ending_with(self._log, result.turns[-1])
-        return StoredRequest(located.chat, located.project_key, result.conversation, turns)
+        return StoredRequest(
+            located.chat,
+            located.project_key,
+            result.conversation,
+            turns,
+            appended=result.turns,
+        )
 
 
 class AnswerStorer:
@@ -108,7 +116,11 @@ class AnswerStorer:
         if not turns:
             return ()
         return self._writer.append_answers(
-            request.project_key, request.conversation.id, request.input_turns[-1].id, turns
+            request.project_key,
+            request.conversation.id,
+            request.input_turns[-1].id,
+            turns,
+            asked=request.appended,
         ).turns
 
     def _turn(self, message: Message, recalled: Sequence[str]) -> NewTurn:

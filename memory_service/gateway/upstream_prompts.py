@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from memory_service.core.models import Prompt
-from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
-from memory_service.gateway.message_hashes import message_hash
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    StoredRequest,
+    UnstoredConversationRequest,
+)
 from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.chat_messages import Message, input_messages
+from memory_service.items.message_hash import message_hash
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.client_history import ClientHistory
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
@@ -119,6 +123,7 @@ class UpstreamPromptBuilder:
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
             history=history,
             stored_input=request.input_turns,
+            hidden=request.hidden_keys() if isinstance(request, StoredRequest) else frozenset(),
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)
             else None,

@@ -19,6 +19,7 @@ from memory_service.items.fields import bounded, check_id, check_metadata, check
 from memory_service.items.item_hash import content_hash
 from memory_service.items.item_text import item_text
 from memory_service.items.kinds import item_kind, role_of
+from memory_service.items.message_hash import message_hash
 
 ROLES = frozenset(
     {
@@ -79,6 +80,7 @@ def parse_item(
         created_at=created_at,
         utc_offset_minutes=offset,
         content_hash=content_hash(item, kind),
+        message_hash=message_hash(item),
         calls=calls,
         answers=answers,
     )

@@ -48,6 +48,20 @@ def check_turn(turn: Turn, parsed: NewTurn | Unreadable) -> Iterator[Finding]:
         yield Finding("turns", turn.id, "the content hash differs from its JSON")
 
 
+def check_history_index(
+    turns: Sequence[Turn],
+    parsed: Mapping[int, NewTurn | Unreadable],
+    hashes: Mapping[int, bytes],
+) -> Iterator[Finding]:
+    """Check that each turn is in the history index with the hash of its message."""
+    for turn in turns:
+        item = parsed[turn.key]
+        if turn.key not in hashes:
+            yield Finding("history index", turn.id, "the turn is missing")
+        elif isinstance(item, NewTurn) and hashes[turn.key] != item.message_hash:
+            yield Finding("history index", turn.id, "the hash differs from its JSON")
+
+
 def check_tool_groups(
     turns: Sequence[Turn], parsed: Mapping[int, NewTurn | Unreadable]
 ) -> Iterator[Finding]:

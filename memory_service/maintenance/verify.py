@@ -11,6 +11,7 @@ from memory_service.maintenance.index_checks import check_collections
 from memory_service.maintenance.passage_checks import PassageChecks
 from memory_service.maintenance.summary_checks import check_summaries
 from memory_service.maintenance.turn_checks import (
+    check_history_index,
     check_tool_groups,
     check_tree,
     check_turn,
@@ -79,6 +80,8 @@ class Verifier:
         yield from check_tree(conversation, turns)
         for turn in turns:
             yield from check_turn(turn, parsed[turn.key])
+        hashes = snapshot.history_index.hashes(turn.key for turn in turns)
+        yield from check_history_index(turns, parsed, hashes)
         yield from check_tool_groups(turns, parsed)
         yield from self._passages.check(snapshot, conversation, turns, passages)
         yield from check_summaries(conversation, turns, summaries, self._embedder)

@@ -56,7 +56,11 @@ def locate(
         conversation=conversation,
         scope=request.scope or ("user" if conversation.user else "conversation"),
         system=_system_messages(snapshot, conversation, request),
-        turns=[turn for turn in turns if turn.role not in SYSTEM_ROLES],
+        turns=[
+            turn
+            for turn in turns
+            if turn.role not in SYSTEM_ROLES and turn.key not in request.hidden
+        ],
     )
 
 

@@ -86,7 +86,7 @@ class PromptRecaller:
             text=text,
             context=context,
             top_k=frame.top_k,
-            exclude=window.turn_keys | {turn.key for turn in request.stored_input},
+            exclude=window.turn_keys | {turn.key for turn in request.stored_input} | request.hidden,
             relevant_only=True,
             now=request.now,
             utc_offset_minutes=request.utc_offset_minutes,

@@ -27,6 +27,7 @@ class PromptRequest:
 
     `input` are the new messages. `stored_input` are their turns if they are stored already; the
     recent window then ends before them. `system` are whole messages and replace `instructions`.
+    Turns with `hidden` keys are left out: they are the questions of parallel requests.
     No state is kept for an `unstored` conversation. `correction` is the number of tokens that the
     upstream counts for one of ours. `now` is in microseconds. With the `history` of a client, which
     ends with the input, the prompt has the client's own messages, in roles that strict chat
@@ -46,6 +47,7 @@ class PromptRequest:
     utc_offset_minutes: int | None = None
     system: Sequence[Message] | None = None
     stored_input: Sequence[Turn] = ()
+    hidden: frozenset[int] = frozenset()
     unstored: UnstoredBranch | None = None
     correction: float = 1.0
     history: ClientHistory | None = None

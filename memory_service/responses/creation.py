@@ -17,7 +17,7 @@ from memory_service.core import clock
 from memory_service.core.errors import InvalidRequest, ServiceError
 from memory_service.core.protocols import UpstreamAnswer
 from memory_service.gateway.chat_completions import Gateway
-from memory_service.gateway.input_turns import StoredRequest
+from memory_service.gateway.input_turns import StoredRequest, stop_waiting
 from memory_service.gateway.relay import MemoryOutcome
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
@@ -140,6 +140,8 @@ class ResponseGateway:
             # The caller has the response already, or is about to get it.
             logger.warning("a response was not stored", error=error.message, code=error.code)
             return "answer_not_stored"
+        finally:
+            stop_waiting(outcome.request)
         return None
 
 

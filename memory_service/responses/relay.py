@@ -12,6 +12,7 @@ import anyio.to_thread
 import structlog
 
 from memory_service.core.errors import UpstreamDown
+from memory_service.gateway.input_turns import stop_waiting
 from memory_service.gateway.relay import MemoryOutcome
 from memory_service.items.fields import new_id
 from memory_service.items.strict_json import dumps
@@ -129,6 +130,8 @@ class ResponseRelay:
             await self._source.close()
             if self.is_stream:
                 await self._store()
+            if self._outcome is not None:
+                stop_waiting(self._outcome.request)
 
     def _own(self, event: Event) -> Event:
         """Return an event of the upstream as one of this service."""

@@ -56,6 +56,8 @@ class ResponseStorer:
             return
         tip = stored.input_turns[-1]
         with self._log.read() as snapshot:
+            # It has moved if parallel requests were stored behind it.
+            tip = snapshot.turns.by_keys(stored.project_key, [tip.key]).get(tip.key, tip)
             before = snapshot.turns.before(tip, len(request.history) - 1)
         detail = {
             "response": {k: v for k, v in finished.response.items() if k != "output"},
@@ -84,11 +86,11 @@ class ResponseStorer:
         turns = self._turns(finished)
         place = (stored.project_key, stored.conversation.id, stored.input_turns[-1].id)
         try:
-            return self._writer.append_answer_items(*place, turns).turns
+            return self._writer.append_answer_items(*place, turns, asked=stored.appended).turns
         except Conflict:
             renewed = [{k: v for k, v in item.items() if k != "id"} for item in finished.output]
             turns = self._turns(finished, renewed)
-            return self._writer.append_answer_items(*place, turns).turns
+            return self._writer.append_answer_items(*place, turns, asked=stored.appended).turns
 
     def _turns(
         self, finished: FinishedResponse, output: Sequence[Item] | None = None

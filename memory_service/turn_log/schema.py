@@ -3,7 +3,7 @@
 Invariants, held by the statements in this folder and re-checked by `verify`:
 
 * `turns.seq` is the number of the append within its conversation: it rises by one, is never reused,
-  and has holes only where a turn was deleted.
+  and has holes only where a turn was deleted, or moved to the end together with its answer.
 * `turns.active` marks the active branch: the path from the root to `conversations.head_key`. A
   child is appended after its parent, so the active branch has the order of `seq`.
 * `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
@@ -12,6 +12,7 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
 * A passage that is not in the vector index has a row in `index_queue`.
 * A summary covers the path that ends in the turn `tip_key`, from `first_seq` to `last_seq`; if its
   tip is active, all these turns are. A turn is never deleted without the summaries that cover it.
+* `history_index` has a row for each turn, with the hash of its message.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
   wrote of turns is in `summaries` alone.
 """
@@ -143,6 +144,22 @@ turns = Table(
     Column("content_hash", LargeBinary(32), nullable=False),
     UniqueConstraint("project_key", "id"),
     Index("turns_by_path", "conversation_key", "active", "seq"),
+)
+
+history_index = Table(
+    "history_index",
+    metadata,
+    Column("turn_key", Key, _cascade("turns.key"), primary_key=True),
+    # The user of the conversation; without a user the conversation, negative.
+    Column("owner_key", Key, nullable=False),
+    Column("conversation_key", Key, nullable=False),
+    Column("message_hash", LargeBinary(16), nullable=False),
+    Column("from_request", Boolean, nullable=False),
+    # The turn that it follows in its client's history, if that is not its parent; 0 for none.
+    Column("follows_key", Key),
+    Index("history_index_by_hash", "owner_key", "message_hash", "conversation_key", "turn_key"),
+    comment="Finds the turns that a client sends again, and how its history goes on from turn to "
+    "turn.",
 )
 
 tool_calls = Table(

@@ -17,6 +17,10 @@ from memory_service.turn_log.repositories.conversations import (
     ConversationRepository,
 )
 from memory_service.turn_log.repositories.deletions import DeletionRepository
+from memory_service.turn_log.repositories.history_index import (
+    HistoryIndexQueries,
+    HistoryIndexRepository,
+)
 from memory_service.turn_log.repositories.idempotency import (
     IdempotencyQueries,
     IdempotencyRepository,
@@ -80,6 +84,11 @@ class ReadTransaction:
     def turns(self) -> TurnQueries:
         """Turns: reading them by id, by key and along the active branch."""
         return TurnQueries(self._connection)
+
+    @cached_property
+    def history_index(self) -> HistoryIndexQueries:
+        """The history index: finds the turns that a client sends again."""
+        return HistoryIndexQueries(self._connection)
 
     @cached_property
     def passages(self) -> PassageQueries:
@@ -183,6 +192,11 @@ class WriteTransaction(ReadTransaction):
     def turns(self) -> TurnRepository:
         """Turns: appending them to the tree, and moving the head."""
         return TurnRepository(self._connection)
+
+    @cached_property
+    def history_index(self) -> HistoryIndexRepository:
+        """The history index: finds the turns that a client sends again."""
+        return HistoryIndexRepository(self._connection)
 
     @cached_property
     def passages(self) -> PassageRepository:

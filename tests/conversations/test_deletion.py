@@ -24,7 +24,7 @@ DELETED = "xylophagous quokkaberries wandered through brumbleforths"
 RARE = ["xylophagous", "quokkaberries", "brumbleforths"]
 TABLES = (
     *("turns", "tool_calls", "passages", "postings", "index_queue", "idempotency"),
-    *("summaries", "summary_queue"),
+    *("summaries", "summary_queue", "history_index"),
 )
 
 
@@ -139,7 +139,7 @@ def test_delete_item_deletes_rows_vector_and_idempotency_key(
     assert vectors(service) == passages(service)
     after = {table: rows(service.settings.data_dir, f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608
     lost = {table: len(before[table]) - len(after[table]) for table in TABLES}
-    assert lost["turns"] == receipt.counts["turns"] == 1
+    assert lost["turns"] == lost["history_index"] == receipt.counts["turns"] == 1
     assert lost["passages"] == receipt.counts["passages"] == 1
     assert lost["postings"] == receipt.counts["postings"] >= len(RARE)
     assert lost["idempotency"] == receipt.counts["idempotency_keys"] == 1

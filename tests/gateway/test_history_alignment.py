@@ -12,8 +12,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memory_service.gateway.history_alignment import Alignment, HistoryNode, SentMessage, align
-from memory_service.gateway.message_hashes import message_hash
+from memory_service.gateway.history_alignment import (
+    BEGINNING,
+    Alignment,
+    HistoryNode,
+    SentMessage,
+    align,
+)
+from memory_service.items.message_hash import message_hash
 from tests.support.factories import message
 
 Messages = list[dict[str, Any]]
@@ -254,9 +260,8 @@ def test_repeated_word_does_not_match() -> None:
         [*exchange(1), message("yes"), message("fine", "assistant"), *exchange(2)]
     )
     assert history.align([message("yes")]) == Alignment(history.head, 0)
-    assert history.align([message("yes"), message("odd", "assistant"), NEW]) == Alignment(
-        history.head, 0
-    )
+    unknown = history.align([message("yes"), message("odd", "assistant"), NEW])
+    assert unknown == Alignment(history.head, 0, follows_key=BEGINNING)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +283,228 @@ def test_different_messages_have_different_hashes(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     assert message_hash(first) != message_hash(second)
+
+
+def stored(*entries: tuple[int | None, dict[str, Any]], **changes: Any) -> list[HistoryNode]:
+    """Return an active branch; each entry has the turn before it in the history of its client.
+
+    `sent=[keys]` marks messages of the client's own, `pending=[keys]` those without an answer yet.
+    """
+    nodes = []
+    for key, (follows, entry) in enumerate(entries, 1):
+        parent = key - 1 or None
+        node = HistoryNode(
+            key,
+            parent,
+            key,
+            active=True,
+            role=entry["role"],
+            digest=message_hash(entry),
+            id=f"item_{key}",
+            from_request=entry["role"] == "user" or key in changes.get("sent", ()),
+            pending=key in changes.get("pending", ()),
+            follows_key=None if follows == parent else follows or BEGINNING,
+        )
+        nodes.append(node)
+    return nodes
+
+
+HELLO = message("Hello!", "assistant")
+EXAMPLES = [message("2+2"), message("4", "assistant"), message("1+1"), message("2", "assistant")]
+MY, YOURS = message("My dog is Bo."), message("Noted.", "assistant")
+HIS, ITS = message("His cat is Mia."), message("Sure.", "assistant")
+NEXT = message("And then?")
+
+
+def placed(
+    tree: list[HistoryNode], *sent: dict[str, Any], **options: Any
+) -> tuple[int | None, int, int | None]:
+    """Return the parent of the new messages, the first of them, and the turn that they follow."""
+    alignment = align(tree, len(tree) or None, as_sent(sent), **options)
+    return alignment.parent_key, alignment.first_new, alignment.follows_key
+
+
+GREETED = stored((None, HELLO), (1, MY), (2, YOURS), sent=[1])
+FEW_SHOT = stored(
+    *((key or None, entry) for key, entry in enumerate(EXAMPLES)), (4, MY), (5, YOURS), sent=[2, 4]
+)
+
+
+@pytest.mark.parametrize(
+    ("tree", "sent", "expected"),
+    [
+        (GREETED, [HELLO, HIS], (3, 1, 1)),
+        (GREETED, [HELLO, MY, YOURS, HIS], (3, 3, None)),
+        # Its only question again asks for another answer.
+        (GREETED, [HELLO, MY], (2, 2, None)),
+        # Another greeting is a history that begins with it.
+        (GREETED, [message("Welcome!", "assistant"), HIS], (3, 0, BEGINNING)),
+        (FEW_SHOT, [*EXAMPLES, HIS], (6, 4, 4)),
+        (FEW_SHOT, [*EXAMPLES[:3], message("two", "assistant"), HIS], (6, 3, 3)),
+        # With an answer of a model it is an edit.
+        (FEW_SHOT, [*EXAMPLES, MY, YOURS, HIS], (6, 6, None)),
+        (
+            stored((None, MY), (1, YOURS), (2, HIS), (3, ITS)),
+            [MY, YOURS, NEXT],
+            (2, 2, None),
+        ),
+    ],
+)
+def test_fixed_prefix_is_no_edit(
+    tree: list[HistoryNode], sent: Messages, expected: tuple[int, int, int | None]
+) -> None:
+    assert placed(tree, *sent) == expected
+
+
+SESSIONS = stored((None, HELLO), (1, MY), (2, YOURS), (1, HIS), (4, ITS), sent=[1])
+"""Two sessions that begin with the same greeting."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([HELLO, HIS, ITS, NEXT], (5, 3, None)),
+        # The first session continues behind the second one, and takes nothing away.
+        ([HELLO, MY, YOURS, NEXT], (5, 3, 3)),
+        ([HELLO, NEXT], (5, 1, 1)),
+        # Its question again: the second session would leave the active branch.
+        ([HELLO, MY], (5, 1, 1)),
+        ([HELLO, HIS], (4, 2, None)),
+    ],
+)
+def test_sessions_in_one_conversation_are_threads(
+    sent: Messages, expected: tuple[int, int, int | None]
+) -> None:
+    assert placed(SESSIONS, *sent) == expected
+
+
+def test_edit_in_one_thread_keeps_the_others() -> None:
+    continued = stored(
+        (None, HELLO), (1, MY), (2, YOURS), (1, HIS), (4, ITS), (3, NEXT), (6, HELLO), sent=[1]
+    )
+    other = message("Never mind.")
+    # The last question of the first session: only its answer is replaced.
+    assert placed(continued, HELLO, MY, YOURS, NEXT) == (6, 4, None)
+    # An edit of it would be a branch below the first session, without the second one.
+    assert placed(continued, HELLO, MY, YOURS, other) == (7, 3, 3)
+
+
+def test_beginning_of_two_threads_is_no_edit() -> None:
+    threads = stored((None, MY), (1, YOURS), (2, HIS), (3, ITS), (2, NEXT), (5, ITS))
+    assert placed(threads, MY, YOURS, message("A third one.")) == (6, 2, 2)
+
+
+def test_quoted_exchange_is_no_edit() -> None:
+    exchanges = [entry for number in range(1, 5) for entry in exchange(number)]
+    tree = stored(*((key or None, entry) for key, entry in enumerate(exchanges)))
+    assert placed(tree, *exchange(2), NEXT) == (8, 2, 4)
+    assert placed(tree, *exchange(2), *exchange(3), NEXT) == (6, 4, None)
+    assert placed(tree, *exchange(3), NEXT) == (6, 2, None)
+
+
+def test_parallel_requests_follow_what_their_clients_know() -> None:
+    pending = stored((None, MY), (1, YOURS), (2, HIS), pending=[3])
+    assert placed(pending, MY, YOURS, NEXT) == (3, 2, 2)
+    assert placed(pending, NEXT) == (3, 0, 2)
+    assert placed(stored((None, MY), pending=[1]), NEXT) == (1, 0, BEGINNING)
+    # The same message again is the same turn.
+    assert placed(pending, HIS) == (3, 1, None)
+
+
+def test_edit_keeps_pending_requests_of_others() -> None:
+    tree = stored((None, MY), (1, YOURS), (2, HIS), (3, ITS), (4, NEXT), pending=[5])
+    assert placed(tree, MY, YOURS, message("Other")) == (5, 2, 2)
+
+
+def test_tool_results_behind_another_request_are_no_edit() -> None:
+    tree = stored((None, MY), (1, assistant_calls("c1")), (2, HIS), (3, ITS))
+    result = message("4", "tool", tool_call_id="c1")
+    assert placed(tree, MY, assistant_calls("c1"), result) == (4, 2, 2)
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_message_after_broken_answer_is_the_same_turn(*, single: bool) -> None:
+    path = [MY, YOURS, HIS, ITS]
+    tree = stored(*((key or None, entry) for key, entry in enumerate(path)))
+    sent = path[2:3] if single else path[:3]
+    assert placed(tree, *sent) == ((4, 0, None) if single else (3, 3, None))
+    broken = [*tree[:3], replace(tree[3], broken_off=True)]
+    assert placed(broken, *sent) == (3, len(sent), None)
+
+
+def test_first_message_much_later_is_a_new_session() -> None:
+    tree = [replace(node, old=True) for node in stored((None, MY), (1, YOURS))]
+    assert placed(tree, MY) == (2, 0, None)
+    assert placed(tree[:1], MY) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("tree", "sent", "expected"),
+    [
+        (stored((None, MY), (1, YOURS)), [MY, YOURS, NEXT], True),
+        (stored((None, MY), (1, YOURS)), [NEXT], False),
+        (stored((None, MY), (1, YOURS)), [MY], False),
+        (stored((None, MY)), [MY], True),
+        (stored((None, MY), pending=[1]), [MY], False),
+        (GREETED, [HELLO, HIS], False),
+        (GREETED, [HELLO, MY, YOURS, HIS], True),
+        (GREETED[:2], [HELLO, MY], True),
+        (FEW_SHOT, [*EXAMPLES, HIS], False),
+        (FEW_SHOT[:5], [*EXAMPLES, MY], True),
+    ],
+)
+def test_history_belongs_to_conversation_by_evidence(
+    tree: list[HistoryNode], sent: Messages, *, expected: bool
+) -> None:
+    alignment = align(tree, len(tree), as_sent(sent))
+    assert alignment.is_continuation is expected
+
+
+THOUGHT = "<think>They greet me.</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (message(f"{THOUGHT}hi", "assistant"), message("hi", "assistant")),
+        (message(f"{THOUGHT}{THOUGHT}hi", "assistant"), message("hi", "assistant")),
+        (message("They greet me.</think>hi", "assistant"), message("hi", "assistant")),
+        (
+            message("hi", "assistant", reasoning_content="Hm.", reasoning="Hm."),
+            message("hi", "assistant"),
+        ),
+        (
+            message([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "hi"}]),
+            message("hi"),
+        ),
+        (
+            message([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]),
+            message("hi"),
+        ),
+        ({**assistant_calls("c1"), "content": THOUGHT}, assistant_calls("c1")),
+    ],
+)
+def test_thoughts_and_marks_do_not_change_the_hash(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert message_hash(first) == message_hash(second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (message(f"{THOUGHT}hi"), message("hi")),
+        (message("Write <think>a</think>b", "assistant"), message("Write b", "assistant")),
+        (message("Write <think>a</think>b", "assistant"), message("b", "assistant")),
+    ],
+)
+def test_tags_within_a_text_are_part_of_it(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert message_hash(first) != message_hash(second)
+
+
+def test_same_exchange_in_another_thread_is_a_coincidence() -> None:
+    entries = [(None, HELLO), (1, MY), (2, YOURS), (1, HIS), (4, YOURS), (3, NEXT), (6, ITS)]
+    tree = stored(*entries, sent=[1])
+    assert placed(tree, HELLO, HIS, YOURS, NEXT) == (7, 3, 5)
+    # A client that has read the active branch sends it in that order.
+    assert placed(tree, *(entry for _, entry in entries), MY) == (7, 7, None)

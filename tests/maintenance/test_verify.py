@@ -129,6 +129,8 @@ def test_empty_folder_exits_with_0(tmp_path: Path) -> None:
         ("turns", ["UPDATE turns SET raw = replace(raw, 'kettle', 'pan') WHERE key = 1"]),
         ("turns", ["UPDATE turns SET role = 'assistant' WHERE key = 1"]),
         ("turns", ["UPDATE turns SET content_hash = zeroblob(32) WHERE key = 1"]),
+        ("history index", ["UPDATE history_index SET message_hash = zeroblob(16)"]),
+        ("history index", ["DELETE FROM history_index WHERE turn_key = 1"]),
         ("tree", ["UPDATE conversations SET head_key = 2 WHERE id = 'c'"]),
         ("tree", ["UPDATE conversations SET head_key = NULL WHERE id = 'c'"]),
         ("tree", ["UPDATE conversations SET head_key = 987654 WHERE id = 'c'"]),

@@ -18,12 +18,14 @@ from alembic.script import ScriptDirectory
 import memory_service.turn_log.migrate as migrations
 from memory_service.core.errors import StartupError
 from memory_service.core.models import Turn
+from memory_service.items.message_hash import message_hash
 from memory_service.turn_log.log import FILE_NAME, TurnLog
 from memory_service.turn_log.migrate import migrate
 from memory_service.turn_log.schema import metadata
 from memory_service.turn_log.sqlite import open_engine
 
 FIRST = "0001"
+BEFORE_HISTORY_INDEX = "0006"
 FIRST_ROWS = {
     "projects": {"id": 1, "name": "acme", "created_at": 5},
     "users": {"id": 1, "project_id": 1, "external_id": "ana", "created_at": 5, "last_seen_at": 6},
@@ -143,6 +145,10 @@ def test_log_of_first_revision_keeps_its_rows(engine: sa.Engine, tmp_path: Path)
         assert (conversation.title, conversation.user) == ("Old", "ana")
         (turn,) = snapshot.turns.all(conversation.key)
         assert _as_stored(turn) == {key: FIRST_ROWS["turns"][key] for key in _as_stored(turn)}
+        (point,) = snapshot.history_index.tree_points(conversation.key, 10)
+        assert point.message_hash == message_hash({"role": "user", "content": "hello"})
+        keys = snapshot.history_index.conversations_with(1, [point.message_hash], 10)
+        assert keys == [conversation.key]
         receipt = snapshot.receipts.get(1, "rcpt_1")
         assert receipt is not None
         assert receipt.counts == {"turns": 1}
@@ -218,3 +224,35 @@ def _opener(stack: ExitStack) -> subprocess.Popen[str]:
 def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+def test_history_index_of_old_log_tells_answers_from_sent_messages(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    migrate(engine, to=BEFORE_HISTORY_INDEX)
+    rows = [(1, "assistant", 5), (2, "user", 5), (3, "assistant", 6), (4, "user", 7)]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO projects VALUES (1, 'acme', 5)")
+        connection.exec_driver_sql(
+            "INSERT INTO conversations (key, project_key, id, metadata, created_at, stored_at,"
+            " head_key, next_seq) VALUES (7, 1, 'c', '{}', 5, 5, 4, 5)"
+        )
+        for key, role, stored_at in rows:
+            connection.exec_driver_sql(
+                "INSERT INTO turns (key, project_key, conversation_key, id, seq, parent_key, active"
+                ", gap_before, kind, role, text, raw, created_at, stored_at, content_hash)"
+                " VALUES (?, 1, 7, ?, ?, ?, 1, 0, 'message', ?, '', '{', 5, ?, x'00')",
+                (key, f"i{key}", key, key - 1 or None, role, stored_at),
+            )
+    engine.dispose()
+    log = TurnLog.open(tmp_path)
+    with log.read() as snapshot:
+        points = snapshot.history_index.tree_points(7, 10)
+        assert {point.key: point.from_request for point in points} == {
+            1: True,
+            2: False,
+            3: False,
+            4: False,
+        }
+        assert snapshot.history_index.last_match(-7, 7, [points[0].message_hash]) == 4
+    log.close()

@@ -9,7 +9,12 @@ from memory_service.core.models.values import Metadata
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """A checked item that is to be appended; `raw` is its JSON exactly as it was sent."""
+    """A checked item that is to be appended; `raw` is its JSON exactly as it was sent.
+
+    `message_hash` identifies it in the histories that clients send again. An item is `from_request`
+    if it came among the messages of a chat completion: the client may have written it, whatever
+    its role.
+    """
 
     id: str
     kind: str
@@ -21,9 +26,11 @@ class NewTurn:
     created_at: int | None
     utc_offset_minutes: int | None
     content_hash: bytes
+    message_hash: bytes
     calls: tuple[str, ...] = ()
     answers: str | None = None
     id_given: bool = False
+    from_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)

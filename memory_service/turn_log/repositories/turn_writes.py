@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, NewTurn, Turn
+from memory_service.turn_log.repositories.history_index import HistoryIndexRepository
 from memory_service.turn_log.repositories.statements import (
     allocate_keys,
     batches,
@@ -45,11 +47,13 @@ class TurnRepository(TurnQueries):
         gap_before: bool,
         now: int,
         active: bool = True,
+        follows_key: int | None = None,
     ) -> list[Turn]:
         """Add turns below `parent`; if `active`, the last of them becomes the head.
 
         A parent that is not the head starts a branch: the turns after it are kept and no longer
-        active.
+        active. `follows_key` is the turn before them in the history of their client, if that is not
+        the parent.
         """
         parent_key = parent.key if parent else None
         if active and parent_key != conversation.head_key:
@@ -72,6 +76,9 @@ class TurnRepository(TurnQueries):
             for number, (key, turn, group) in enumerate(zip(keys, new, groups, strict=True))
         ]
         self._insert_plain(turns, tuple(rows[0]), [tuple(row.values()) for row in rows])
+        HistoryIndexRepository(self._connection).add(
+            conversation, list(zip(keys, new, strict=True)), follows_key
+        )
         self._add_calls(conversation.key, zip(keys, new, strict=True))
         self._connection.execute(
             _GROW,
@@ -91,6 +98,32 @@ class TurnRepository(TurnQueries):
             .where(conversations.c.key == conversation_key)
             .values(head_key=head.key)
         )
+
+    def move_to_end(self, conversation: Conversation, moved: Sequence[Turn]) -> Conversation:
+        """Move consecutive active turns behind the head; the last of them becomes the head.
+
+        The active turn after them is attached to the turn before them. They have no other children.
+        """
+        first, keys = moved[0], [turn.key for turn in moved]
+        self._connection.execute(
+            sa.update(turns)
+            .where(
+                turns.c.conversation_key == conversation.key,
+                turns.c.parent_key == keys[-1],
+            )
+            .values(parent_key=first.parent_key)
+        )
+        parents = [conversation.head_key, *keys]
+        for number, key in enumerate(keys):
+            self._connection.execute(
+                sa.update(turns)
+                .where(turns.c.key == key)
+                .values(seq=conversation.next_seq + number, parent_key=parents[number])
+            )
+        self.count_path_change(conversation.key)
+        end = {"head": keys[-1], "next": conversation.next_seq + len(keys)}
+        self._connection.execute(_GROW, {"conversation_key": conversation.key, **end})
+        return replace(conversation, head_key=end["head"], next_seq=end["next"])
 
     def count_path_change(self, conversation_key: int) -> None:
         """Count a change of the active branch that is not an append."""

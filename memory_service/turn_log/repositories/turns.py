@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
@@ -93,34 +92,6 @@ class PassageTextRow(NamedTuple):
     role: str
     name: str | None
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class TreePoint:
-    """A turn's place in the tree of its conversation, without its text."""
-
-    key: int
-    id: str
-    seq: int
-    parent_key: int | None
-    tool_group_key: int | None
-    active: bool
-    kind: str
-    role: str
-    stored_at: int
-
-
-_TREE_POINT = (
-    turns.c.key,
-    turns.c.id,
-    turns.c.seq,
-    turns.c.parent_key,
-    turns.c.tool_group_key,
-    turns.c.active,
-    turns.c.kind,
-    turns.c.role,
-    turns.c.stored_at,
-)
 
 
 class TurnQueries(Statements):
@@ -256,21 +227,6 @@ class TurnQueries(Statements):
             .limit(limit)
         )
         return [_record(row) for row in rows]
-
-    def tree_points(self, conversation_key: int, limit: int) -> list[TreePoint]:
-        """Return the last active turns, and the inactive turns from the first of these on."""
-        newest = (
-            sa.select(*_TREE_POINT)
-            .where(turns.c.conversation_key == conversation_key)
-            .order_by(turns.c.seq.desc())
-            .limit(limit)
-        )
-        active = self._connection.execute(newest.where(turns.c.active)).all()
-        first = active[-1].seq if len(active) == limit else 0
-        inactive = self._connection.execute(
-            newest.where(turns.c.active.is_(False), turns.c.seq >= first)
-        ).all()
-        return [TreePoint(*row) for row in (*active, *inactive)]
 
     def raw(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
         """Return the JSON of turns of a conversation, by key."""

@@ -1,30 +1,35 @@
-"""Hashes of messages: equal for all forms in which clients send the same message again."""
+"""The hash of a message: equal for all forms in which clients send the same message again. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
-
-from cachetools import LRUCache
 
 from memory_service.items.item_text import text_of_parts
 from memory_service.items.strict_json import canonical
-from memory_service.turn_log.transactions import ReadTransaction
 
-_MAX_HASHES = 200_000
 _HASH_BYTES = 16
 _CALLS = {"function_call": "function", "custom_tool_call": "custom"}
 _IDENTITY = frozenset({"id", "status", "created_at", "metadata", "object"})
+
+_THOUGHTS = re.compile(r"\s*<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL)
+_END_OF_THOUGHTS = "</think>"
+# Parts of a content that hold thoughts, as some servers write them and some clients leave them out.
+_THOUGHT_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+# Fields of a part that do not change what it says.
+_MARKS = frozenset({"cache_control"})
 
 
 def message_hash(message: Mapping[str, Any]) -> bytes:
     """Return a hash of 16 bytes of the content of a message.
 
     The hash is the same for a string and for text parts, for missing and for empty fields, with and
-    without white space around the text, and for any spacing of the JSON in tool arguments.
+    without white space around the text, and for any spacing of the JSON in tool arguments. It
+    ignores what a model thought before it answered: fields and parts of reasoning, and a block
+    `<think>…</think>` at the beginning of the text.
     """
     if message.get("type", "message") != "message":
         return _item_hash(message, str(message["type"]))
@@ -32,8 +37,10 @@ def message_hash(message: Mapping[str, Any]) -> bytes:
     if len(message) == 2 and isinstance(content, str):
         # Most messages have this form, a history has thousands of them, and the general case takes
         # ten times as long.
-        return _digest(role, content)
+        return _digest(role, _said(role, content))
     audio = message.get("audio")
+    if isinstance(content, list):
+        content = [part for part in content if not _is_thought(part)]
     fields = {
         "parts": [_part(part) for part in _mappings(content) if not part.get("text")],
         "calls": [
@@ -47,7 +54,7 @@ def message_hash(message: Mapping[str, Any]) -> bytes:
     }
     given = {name: value for name, value in fields.items() if value}
     text = text_of_parts(content) or str(message.get("refusal") or "")
-    return _digest(role, text, canonical(given) if given else "")
+    return _digest(role, _said(role, text), canonical(given) if given else "")
 
 
 def _item_hash(item: Mapping[str, Any], kind: str) -> bytes:
@@ -67,27 +74,21 @@ def _item_hash(item: Mapping[str, Any], kind: str) -> bytes:
     return _digest(kind, "", canonical(content))
 
 
-class MessageHashes:
-    """The hashes of stored turns, in a cache: turns never change."""
+def _said(role: Any, text: str) -> str:
+    """Return the text of a message without the thoughts that an assistant wrote before it.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._cache: LRUCache[int, bytes] = LRUCache(_MAX_HASHES)
+    Some chat templates write the opening tag into the prompt, so an answer may begin inside it.
+    """
+    if role != "assistant" or "</" not in text:
+        return text
+    while thoughts := _THOUGHTS.match(text):
+        text = text[thoughts.end() :]
+    before, end, after = text.partition(_END_OF_THOUGHTS)
+    return after if end and "<think>" not in before else text
 
-    def of_turns(
-        self, snapshot: ReadTransaction, conversation_key: int, keys: Sequence[int]
-    ) -> Mapping[int, bytes]:
-        """Return the hash of each turn of a conversation, by key."""
-        with self._lock:
-            cached = {key: self._cache[key] for key in keys if key in self._cache}
-        missing = [key for key in keys if key not in cached]
-        if not missing:
-            return cached
-        raws = snapshot.turns.raw(conversation_key, missing)
-        computed = {key: message_hash(json.loads(raw)) for key, raw in raws.items()}
-        with self._lock:
-            self._cache.update(computed)
-        return {**cached, **computed}
+
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, Mapping) and str(part.get("type")) in _THOUGHT_PARTS
 
 
 def _digest(role: Any, text: str, fields: str = "") -> bytes:
@@ -105,7 +106,7 @@ def _part(part: Mapping[str, Any]) -> Any:
     return {
         name: _part(value) if isinstance(value, Mapping) else value
         for name, value in part.items()
-        if value is not None and (name, value) != ("detail", "auto")
+        if value is not None and name not in _MARKS and (name, value) != ("detail", "auto")
     }
 
 
