@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from memory_service.api.app import create_app
 from memory_service.api.auth import is_loopback
 from memory_service.composition.data_folder import open_log
+from memory_service.composition.own_address import check_upstreams
 from memory_service.core.errors import StartupError
 from memory_service.core.gc_tuning import freeze_loaded_objects
 from memory_service.core.settings import Settings
@@ -37,6 +38,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests in progress are finished first."""
     _check_exposure(settings)
     with _listen(settings) as listener:
+        check_upstreams(settings, listener)
         address = _address(listener)
         with Service.open(settings, purpose=f"memory-service serve on {address}") as service:
             logger.info("listening", address=address, data_dir=str(settings.data_dir))
@@ -51,17 +53,19 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def running(settings: Settings, purpose: str) -> Iterator[str]:
     """Serve in a thread of this process; yields the base URL, without a slash at its end."""
-    with _listen(settings) as listener, Service.open(settings, purpose=purpose) as service:
-        server = _server(settings, service)
-        # In a thread, so that signals go to the surrounding program.
-        thread = threading.Thread(target=server.run, args=([listener],), name="server")
-        thread.start()
-        try:
-            _wait_until_started(server, thread)
-            yield _address(listener)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with _listen(settings) as listener:
+        check_upstreams(settings, listener)
+        with Service.open(settings, purpose=purpose) as service:
+            server = _server(settings, service)
+            # In a thread, so that signals go to the surrounding program.
+            thread = threading.Thread(target=server.run, args=([listener],), name="server")
+            thread.start()
+            try:
+                _wait_until_started(server, thread)
+                yield _address(listener)
+            finally:
+                server.should_exit = True
+                thread.join()
 
 
 def _server(settings: Settings, service: Service) -> uvicorn.Server:
@@ -97,7 +101,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def _check_exposure(settings: Settings) -> None:
-    if is_loopback(settings.host):
+    if is_loopback(settings.host) or settings.allowed_clients:
         return
     log = open_log(settings.data_dir)
     try:

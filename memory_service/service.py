@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Self
@@ -14,7 +15,8 @@ from memory_service.composition.stored_properties import (
     check_stored_properties,
     stored_embedder_name,
 )
-from memory_service.composition.vendors import chat_model_of, embedder_of
+from memory_service.composition.upstreams import chat_model_of, upstream_table_of
+from memory_service.composition.vendors import embedder_of
 from memory_service.conversations.deletion import DeletionService
 from memory_service.conversations.idempotency import WriterLimits
 from memory_service.conversations.preparation import TurnPreparer
@@ -30,7 +32,6 @@ from memory_service.gateway.read_only import RequestReader
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
 from memory_service.gateway.upstream_prompts import UpstreamPromptBuilder
 from memory_service.items.conversation_items import ItemLimits
-from memory_service.llm.upstream import HttpUpstream
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.request import PromptDefaults
 from memory_service.prompts.state import PromptStates
@@ -54,6 +55,8 @@ from memory_service.tokens.encodings import counter_of
 from memory_service.tokens.model_table import context_window
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
+from memory_service.upstreams.pass_routes import PassPolicy
+from memory_service.upstreams.table import UpstreamTable
 from memory_service.upstreams.token_corrections import TokenCorrections
 from memory_service.vector_index.indexer import Indexer
 
@@ -61,6 +64,11 @@ logger = structlog.get_logger(__name__)
 
 LOCAL_PROJECT = "local"
 """The only project of keyless mode."""
+
+
+def new_instance_id() -> str:
+    """Return an id for a running service; requests to upstreams have it."""
+    return uuid.uuid4().hex
 
 
 class Service:
@@ -74,8 +82,12 @@ class Service:
         index: VectorIndex,
         embedder: Embedder,
         chat_model: ChatModel | None = None,
+        upstreams: UpstreamTable | None = None,
+        instance_id: str | None = None,
     ) -> None:
         self.settings = settings
+        self.instance_id = instance_id or new_instance_id()
+        self.pass_policy = PassPolicy(settings.pass_routes)
         self.log = log
         self.index = index
         self.embedder = embedder
@@ -103,7 +115,7 @@ class Service:
                 log, chat_model, embedder, self.counter, rules, threads=settings.summary_threads
             )
         self.prompts = self._prompt_builder(rules if chat_model else None)
-        self.gateway = self._gateway()
+        self.gateway = self._gateway(upstreams or upstream_table_of(settings, self.instance_id))
         self.responses = ResponseGateway(
             self.gateway,
             Continuations(log),
@@ -146,20 +158,12 @@ class Service:
             SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
         )
 
-    def _gateway(self) -> Gateway:
-        """Return the chat completions of the upstream that the settings name, if they do."""
+    def _gateway(self, upstreams: UpstreamTable) -> Gateway:
         settings = self.settings
-        key = settings.upstream_api_key
         corrections = TokenCorrections(self.log, self.deferred_writer)
         limits = self.item_limits
         return Gateway(
-            None
-            if settings.upstream_base_url is None
-            else HttpUpstream(
-                settings.upstream_base_url,
-                None if key is None else key.get_secret_value(),
-                settings.upstream_timeout_seconds,
-            ),
+            upstreams,
             GatewayStages(
                 RequestLocator(self.log, settings.retry_window_seconds),
                 RequestStorer(self.log, self.writer, limits),
@@ -198,8 +202,18 @@ class Service:
                 restart_vectors=settings.index_restart_vectors,
             )
             stack.callback(index.close)
-            model = chat_model or chat_model_of(settings)
-            service = cls(settings, log=log, index=index, embedder=chosen, chat_model=model)
+            instance_id = new_instance_id()
+            upstreams = upstream_table_of(settings, instance_id)
+            model = chat_model or chat_model_of(settings, upstreams, instance_id)
+            service = cls(
+                settings,
+                log=log,
+                index=index,
+                embedder=chosen,
+                chat_model=model,
+                upstreams=upstreams,
+                instance_id=instance_id,
+            )
             stack.callback(service.deletions.close)
             stack.callback(service.indexer.stop)
             service.indexer.start()

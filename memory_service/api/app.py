@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from memory_service import __version__
 from memory_service.api import (
@@ -18,13 +19,15 @@ from memory_service.api import (
     errors,
     health,
     items,
+    pass_through,
     responses,
     search,
     summaries,
     traces,
     users,
 )
-from memory_service.api.middleware import RequestContext
+from memory_service.api.azure_paths import AzurePaths
+from memory_service.api.middleware import REQUEST_ID_HEADER, RequestContext
 from memory_service.api.path_identity import PathIdentity
 from memory_service.core.settings import Settings
 from memory_service.service import Service
@@ -33,6 +36,15 @@ _DESCRIPTION = """
 Conversations of any length for language models. Requests and responses have OpenAI's form wherever
 OpenAI defines one, so the official client works with its base URL changed.
 """
+
+
+_EXPOSED_HEADERS = (
+    *(REQUEST_ID_HEADER, "x-conversation-id", "x-memory-error", "x-memory-warning"),
+    *("x-memory-tokens-before", "x-memory-tokens-after", "x-memory-recalled", "x-memory-dropped"),
+    *("x-memory-trace-id", "x-memory-ms", "x-memory-prefix-tokens", "x-memory-degraded"),
+    *("retry-after", "retry-after-ms", "x-should-retry"),
+)
+"""For browsers that do not read an asterisk as all headers."""
 
 
 def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
@@ -76,6 +88,24 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
         *(chat, responses, users, health),
     ):
         app.include_router(routes.router)
+    # A default, not a route: it would hide that a route of the service has no such method.
+    app.router.default = pass_through.router
+    app.add_middleware(AzurePaths)
     app.add_middleware(PathIdentity)
     app.add_middleware(RequestContext)
+    if settings.cors_origins:
+        _allow_origins(app, settings.cors_origins)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let web pages of these origins call the service; outermost, so that they can read errors."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        # A page on the internet may be meant to call a service on its user's own machine.
+        allow_private_network=True,
+        expose_headers=[*_EXPOSED_HEADERS, "*"],
+    )

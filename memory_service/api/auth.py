@@ -2,14 +2,16 @@
 
 A key may be bound to a user; the request then reaches only what is this user's (`access`).
 
-Until a key is created, the service is keyless: it has one project, for programs on this machine.
-A web page in a browser on this machine could send requests too (DNS rebinding), so the Host and
-Origin headers are checked.
+Until a key is created, the service is keyless: it has one project, for programs on this machine
+and on private networks that the settings name. A web page in a browser on this machine could send
+requests too (DNS rebinding), so the Host and Origin headers are checked.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -43,13 +45,18 @@ def access_of(
     Raises Unauthenticated, Forbidden in keyless mode or for two different users, and NotFound if
     the path has an id that the user cannot reach.
     """
+    # Clients of Azure's service send their key in a header of its own.
+    api_key = credentials.credentials if credentials else request.headers.get("api-key")
     with service.log.read() as snapshot:
         keyless = not snapshot.api_keys.exist()
-        access = _stored_access(snapshot, keyless=keyless, credentials=credentials)
+        access = _stored_access(snapshot, keyless=keyless, api_key=api_key)
     request.state.keyless = keyless
     if keyless:
-        check_local(request)
-    elif credentials is None:
+        settings = service.settings
+        KeylessAccess(
+            settings.allowed_clients, settings.allowed_hosts, settings.cors_origins
+        ).check(request)
+    elif api_key is None:
         raise Unauthenticated("No API key: send 'Authorization: Bearer <key>'.")
     elif access is None:
         raise Unauthenticated("This API key is unknown or revoked.")
@@ -89,12 +96,12 @@ RequestCaller = Annotated[Caller, Depends(_caller)]
 
 
 def _stored_access(
-    snapshot: ReadTransaction, *, keyless: bool, credentials: HTTPAuthorizationCredentials | None
+    snapshot: ReadTransaction, *, keyless: bool, api_key: str | None
 ) -> KeyAccess | None:
     if keyless:
         project_key = snapshot.projects.key_of(LOCAL_PROJECT)
         return None if project_key is None else KeyAccess(project_key, None)
-    return None if credentials is None else snapshot.api_keys.access_of(credentials.credentials)
+    return None if api_key is None else snapshot.api_keys.access_of(api_key)
 
 
 def _with_path_user(access: KeyAccess, request: Request) -> KeyAccess:
@@ -122,20 +129,52 @@ def _decoded(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def check_local(request: Request) -> None:
-    """Raise Forbidden unless client, Host and Origin of a request are this machine."""
-    client = request.client.host if request.client else ""
-    if not is_loopback(client):
+@dataclass(frozen=True, slots=True)
+class KeylessAccess:
+    """Who may call a service without API keys, besides programs of this machine.
+
+    `clients` are networks, `hosts` are names under which this machine is called, and `origins` are
+    those of web pages. An asterisk among the origins does not count: every web page that a user of
+    this machine opens could then read all memory.
+    """
+
+    clients: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
+
+    def check(self, request: Request) -> None:
+        """Raise Forbidden unless client, Host and Origin of a request are allowed."""
+        if not self._has_client(request.client.host if request.client else ""):
+            raise Forbidden(
+                "Without API keys only requests from this machine are served. Create a key with "
+                "'memory-service keys create', or allow a network with MEMORY_ALLOWED_CLIENTS."
+            )
+        host = request.headers.get("host", "")
+        if not self._has_host(_hostname(f"//{host}")):
+            raise Forbidden(
+                f"Without API keys the host {host[:100]!r} is not served. Use 127.0.0.1, or allow "
+                "the name with MEMORY_ALLOWED_HOSTS."
+            )
+        origin = request.headers.get("origin")
+        if origin is None or origin in self.origins or self._has_host(_hostname(origin)):
+            return
         raise Forbidden(
-            "Without API keys only requests from this machine are served. Create a key with "
-            "'memory-service keys create'."
+            "Without API keys requests of web pages from other hosts are not served, unless "
+            "MEMORY_CORS_ORIGINS names them."
         )
-    host = request.headers.get("host", "")
-    if _hostname(f"//{host}") not in LOCAL_HOSTS:
-        raise Forbidden(f"Without API keys the host {host[:100]!r} is not served. Use 127.0.0.1.")
-    origin = request.headers.get("origin")
-    if origin is not None and _hostname(origin) not in LOCAL_HOSTS:
-        raise Forbidden("Without API keys requests of web pages from other hosts are not served.")
+
+    def _has_client(self, client: str) -> bool:
+        if is_loopback(client):
+            return True
+        try:
+            address = ipaddress.ip_address(client)
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if address.version == 6 else None
+        return any((mapped or address) in network for network in self.clients)
+
+    def _has_host(self, host: str | None) -> bool:
+        return host in LOCAL_HOSTS or (host is not None and host in self.hosts)
 
 
 def is_loopback(host: str) -> bool:

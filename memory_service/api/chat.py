@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
 
 from memory_service.api.auth import Project, RequestCaller
+from memory_service.api.azure_paths import deployment_of
 from memory_service.api.body import JsonBody, RequestAttempt, RequestBody, documented
+from memory_service.api.relaying import RelayResponse
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
-from memory_service.core.errors import InvalidRequest
+from memory_service.api.upstream_requests import (
+    ForwardedHeaders,
+    UpstreamAuthorization,
+    UpstreamName,
+)
 from memory_service.gateway.request import ChatRequest, MemoryHeaders
 from memory_service.items.strict_json import dumps
 from memory_service.responses.foreign import as_chat_completion
@@ -24,7 +27,6 @@ from memory_service.responses.foreign import as_chat_completion
 router = APIRouter(prefix="/v1", tags=["chat"])
 
 SKIPPED_HEADER = "x-memory-skipped"
-_FORWARDED = ("openai-organization", "openai-project", "openai-beta", "http-referer", "x-title")
 
 
 async def memory_headers(
@@ -51,33 +53,6 @@ async def memory_headers(
     )
 
 
-async def _authorization(
-    request: Request,
-    service: ServiceState,
-    project: Project,  # noqa: ARG001 - sets request.state.keyless
-    x_upstream_authorization: Annotated[
-        str | None,
-        Header(description="The Authorization for the upstream, if the settings allow it."),
-    ] = None,
-) -> str | None:
-    """Return the Authorization for the upstream; None leaves it to the server's own key."""
-    if service.settings.upstream_authorization_header:
-        # The callers pay with their own keys; a caller without one must not use the server's.
-        return x_upstream_authorization or ""
-    if x_upstream_authorization is not None:
-        raise InvalidRequest(
-            "'x-upstream-authorization' is not accepted by this server "
-            "(MEMORY_UPSTREAM_AUTHORIZATION_HEADER).",
-            param="x-upstream-authorization",
-        )
-    if request.state.keyless and not service.gateway.upstream.has_key:
-        return request.headers.get("authorization")
-    return None
-
-
-UpstreamAuthorization = Annotated[str | None, Depends(_authorization)]
-
-
 @router.post("/chat/completions", openapi_extra=documented(ChatCompletion))
 async def complete(
     request: Request,
@@ -88,6 +63,8 @@ async def complete(
     headers: Annotated[MemoryHeaders, Depends(memory_headers)],
     caller: RequestCaller,
     authorization: UpstreamAuthorization,
+    forwarded: ForwardedHeaders,
+    upstream_name: UpstreamName = None,
 ) -> Response:
     """Return a chat completion of the upstream, with memory if a conversation or user is named."""
     # Parsing a long history takes milliseconds, which would stop all streams in the event loop.
@@ -99,8 +76,9 @@ async def complete(
         caller=caller,
         is_retry=attempt.is_retry,
         authorization=authorization,
-        forwarded_headers=forwarded_headers(request),
-    )
+        forwarded_headers=forwarded,
+        upstream_name=upstream_name,
+    ).for_model(deployment_of(request))
     relay = await service.gateway.complete(project, chat_request)
     skipped = skipped_headers(chat_request)
     if relay.is_stream:
@@ -114,13 +92,19 @@ async def complete(
 
 @router.get("/models")
 async def list_models(
-    request: Request,
     project: Project,  # noqa: ARG001 - authenticates the caller
     service: ServiceState,
     authorization: UpstreamAuthorization,
+    forwarded: ForwardedHeaders,
 ) -> Response:
-    """List the upstream's models."""
-    answer = await service.gateway.upstream.models(authorization, forwarded_headers(request))
+    """List the models of all upstreams."""
+    upstreams = service.gateway.upstreams
+    upstreams.check()
+    if upstreams.single is None:
+        merged = await upstreams.models(authorization, forwarded)
+        warnings = {"x-memory-warning": ", ".join(merged.warnings)} if merged.warnings else {}
+        return JSONResponse({"object": "list", "data": merged.models}, headers=warnings)
+    answer = await upstreams.single.models(authorization, forwarded)
     try:
         return Response(await answer.read(), answer.status, answer.headers)
     finally:
@@ -132,11 +116,6 @@ def skipped_headers(chat_request: ChatRequest) -> dict[str, str]:
     return {} if chat_request.skipped is None else {SKIPPED_HEADER: chat_request.skipped}
 
 
-def forwarded_headers(request: Request) -> dict[str, str]:
-    """Return the headers of a request that are for the upstream."""
-    return {name: request.headers[name] for name in _FORWARDED if name in request.headers}
-
-
 def translated(
     body: JsonBody, translate: Callable[[Mapping[str, Any]], Mapping[str, Any]]
 ) -> tuple[str, Mapping[str, Any]]:
@@ -144,58 +123,3 @@ def translated(
     text, value = body.text(), body.value()
     other = translate(value)
     return (text if other is value else dumps(other)), other
-
-
-class Relay(Protocol):
-    """A streamed answer that is passed on to the caller; it must always be closed."""
-
-    @property
-    def status(self) -> int:
-        """The status of the response."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the response."""
-
-    def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives."""
-
-    async def close(self) -> None:
-        """Release the connection."""
-
-
-class RelayResponse(Response):
-    """Passes a stream on until it ends or the caller disconnects; then the relay stores it."""
-
-    def __init__(self, relay: Relay, more_headers: Mapping[str, str]) -> None:
-        self.status_code = relay.status
-        self.background = None
-        self.init_headers({**relay.headers, **more_headers})
-        self._relay = relay
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream."""
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_wait_for_disconnect, receive, group.cancel_scope)
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": self.status_code,
-                        "headers": self.raw_headers,
-                    }
-                )
-                async with aclosing(self._relay.chunks()) as chunks:
-                    async for chunk in chunks:
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                group.cancel_scope.cancel()
-        finally:
-            await self._relay.close()
-
-
-async def _wait_for_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
-    message: dict[str, Any] = {}
-    while message.get("type") != "http.disconnect":
-        message = dict(await receive())
-    scope.cancel()

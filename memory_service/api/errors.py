@@ -11,10 +11,19 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from memory_service.core.errors import Conflict, InvalidRequest, NoUpstream, ServiceError
+from memory_service.core.errors import (
+    Conflict,
+    InvalidRequest,
+    NotSupported,
+    NoUpstream,
+    ServiceError,
+    UpstreamLoop,
+)
 
 logger = structlog.get_logger(__name__)
 
+# The official client retries their statuses, but the same request would fail again.
+_NOT_RETRIED = (Conflict, NoUpstream, NotSupported, UpstreamLoop)
 _STATUS_CODES = {404: "unknown_route", 405: "method_not_allowed"}
 
 
@@ -32,8 +41,7 @@ def envelope(message: str, kind: str, param: str | None, code: str) -> dict[str,
 
 def render(error: ServiceError) -> JSONResponse:
     """Return the response for one of the service's own errors."""
-    # The official client retries 409 and 501, but the same request would fail again.
-    headers = {"x-should-retry": "false"} if isinstance(error, Conflict | NoUpstream) else {}
+    headers = {"x-should-retry": "false"} if isinstance(error, _NOT_RETRIED) else {}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(

@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from memory_service.api import render
 from memory_service.api.auth import Project, RequestCaller
 from memory_service.api.body import RequestAttempt, RequestBody, documented
-from memory_service.api.chat import (
-    RelayResponse,
-    UpstreamAuthorization,
-    forwarded_headers,
-    memory_headers,
-    skipped_headers,
-    translated,
-)
+from memory_service.api.chat import memory_headers, skipped_headers, translated
 from memory_service.api.items import Include
 from memory_service.api.paging import After, Direction, Limit
+from memory_service.api.relaying import RelayResponse
 from memory_service.api.schemas import ResponseCreate
 from memory_service.api.state import ServiceState
+from memory_service.api.upstream_requests import (
+    ForwardedHeaders,
+    UpstreamAuthorization,
+    UpstreamName,
+)
 from memory_service.core.errors import InvalidRequest, NotFound
 from memory_service.gateway.request import ChatRequest, MemoryHeaders
 from memory_service.items.item_view import show_parts
@@ -37,7 +36,6 @@ router = APIRouter(prefix="/v1/responses", tags=["responses"])
 
 @router.post("", openapi_extra=documented(ResponseCreate))
 async def create_response(
-    request: Request,
     project: Project,
     service: ServiceState,
     body: RequestBody,
@@ -45,6 +43,8 @@ async def create_response(
     headers: Annotated[MemoryHeaders, Depends(memory_headers)],
     caller: RequestCaller,
     authorization: UpstreamAuthorization,
+    forwarded: ForwardedHeaders,
+    upstream_name: UpstreamName = None,
 ) -> Response:
     """Return a response of the upstream, with memory."""
     text, value = await anyio.to_thread.run_sync(translated, body, as_response_request)
@@ -55,7 +55,8 @@ async def create_response(
         caller=caller,
         is_retry=attempt.is_retry,
         authorization=authorization,
-        forwarded_headers=forwarded_headers(request),
+        forwarded_headers=forwarded,
+        upstream_name=upstream_name,
     )
     relay = await service.responses.create(project, chat_request)
     skipped = skipped_headers(chat_request)

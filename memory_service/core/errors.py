@@ -9,6 +9,8 @@
     ├── NotFound                 404
     ├── Conflict                 409 (the caller must change the request)
     ├── NoUpstream               501 (no upstream is configured)
+    ├── NotSupported             501 (the service does not pass this kind of request on)
+    ├── UpstreamLoop             508 (an upstream is this service itself)
     ├── UpstreamDown             502 (the upstream cannot be reached, or broke off)
     ├── UpstreamTimeout          504 (the upstream was silent for too long)
     ├── RecallFailed             503 (a prompt could not be built, and recall is strict)
@@ -103,6 +105,20 @@ class NoUpstream(ServiceError):
 
     status = 501
     default_code = "no_upstream"
+
+
+class NotSupported(ServiceError):
+    """The service cannot pass on this kind of request, such as a WebSocket."""
+
+    status = 501
+    default_code = "not_supported"
+
+
+class UpstreamLoop(ServiceError):
+    """A request came back: an upstream is this service itself, directly or through others."""
+
+    status = 508
+    default_code = "upstream_loop"
 
 
 class UpstreamDown(ServiceError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from typing import Protocol
 
-from memory_service.core.models import Matrix, ModelAnswer, Vector
+from memory_service.core.models import CallerKey, Matrix, ModelAnswer, Vector
 
 
 class Embedder(Protocol):
@@ -140,32 +140,71 @@ class UpstreamAnswer(Protocol):
         """Release the connection; an unfinished answer is cancelled."""
 
 
-class Upstream(Protocol):
-    """The model server behind the gateway. `authorization` is the header's whole value.
+class RawUpstreamAnswer(UpstreamAnswer, Protocol):
+    """An answer with everything that came with it."""
 
+    @property
+    def passed_headers(self) -> Sequence[tuple[str, str]]:
+        """All headers but those of the connection and of the upstream's own host."""
+
+    def raw_chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the body's bytes like `chunks`, but compressed if they came compressed."""
+
+
+class Upstream(Protocol):
+    """A model server behind the gateway.
+
+    A path begins with a slash and is below the upstream's base URL. A `query` is percent-encoded
+    and has no question mark.
     Raises UpstreamDown, and UpstreamTimeout, if no answer begins.
     """
 
     @property
     def name(self) -> str:
-        """What identifies the server: by default its base URL without credentials and query."""
+        """Its name in the settings, or its base URL without credentials, query and final slash."""
 
     @property
-    def has_key(self) -> bool:
-        """Whether the settings have a key for it, which is used if `authorization` is None."""
+    def has_path_by_model(self) -> bool:
+        """Whether the model decides the path of some requests."""
+
+    def uses_key_of(self, caller: CallerKey) -> bool:
+        """Return whether a request would be sent with the caller's key, not with ours or none."""
 
     async def complete(
-        self, content: bytes, authorization: str | None, headers: Mapping[str, str]
+        self,
+        content: bytes,
+        caller: CallerKey,
+        headers: Mapping[str, str],
+        *,
+        model: str | None = None,
     ) -> UpstreamAnswer:
         """Send a chat completion's body."""
 
     async def respond(
-        self, content: bytes, authorization: str | None, headers: Mapping[str, str]
+        self,
+        content: bytes,
+        caller: CallerKey,
+        headers: Mapping[str, str],
+        *,
+        model: str | None = None,
     ) -> UpstreamAnswer:
         """Send the body of a request for a response."""
 
-    async def models(self, authorization: str | None, headers: Mapping[str, str]) -> UpstreamAnswer:
+    async def models(self, caller: CallerKey, headers: Mapping[str, str]) -> UpstreamAnswer:
         """Ask for the list of models."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        caller: CallerKey,
+        headers: Mapping[str, str],
+        *,
+        query: str = "",
+        content: bytes | AsyncIterable[bytes] | None = None,
+        model: str | None = None,
+    ) -> RawUpstreamAnswer:
+        """Send any request."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -5,20 +5,56 @@ Names end with their unit where they have one. The service does not start with a
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, Json, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    Json,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memory_service.core.errors import StartupError
+from memory_service.core.upstream_entries import NAME, UpstreamEntry, read_upstreams
+
+
+def _split(value: object) -> object:
+    """Return the parts of a text that are separated by commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _upstreams(value: object) -> object:
+    return read_upstreams(value, os.environ)
+
+
+_List = NoDecode, BeforeValidator(_split)
+_Origin = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+)$")]
+_HostName = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9_.-]+|\[[0-9a-f:.]+\])$", to_lower=True)
+]
+_HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*\*?$", to_lower=True)]
+_UpstreamName = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 class Settings(BaseSettings):
     """All settings; each field is the environment variable MEMORY_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="MEMORY_", extra="ignore", frozen=True)
+    # The input of an invalid field may be a key.
+    model_config = SettingsConfigDict(
+        env_prefix="MEMORY_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(
         default_factory=lambda: Path.home() / ".memory_service",
@@ -278,6 +314,64 @@ class Settings(BaseSettings):
         description="User of chat completions that name no user. For a service that only one person"
         " uses.",
     )
+    upstreams: Annotated[
+        Mapping[_UpstreamName, UpstreamEntry], NoDecode, BeforeValidator(_upstreams)
+    ] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description="Further model servers by name, as a JSON object or the path of a TOML file.",
+    )
+    upstream_api_version: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The api-version that is sent to the model server, which Azure's paths of"
+        " deployments need.",
+    )
+    upstream_key_header: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Header that carries the API key of the model server. Without it, api-key for"
+        " Azure's hosts and Authorization for others.",
+    )
+    pass_routes: Annotated[tuple[str, ...], *_List] = Field(
+        default=(),
+        description="Further routes below /v1 that are passed on with the server's own upstream"
+        " key, separated by commas, such as files, GET files/*.",
+    )
+    max_passed_body_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        description="Largest request body of a route that is passed on unchanged.",
+    )
+    forwarded_headers: Annotated[tuple[_HeaderName, ...], *_List] = Field(
+        default=(),
+        description="Further request headers that are sent to the model server, separated by"
+        " commas. A name may end with an asterisk.",
+    )
+    cors_origins: Annotated[tuple[_Origin, ...], *_List] = Field(
+        default=(),
+        description="Origins of web pages that may call the service, separated by commas, or an"
+        " asterisk for all.",
+    )
+    allowed_hosts: Annotated[tuple[_HostName, ...], *_List] = Field(
+        default=(),
+        description="Host names besides localhost under which a service without API keys is"
+        " called, separated by commas.",
+    )
+    allowed_clients: Annotated[tuple[IPv4Network | IPv6Network, ...], *_List] = Field(
+        default=(),
+        description="Private networks besides this machine whose programs may call a service"
+        " without API keys, separated by commas. The service may then listen on any address.",
+    )
+
+    @model_validator(mode="after")
+    def _clients_are_private(self) -> Self:
+        if not all(network.is_private for network in self.allowed_clients):
+            raise ValueError(
+                "MEMORY_ALLOWED_CLIENTS takes private networks only, such as 172.17.0.0/16. For"
+                " others, create API keys"
+            )
+        return self
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:
@@ -300,7 +394,7 @@ def settings_table() -> str:
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         value = field.get_default(call_default_factory=True)
-        default = _SHOWN_DEFAULTS.get(name, "none" if value is None else f"`{value}`")
+        default = _SHOWN_DEFAULTS.get(name, "none" if value in (None, ()) else f"`{value}`")
         rows.append(f"| `MEMORY_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
 
@@ -311,10 +405,14 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # validated by the model itself
     except ValidationError as error:
-        lines = [
-            f"  MEMORY_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
-            if problem["loc"]
-            else f"  {problem['msg']}"
-            for problem in error.errors()
-        ]
+        lines = [f"  {_place(problem['loc'])}{problem['msg']}" for problem in error.errors()]
         raise StartupError("These settings are not usable:\n" + "\n".join(lines)) from error
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """Return the variable of a problem, and where in its value the problem is."""
+    if not location:
+        return ""
+    variable, *path = map(str, location)
+    inside = f" {'.'.join(path)}:" if path else ""
+    return f"MEMORY_{variable.upper()}:{inside} "

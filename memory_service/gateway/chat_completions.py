@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from memory_service.core.errors import NoUpstream, RecallFailed, ServiceError
+from memory_service.core.errors import RecallFailed, ServiceError
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
@@ -38,6 +38,7 @@ from memory_service.gateway.upstream_prompts import (
     UpstreamPromptBuilder,
 )
 from memory_service.upstreams.refusals import is_too_long
+from memory_service.upstreams.table import UpstreamTable
 from memory_service.upstreams.token_corrections import TokenCorrections
 
 logger = structlog.get_logger(__name__)
@@ -78,37 +79,31 @@ class Gateway:
 
     def __init__(
         self,
-        upstream: Upstream | None,
+        upstreams: UpstreamTable,
         stages: GatewayStages,
         corrections: TokenCorrections,
         options: GatewayOptions,
     ) -> None:
-        self._upstream = upstream
+        self.upstreams = upstreams
         self._stages = stages
         self._corrections = corrections
         self._options = options
 
-    @property
-    def upstream(self) -> Upstream:
-        """The model's server; raises NoUpstream if none is configured."""
-        if self._upstream is None:
-            raise NoUpstream(
-                "No upstream is configured: set MEMORY_UPSTREAM_BASE_URL, for example to "
-                "https://api.openai.com/v1 or http://127.0.0.1:11434/v1."
-            )
-        return self._upstream
-
     async def close(self) -> None:
-        """Close the connections to the upstream."""
-        if self._upstream is not None:
-            await self._upstream.close()
+        """Close the connections to the upstreams."""
+        await self.upstreams.close()
 
     async def complete(self, project_key: int, chat: ChatRequest) -> AnswerRelay:
         """Answer a chat completion; raises a ServiceError if the upstream was not asked."""
-        upstream = self.upstream
+        upstream, chat = await self.routed(chat)
         exchange = await self.exchange(project_key, chat, partial(_ask, upstream, chat))
         store = partial(self._store_answer, exchange.outcome)
         return AnswerRelay(exchange.answer, exchange.refusal, exchange.outcome, store)
+
+    async def routed(self, chat: ChatRequest) -> tuple[Upstream, ChatRequest]:
+        """Return the upstream of a request, and the request with the model's name there."""
+        upstream, model = await self.upstreams.route(chat.model, chat.upstream_name)
+        return upstream, chat.for_model(model)
 
     async def exchange(
         self,
@@ -240,7 +235,9 @@ async def _ask(
     prompt = None if outcome is None else outcome.prompt
     messages = prompt.messages if isinstance(prompt, UpstreamPrompt) else None
     content = chat.forwarded_body(messages)
-    return await upstream.complete(content, chat.authorization, chat.forwarded_headers)
+    return await upstream.complete(
+        content, chat.authorization, chat.forwarded_headers, model=chat.model
+    )
 
 
 async def _refusal(answer: UpstreamAnswer) -> bytes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from memory_service.core.errors import InvalidRequest
+from memory_service.core.models import NO_CALLER_KEY, CallerKey
 from memory_service.identity.identify import Caller, Identity, identify
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.strict_json import dumps, raw_elements
+from memory_service.items.strict_json import dumps, raw_elements, with_member
 from memory_service.prompts.request import ScopeName
 
 # Fields of a stored item that a client may set, or send back as it has read them.
@@ -48,7 +49,8 @@ class AppendPoint(NamedTuple):
 class ChatRequest:
     """A request for a chat completion: its body as text and parsed, and the headers to forward.
 
-    `authorization` is sent to the upstream; None sends the service's own key.
+    `authorization` is the caller's key for the upstream, `upstream_name` the upstream that the
+    caller asks for.
     """
 
     text: str
@@ -56,8 +58,9 @@ class ChatRequest:
     headers: MemoryHeaders = field(default_factory=MemoryHeaders)
     caller: Caller = field(default_factory=Caller)
     is_retry: bool = False
-    authorization: str | None = None
+    authorization: CallerKey = NO_CALLER_KEY
     forwarded_headers: Mapping[str, str] = field(default_factory=dict)
+    upstream_name: str | None = None
 
     messages_field: ClassVar[str] = "messages"
     """The field of the body with the messages, which errors name."""
@@ -158,6 +161,13 @@ class ChatRequest:
         """The name of the model."""
         model = self.body.get("model")
         return model if isinstance(model, str) else None
+
+    def for_model(self, model: str | None) -> Self:
+        """Return the request for another model: the upstream's name of it, or that of a path."""
+        if model is None or model == self.body.get("model") or not self.body:
+            return self
+        text = with_member(self.text, "model", model)
+        return replace(self, text=text, body={**self.body, "model": model})
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:

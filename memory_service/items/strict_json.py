@@ -64,6 +64,21 @@ def raw_elements(text: str, member: str) -> list[str]:
     return [text[a:b] for a, b in _elements(text, *spans[member])] if member in spans else []
 
 
+def with_member(text: str, member: str, value: Any) -> str:
+    """Return the JSON of an object with another value of a member, otherwise as it was written.
+
+    `text` must be a valid JSON object, as `loads` has found.
+    """
+    spans = [(start, end) for key, start, end in _members(text) if key == member]
+    if spans:
+        # Of equal keys the last one counts.
+        start, end = spans[-1]
+        return text[:start] + dumps(value) + text[end:]
+    first = _skip(text, _skip(text, 0) + 1)
+    comma = "" if text[first] == "}" else ","
+    return f"{text[:first]}{dumps(member)}:{dumps(value)}{comma}{text[first:]}"
+
+
 def dumps(value: Any) -> str:
     """Return compact JSON with keys in the order given."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

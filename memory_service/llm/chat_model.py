@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from openai import APIConnectionError, APIStatusError, APITimeoutError
+import httpx2
+from openai import APIConnectionError, APIStatusError, APITimeoutError, Omit
 from pydantic import BaseModel, Field, ValidationError
 from tenacity import sleep_using_event, stop_after_attempt
 
 from memory_service.core.errors import ChatModelDown, ChatModelRefused
 from memory_service.core.models import ModelAnswer
-from memory_service.llm.openai_client import (
-    address_of,
-    codes,
-    may_pass,
-    plain_client,
-    retry_after,
-)
+from memory_service.llm.endpoint import AUTHORIZATION, Endpoint
+from memory_service.llm.openai_client import codes, may_pass, plain_client, retry_after
 from memory_service.llm.retries import Pause, retrying
 
 THINKING_TOKENS = 4_000
 """Added to the limit of reasoning models, whose limit covers their reasoning and their answer."""
 
+_PATH = "/chat/completions"
 _TRIES = 3
 _HINTS = {
     401: " Check MEMORY_UPSTREAM_API_KEY.",
@@ -51,22 +47,27 @@ class _Completion(BaseModel):
 
 
 class OpenAIChatModel:
-    """The models behind one base URL; safe for several threads."""
+    """The models behind one endpoint; safe for several threads."""
 
     def __init__(
         self,
+        endpoint: Endpoint,
         *,
-        base_url: str,
         api_key: str | None,
         timeout_seconds: float,
+        headers: Mapping[str, str] | None = None,
         pause: Pause | None = None,
     ) -> None:
-        """Open no connection yet; raises StartupError if `base_url` is not a URL.
+        """Open no connection yet.
 
-        `timeout_seconds` is for one try; `pause` waits between two tries.
+        `timeout_seconds` is for one try; `pause` waits between two tries; `headers` are sent with
+        each request.
         """
-        self._where = address_of(base_url, "MEMORY_UPSTREAM_BASE_URL")
-        self._client = plain_client(base_url, api_key)
+        self._endpoint = endpoint
+        # The client sends the key as Authorization unless that is left out.
+        key = endpoint.key_headers(f"Bearer {api_key}") if api_key else {}
+        self._headers: dict[str, str | Omit] = {AUTHORIZATION: Omit(), **(headers or {}), **key}
+        self._client = plain_client(endpoint.root, api_key)
         self._timeout_seconds = timeout_seconds
         self._closing = threading.Event()
         self._pause: Pause = pause or sleep_using_event(self._closing)
@@ -99,15 +100,17 @@ class OpenAIChatModel:
             raise self._failure(error) from error
         except APITimeoutError as error:
             raise ChatModelDown(
-                f"{self._where} did not answer within {self._timeout_seconds:.3g} s."
+                f"{self._endpoint.name} did not answer within {self._timeout_seconds:.3g} s."
             ) from error
         except APIConnectionError as error:
-            raise ChatModelDown(f"{self._where} cannot be reached.") from error
+            raise ChatModelDown(f"{self._endpoint.name} cannot be reached.") from error
         except RuntimeError as error:
             # The HTTP client raises it if another thread has closed it.
             raise ChatModelDown("The model is closed.") from error
         except ValidationError as error:
-            raise ChatModelDown(f"{self._where} sent something else than an answer.") from error
+            raise ChatModelDown(
+                f"{self._endpoint.name} sent something else than an answer."
+            ) from error
 
     def _send(
         self, messages: Sequence[Mapping[str, str]], model: str, max_tokens: int
@@ -117,15 +120,18 @@ class OpenAIChatModel:
             if model in self._thinking
             else {"max_tokens": max_tokens}
         )
-        sent: Any = [dict(message) for message in messages]
-        answer = self._client.chat.completions.with_raw_response.create(
-            messages=sent, model=model, timeout=self._timeout_seconds, extra_body=limit
+        # Not by the client's own method: Azure has a path for each model.
+        answer = self._client.post(
+            self._endpoint.url(_PATH, model=model),
+            cast_to=httpx2.Response,
+            body={"messages": [dict(message) for message in messages], "model": model, **limit},
+            options={"timeout": self._timeout_seconds, "headers": self._headers},
         )
         return _Completion.model_validate_json(answer.content)
 
     def _failure(self, error: APIStatusError) -> ChatModelDown | ChatModelRefused:
         """Return the error for a status: a failure that may pass, or a refusal."""
-        message = f"{self._where} answered {error.status_code}{codes(error)}."
+        message = f"{self._endpoint.name} answered {error.status_code}{codes(error)}."
         if may_pass(error):
             return ChatModelDown(message, retry_after_seconds=retry_after(error.response.headers))
         return ChatModelRefused(message + _HINTS.get(error.status_code, ""))

@@ -15,7 +15,7 @@ import structlog
 
 from memory_service.core import clock
 from memory_service.core.errors import InvalidRequest, ServiceError
-from memory_service.core.protocols import UpstreamAnswer
+from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.chat_completions import Gateway
 from memory_service.gateway.input_turns import StoredRequest, stop_waiting
 from memory_service.gateway.relay import MemoryOutcome
@@ -58,6 +58,7 @@ class ResponseGateway:
     async def create(self, project_key: int, chat: ChatRequest) -> ResponseRelay:
         """Create a response; raises a ServiceError if the upstream was not asked."""
         check_body(chat.body)
+        upstream, chat = await self._gateway.routed(chat)
         is_kept = (
             chat.headers.mode == "on"
             and chat.body.get("store") is not False
@@ -68,7 +69,7 @@ class ResponseGateway:
         )
         plan = new_plan(chat.body, int(clock.to_unix(clock.now())), is_kept=is_kept)
         exchange = await self._gateway.exchange(
-            project_key, request, partial(self._ask, request, plan)
+            project_key, request, partial(self._ask, upstream, request, plan)
         )
         outcome = exchange.outcome
         if outcome is None or not isinstance(outcome.request, StoredRequest):
@@ -77,19 +78,24 @@ class ResponseGateway:
         return ResponseRelay(exchange.answer, exchange.refusal, outcome, plan, store)
 
     async def _ask(
-        self, request: ResponseRequest, plan: ResponsePlan, outcome: MemoryOutcome | None
+        self,
+        upstream: Upstream,
+        request: ResponseRequest,
+        plan: ResponsePlan,
+        outcome: MemoryOutcome | None,
     ) -> ResponseSource:
         """Send a request with its prompt, or as it is without one."""
-        upstream = self._gateway.upstream
         sent = (request.authorization, request.forwarded_headers)
         if self._apis.may_have_responses(upstream.name, request.model):
             content = await anyio.to_thread.run_sync(self._native_content, request, outcome)
-            answer = await upstream.respond(content, *sent)
+            answer = await upstream.respond(content, *sent, model=request.model)
             if not await self._refuses_route(answer, upstream.name, request.model):
                 return ResponseSource(answer)
         content = await anyio.to_thread.run_sync(self._chat_content, request, outcome)
         return ChatSource(
-            await upstream.complete(content, *sent), plan.begun, custom_tool_names(request.body)
+            await upstream.complete(content, *sent, model=request.model),
+            plan.begun,
+            custom_tool_names(request.body),
         )
 
     async def _refuses_route(

@@ -1,5 +1,5 @@
-"""Upstreams, the servers of models: what they refuse, and how they count tokens.
+"""Upstreams, the servers of models: which serves a model, what they refuse, how they count tokens.
 
 Imports: the packages up to `llm`.
-Start reading: `refusals`.
+Start reading: `table`.
 """

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from memory_service.composition.data_folder import open_log
-from memory_service.composition.vendors import chat_model_of
+from memory_service.composition.upstreams import chat_model_of, upstream_table_of
 from memory_service.core.settings import Settings
 from memory_service.server import running
 from tests.faults.test_durability import serving
@@ -238,7 +238,9 @@ def test_summaries_without_key_need_nearby_upstream(
     settings: Settings, changes: dict[str, Any], *, expected: bool
 ) -> None:
     fields = settings.model_dump(exclude_unset=True) | changes
-    assert (chat_model_of(Settings(**fields)) is not None) == expected
+    chosen = Settings(**fields)
+    model = chat_model_of(chosen, upstream_table_of(chosen, "tests"), "tests")
+    assert (model is not None) == expected
 
 
 def test_service_stops_while_model_is_slow(own_service: tuple[Upstream, Settings]) -> None:

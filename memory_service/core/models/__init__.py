@@ -33,6 +33,7 @@ from memory_service.core.models.summaries import (
 )
 from memory_service.core.models.tenants import ApiKey, KeyAccess, User
 from memory_service.core.models.turns import NewTurn, Turn
+from memory_service.core.models.upstreams import HOP_HEADER, NO_CALLER_KEY, CallerKey
 from memory_service.core.models.values import (
     MICROSECONDS,
     Integers,
@@ -54,8 +55,11 @@ from memory_service.core.models.vector_index import (
 from memory_service.core.models.verification import Finding, Verification
 
 __all__ = [
+    "HOP_HEADER",
     "MICROSECONDS",
+    "NO_CALLER_KEY",
     "ApiKey",
+    "CallerKey",
     "Collection",
     "Considered",
     "Conversation",
