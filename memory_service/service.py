@@ -161,7 +161,7 @@ class Service:
     def _gateway(self, upstreams: UpstreamTable) -> Gateway:
         settings = self.settings
         corrections = TokenCorrections(self.log, self.deferred_writer)
-        limits = self.item_limits
+        limits = replace(self.item_limits, lenient=True)
         return Gateway(
             upstreams,
             GatewayStages(

@@ -77,11 +77,11 @@ def stop_waiting(request: AnswerableRequest | None) -> None:
 
 def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
     """Return the turns of the new messages; raises InvalidRequest that names the invalid one."""
-    raws = located.chat.raw_messages
     turns = []
-    for position, message in located.new_messages:
-        param = f"{located.chat.messages_field}.{position}"
-        turn = parse_item(message, raws[position], {}, limits, param)
+    for entry in located.new_messages:
+        param = f"{located.chat.messages_field}.{entry.position}"
+        raw = located.chat.storable_json(entry)
+        turn = parse_item(entry.message, raw, {}, limits, param)
         turns.append(replace(with_echoes_marked(turn, (), param), from_request=True))
     return turns
 

@@ -121,5 +121,5 @@ def _function(call: Mapping[str, Any]) -> list[Any]:
 def _parsed(arguments: Any) -> Any:
     try:
         return json.loads(arguments or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return arguments

@@ -13,7 +13,7 @@ from memory_service.core.models import Prompt, Turn
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import dumps, encoded
 from memory_service.prompts.recalled_block import recalled_block
 from memory_service.prompts.summary_block import summary_block_text
 from memory_service.responses.foreign import items_of
@@ -46,7 +46,7 @@ def native_body(request: ResponseRequest, items: Sequence[Item] | None) -> bytes
         body["input"] = list(items)
     elif request.has_memory and request.items:
         body["input"] = [_sent(item) for item in request.items]
-    return (request.text if body == request.body else dumps(body)).encode()
+    return encoded(request.text if body == request.body else dumps(body))
 
 
 def native_input(
