@@ -154,6 +154,7 @@ class Service:
                 recent_turns=settings.recent_turns,
                 top_k=settings.top_k,
                 context_window=lambda model: settings.context_window or context_window(model),
+                recent_media_bytes=settings.recent_media_mib * 1024 * 1024,
             ),
             SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
         )

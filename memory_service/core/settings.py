@@ -366,6 +366,13 @@ class Settings(BaseSettings):
         description="Private networks besides this machine whose programs may call a service"
         " without API keys, separated by commas. The service may then listen on any address.",
     )
+    recent_media_mib: int = Field(
+        default=8,
+        ge=0,
+        le=1_024,
+        description="Largest size of the stored images, audio and files in the recent window of a"
+        " prompt. A text stands for older ones. Those that the client sends again are not counted.",
+    )
 
     @model_validator(mode="after")
     def _clients_are_private(self) -> Self:

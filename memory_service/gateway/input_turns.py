@@ -97,12 +97,13 @@ def aligned_turn(log: TurnLog, located: LocatedRequest) -> Turn:
 
 
 def input_ending_with(log: TurnLog, turn: Turn) -> Sequence[Turn]:
-    """Return the input that ends with a stored turn: a tool result with those before it."""
-    if turn.role != "tool":
-        return [turn]
+    """Return the input that ends with a stored turn: a tool result with those before it.
+
+    The turns have their media.
+    """
     with log.read() as snapshot:
-        earlier = snapshot.turns.before(turn, _MAX_RESULTS)
-    return [*trailing_results(earlier), turn]
+        earlier = snapshot.turns.before(turn, _MAX_RESULTS) if turn.role == "tool" else ()
+        return snapshot.media.with_media([*trailing_results(earlier), turn])
 
 
 def trailing_results(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -77,7 +77,11 @@ def chat(
 ) -> Iterator[RunningGateway]:
     folder, base_url = tmp_path_factory.mktemp("acceptance"), f"{upstream.address}/v1"
     with gateway(
-        folder, light=True, upstream_base_url=base_url, max_text_chars=MAX_TEXT
+        folder,
+        light=True,
+        upstream_base_url=base_url,
+        max_text_chars=MAX_TEXT,
+        recall_timeout_seconds=60,
     ) as running:
         yield running
 
@@ -279,7 +283,11 @@ def test_recall_that_is_strict_refuses_what_memory_cannot_take(tmp_path: Any) ->
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
