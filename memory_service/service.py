@@ -154,6 +154,7 @@ class Service:
                 recent_turns=settings.recent_turns,
                 top_k=settings.top_k,
                 context_window=lambda model: settings.context_window or context_window(model),
+                recent_media_bytes=settings.recent_media_mib * 1024 * 1024,
             ),
             SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
         )
@@ -161,7 +162,7 @@ class Service:
     def _gateway(self, upstreams: UpstreamTable) -> Gateway:
         settings = self.settings
         corrections = TokenCorrections(self.log, self.deferred_writer)
-        limits = self.item_limits
+        limits = replace(self.item_limits, lenient=True)
         return Gateway(
             upstreams,
             GatewayStages(

@@ -27,8 +27,10 @@ from memory_service.api import (
     users,
 )
 from memory_service.api.azure_paths import AzurePaths
+from memory_service.api.compressed_bodies import CompressedBodies
 from memory_service.api.middleware import REQUEST_ID_HEADER, RequestContext
 from memory_service.api.path_identity import PathIdentity
+from memory_service.api.request_paths import RequestPaths
 from memory_service.core.settings import Settings
 from memory_service.service import Service
 
@@ -93,6 +95,8 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     app.add_middleware(AzurePaths)
     app.add_middleware(PathIdentity)
     app.add_middleware(RequestContext)
+    app.add_middleware(CompressedBodies)
+    app.add_middleware(RequestPaths)
     if settings.cors_origins:
         _allow_origins(app, settings.cors_origins)
     return app

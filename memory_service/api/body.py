@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,11 @@ from memory_service.items import strict_json
 M = TypeVar("M", bound=BaseModel)
 
 MAX_IDEMPOTENCY_KEY_CHARS = 256
+MAX_CHAT_NESTING = 256
+"""Deepest nesting of a chat completion with memory; a deeper one is forwarded without.
+
+Python's stack has 1,000 frames, and some functions take two for each level.
+"""
 
 
 async def _read(request: Request, service: ServiceState) -> bytes:
@@ -35,6 +41,17 @@ async def _read(request: Request, service: ServiceState) -> bytes:
     return b"".join(chunks)
 
 
+class ChatBody(NamedTuple):
+    """A body that is for the upstream: its text, and its object.
+
+    `unreadable` is the code of the reason why the text was not parsed; the object is then empty.
+    """
+
+    text: str
+    value: Mapping[str, Any]
+    unreadable: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JsonBody:
     """The body of a request, as bytes: worker threads parse it, not the event loop."""
@@ -42,23 +59,35 @@ class JsonBody:
     content: bytes
     max_nesting: int
 
+    def lenient(self) -> ChatBody:
+        """Return a body that is for the upstream, which is forwarded whatever it says.
+
+        Raises InvalidRequest if it is no JSON object.
+        """
+        try:
+            text = self.content.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise _not_utf8(error) from error
+        try:
+            value = strict_json.loads_lenient(text, max_nesting=MAX_CHAT_NESTING)
+        except InvalidRequest as error:
+            if error.code != "nesting_too_deep":
+                raise
+            return ChatBody(text, {}, error.code)
+        return ChatBody(text, _as_object(value))
+
     def text(self) -> str:
         """Return the body as text; raises InvalidRequest if it is not UTF-8."""
         try:
             return self.content.decode()
         except UnicodeDecodeError as error:
-            raise InvalidRequest(
-                f"The body is not UTF-8: byte {error.start} is invalid.", code="invalid_json"
-            ) from error
+            raise _not_utf8(error) from error
 
     def value(self, *, optional: bool = False) -> dict[str, Any]:
         """Return the JSON object in the body; an empty body is {} if the body is `optional`."""
         if optional and not self.content.strip():
             return {}
-        value = strict_json.loads(self.text(), max_nesting=self.max_nesting)
-        if not isinstance(value, dict):
-            raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
-        return value
+        return _as_object(strict_json.loads(self.text(), max_nesting=self.max_nesting))
 
     def as_model(self, model: type[M], *, optional: bool = False) -> M:
         """Return the body as a model; raises InvalidRequest that names the invalid field."""
@@ -66,6 +95,18 @@ class JsonBody:
             return model.model_validate(self.value(optional=optional))
         except ValidationError as error:
             raise invalid(error) from error
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    return value
+
+
+def _not_utf8(error: UnicodeDecodeError) -> InvalidRequest:
+    return InvalidRequest(
+        f"The body is not UTF-8: byte {error.start} is invalid.", code="invalid_json"
+    )
 
 
 async def _body(content: Annotated[bytes, Depends(_read)], service: ServiceState) -> JsonBody:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from memory_service.api.auth import Project, RequestCaller
 from memory_service.api.azure_paths import deployment_of
-from memory_service.api.body import JsonBody, RequestAttempt, RequestBody, documented
+from memory_service.api.body import ChatBody, JsonBody, RequestAttempt, RequestBody, documented
 from memory_service.api.relaying import RelayResponse
 from memory_service.api.schemas import ChatCompletion
 from memory_service.api.state import ServiceState
@@ -68,10 +68,11 @@ async def complete(
 ) -> Response:
     """Return a chat completion of the upstream, with memory if a conversation or user is named."""
     # Parsing a long history takes milliseconds, which would stop all streams in the event loop.
-    text, value = await anyio.to_thread.run_sync(translated, body, as_chat_completion)
+    parsed = await anyio.to_thread.run_sync(translated, body, as_chat_completion)
     chat_request = ChatRequest(
-        text=text,
-        body=value,
+        text=parsed.text,
+        body=parsed.value,
+        unreadable=parsed.unreadable,
         headers=headers,
         caller=caller,
         is_retry=attempt.is_retry,
@@ -118,8 +119,8 @@ def skipped_headers(chat_request: ChatRequest) -> dict[str, str]:
 
 def translated(
     body: JsonBody, translate: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> tuple[str, Mapping[str, Any]]:
+) -> ChatBody:
     """Return the text and the value of a body, translated if it is for another route."""
-    text, value = body.text(), body.value()
-    other = translate(value)
-    return (text if other is value else dumps(other)), other
+    parsed = body.lenient()
+    other = translate(parsed.value)
+    return parsed if other is parsed.value else ChatBody(dumps(other), other)

@@ -47,7 +47,9 @@ def create_items(
         below=_below(create),
         gap_before=create.gap_before,
     )
-    data = [render.item(turn) for turn in result.turns]
+    with service.log.read() as snapshot:
+        stored = snapshot.media.with_media(result.turns)
+    data = [render.item(turn) for turn in stored]
     lag = service.index_lag()
     headers = {LAG_HEADER: str(lag), NEW_HEADER: str(result.new_count)}
     return render.respond(render.listing(data, has_more=False), headers)
@@ -72,7 +74,8 @@ def list_items(
             else find_item(snapshot, project, conversation.key, after, param="after").seq
         )
         page = snapshot.turns.page(conversation.key, begin, limit, order)
-    data = [render.item(turn) for turn in page.data]
+        stored = snapshot.media.with_media(page.data)
+    data = [render.item(turn) for turn in stored]
     return render.respond(render.listing(data, has_more=page.has_more))
 
 
@@ -87,7 +90,8 @@ def get_item(
     """Return an item of any branch."""
     with service.log.read() as snapshot:
         conversation = find_conversation(snapshot, project, conversation_id)
-        item = find_item(snapshot, project, conversation.key, item_id)
+        turn = find_item(snapshot, project, conversation.key, item_id)
+        (item,) = snapshot.media.with_media([turn])
     return render.respond(render.item(item))
 
 

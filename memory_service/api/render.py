@@ -20,7 +20,7 @@ from memory_service.core.models import (
     User,
 )
 from memory_service.items.item_view import show_item
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import dumps, encoded
 
 _MAX_STORED_NESTING = 1_000
 """Stored items were checked when they arrived; a limit lowered since then must not hide them."""
@@ -28,7 +28,8 @@ _MAX_STORED_NESTING = 1_000
 
 def respond(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response; the values are plain JSON, so no model validates them again."""
-    return Response(dumps(value).encode(), media_type="application/json", headers=headers)
+    content = encoded(dumps(value))
+    return Response(content, media_type="application/json", headers=headers)
 
 
 def listing(data: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:

@@ -47,10 +47,12 @@ async def create_response(
     upstream_name: UpstreamName = None,
 ) -> Response:
     """Return a response of the upstream, with memory."""
-    text, value = await anyio.to_thread.run_sync(translated, body, as_response_request)
+    parsed = await anyio.to_thread.run_sync(translated, body, as_response_request)
+    if parsed.unreadable is not None:
+        raise InvalidRequest("The body nests too deep.", code=parsed.unreadable)
     chat_request = ChatRequest(
-        text=text,
-        body=value,
+        text=parsed.text,
+        body=parsed.value,
         headers=headers,
         caller=caller,
         is_retry=attempt.is_retry,

@@ -36,7 +36,8 @@ def export_lines(log: TurnLog, project: str, user: str | None = None) -> Iterato
         if user is not None and user_key is None:
             raise NotFound(f"No user {user!r} in project {project!r}.")
         for conversation in snapshot.conversations.all(project_key, user_key):
-            yield _line(conversation, list(snapshot.turns.all(conversation.key)))
+            turns = snapshot.media.with_media(list(snapshot.turns.all(conversation.key)))
+            yield _line(conversation, turns)
 
 
 def _project_key(snapshot: ReadTransaction, project: str) -> int:

@@ -4,6 +4,7 @@
     ├── InvalidRequest           400 invalid_request_error
     │   └── ContextLengthExceeded    400, code context_length_exceeded
     ├── RequestTooLarge          413
+    ├── UnsupportedEncoding      415
     ├── Unauthenticated          401 authentication_error
     ├── Forbidden                403 permission_error
     ├── NotFound                 404
@@ -66,6 +67,14 @@ class RequestTooLarge(ServiceError):
     status = 413
     type = "invalid_request_error"
     default_code = "request_too_large"
+
+
+class UnsupportedEncoding(ServiceError):
+    """The body has a Content-Encoding that is not known."""
+
+    status = 415
+    type = "invalid_request_error"
+    default_code = "unsupported_encoding"
 
 
 class Unauthenticated(ServiceError):

@@ -76,7 +76,10 @@ class Settings(BaseSettings):
         default=32 * 1024 * 1024, ge=1024, description="Largest request body."
     )
     max_nesting: int = Field(
-        default=64, ge=4, le=500, description="Deepest nesting of a JSON body."
+        default=64,
+        ge=4,
+        le=500,
+        description="Deepest nesting of a JSON body. Chat completions may nest 256 levels deep.",
     )
     max_text_chars: int = Field(default=1_000_000, ge=100, description="Longest text of one item.")
     max_items_per_call: int = Field(
@@ -362,6 +365,13 @@ class Settings(BaseSettings):
         default=(),
         description="Private networks besides this machine whose programs may call a service"
         " without API keys, separated by commas. The service may then listen on any address.",
+    )
+    recent_media_mib: int = Field(
+        default=8,
+        ge=0,
+        le=1_024,
+        description="Largest size of the stored images, audio and files in the recent window of a"
+        " prompt. A text stands for older ones. Those that the client sends again are not counted.",
     )
 
     @model_validator(mode="after")

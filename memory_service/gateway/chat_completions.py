@@ -7,7 +7,8 @@ docstring has a table of these stages.
 
 * Only waiting for the upstream is async; everything else runs in worker threads.
 * The new messages are durable before the upstream is asked.
-* If the prompt cannot be built, the client's own messages are forwarded, unless recall is strict.
+* If the prompt cannot be built, or memory cannot take the request, the client's own messages are
+  forwarded, unless recall is strict.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from memory_service.core.errors import RecallFailed, ServiceError
+from memory_service.core.errors import (
+    Conflict,
+    ContextLengthExceeded,
+    InvalidRequest,
+    RecallFailed,
+    ServiceError,
+)
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
-from memory_service.gateway.relay import AnswerRelay, MemoryOutcome
+from memory_service.gateway.relay import AnswerRelay, MemoryOutcome, SkippedMemory
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
 from memory_service.gateway.upstream_prompts import (
@@ -67,11 +74,15 @@ class GatewayStages:
 
 @dataclass(frozen=True, slots=True)
 class Exchange(Generic[A]):
-    """What the upstream answered; `refusal` is the body of an answer with an error status."""
+    """What the upstream answered; `refusal` is the body of an answer with an error status.
+
+    `skipped` is set, and `outcome` None, for a request that memory could not take.
+    """
 
     answer: A
     refusal: bytes
     outcome: MemoryOutcome | None
+    skipped: SkippedMemory | None = None
 
 
 class Gateway:
@@ -98,7 +109,8 @@ class Gateway:
         upstream, chat = await self.routed(chat)
         exchange = await self.exchange(project_key, chat, partial(_ask, upstream, chat))
         store = partial(self._store_answer, exchange.outcome)
-        return AnswerRelay(exchange.answer, exchange.refusal, exchange.outcome, store)
+        outcome = exchange.outcome or exchange.skipped
+        return AnswerRelay(exchange.answer, exchange.refusal, outcome, store)
 
     async def routed(self, chat: ChatRequest) -> tuple[Upstream, ChatRequest]:
         """Return the upstream of a request, and the request with the model's name there."""
@@ -116,9 +128,12 @@ class Gateway:
         `ask` sends the request with a prompt, or as it is for None. Raises a ServiceError if the
         upstream was not asked.
         """
-        outcome = await self._remember(project_key, chat)
-        with _ended_if_raised(None if outcome is None else outcome.request):
-            return await self._asked(outcome, ask)
+        remembered = await self._remember(project_key, chat)
+        if isinstance(remembered, SkippedMemory):
+            exchange = await self._asked(None, ask)
+            return replace(exchange, skipped=remembered)
+        with _ended_if_raised(None if remembered is None else remembered.request):
+            return await self._asked(remembered, ask)
 
     async def _asked(
         self,
@@ -148,10 +163,24 @@ class Gateway:
             counted = outcome.prompt.prompt.tokens.total
             self._corrections.learn(outcome.request.chat.model, counted, prompt_tokens)
 
-    async def _remember(self, project_key: int, chat: ChatRequest) -> MemoryOutcome | None:
+    async def _remember(
+        self, project_key: int, chat: ChatRequest
+    ) -> MemoryOutcome | SkippedMemory | None:
         """Store the new messages and build the prompt; None if the request is without memory."""
+        if chat.unreadable is not None:
+            return None if chat.headers.mode == "off" else SkippedMemory(chat.unreadable)
+        if not chat.has_memory:
+            return None
         started = time.perf_counter()
-        request = await anyio.to_thread.run_sync(self._located_and_stored, project_key, chat)
+        try:
+            request = await anyio.to_thread.run_sync(self._located_and_stored, project_key, chat)
+        except ContextLengthExceeded:
+            raise
+        except (InvalidRequest, Conflict) as error:
+            if self._options.strict_recall or not chat.may_skip_memory:
+                raise
+            logger.warning("memory cannot take a request", error=error.message, code=error.code)
+            return SkippedMemory(error.code)
         if request is None:
             return None
         with _ended_if_raised(request):
@@ -165,8 +194,7 @@ class Gateway:
 
     def _located_and_stored(self, project_key: int, chat: ChatRequest) -> AnswerableRequest | None:
         """Locate a request and store its new messages, unless no prompt can contain them."""
-        if chat.has_memory:
-            self._stages.prompts.check(chat)
+        self._stages.prompts.check(chat)
         with self._stages.locator.located(project_key, chat) as located:
             if located is None:
                 return None

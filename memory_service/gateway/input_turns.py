@@ -77,11 +77,11 @@ def stop_waiting(request: AnswerableRequest | None) -> None:
 
 def new_turns(located: LocatedRequest, limits: ItemLimits) -> list[NewTurn]:
     """Return the turns of the new messages; raises InvalidRequest that names the invalid one."""
-    raws = located.chat.raw_messages
     turns = []
-    for position, message in located.new_messages:
-        param = f"{located.chat.messages_field}.{position}"
-        turn = parse_item(message, raws[position], {}, limits, param)
+    for entry in located.new_messages:
+        param = f"{located.chat.messages_field}.{entry.position}"
+        raw = located.chat.storable_json(entry)
+        turn = parse_item(entry.message, raw, {}, limits, param)
         turns.append(replace(with_echoes_marked(turn, (), param), from_request=True))
     return turns
 
@@ -97,12 +97,13 @@ def aligned_turn(log: TurnLog, located: LocatedRequest) -> Turn:
 
 
 def input_ending_with(log: TurnLog, turn: Turn) -> Sequence[Turn]:
-    """Return the input that ends with a stored turn: a tool result with those before it."""
-    if turn.role != "tool":
-        return [turn]
+    """Return the input that ends with a stored turn: a tool result with those before it.
+
+    The turns have their media.
+    """
     with log.read() as snapshot:
-        earlier = snapshot.turns.before(turn, _MAX_RESULTS)
-    return [*trailing_results(earlier), turn]
+        earlier = snapshot.turns.before(turn, _MAX_RESULTS) if turn.role == "tool" else ()
+        return snapshot.media.with_media([*trailing_results(earlier), turn])
 
 
 def trailing_results(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -54,6 +54,17 @@ class MemoryOutcome:
         return headers
 
 
+@dataclass(frozen=True, slots=True)
+class SkippedMemory:
+    """A request that memory could not take; it was forwarded as it is. `error` is the code."""
+
+    error: str
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that describe it."""
+        return {"x-memory-error": self.error}
+
+
 def _prompt_headers(built: UpstreamPrompt) -> dict[str, str]:
     prompt = built.prompt
     headers = {
@@ -81,7 +92,7 @@ class AnswerRelay:
         self,
         answer: UpstreamAnswer,
         refusal: bytes,
-        outcome: MemoryOutcome | None,
+        outcome: MemoryOutcome | SkippedMemory | None,
         store: Callable[[AnswerCollector], str | None],
     ) -> None:
         self._answer = answer
@@ -148,7 +159,7 @@ class AnswerRelay:
             if self.is_stream:
                 self._collector.add_events(self._reader.finish().events)
                 await self._store()
-            if self._outcome is not None:
+            if isinstance(self._outcome, MemoryOutcome):
                 stop_waiting(self._outcome.request)
 
     async def _store(self) -> None:
@@ -156,7 +167,7 @@ class AnswerRelay:
             return
         self._is_stored = True
         error = await anyio.to_thread.run_sync(self._store_answer, self._collector)
-        if self._outcome is not None and error is not None:
+        if isinstance(self._outcome, MemoryOutcome) and error is not None:
             self._outcome = replace(self._outcome, answer_error=error)
 
 

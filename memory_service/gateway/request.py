@@ -12,7 +12,16 @@ from memory_service.core.models import NO_CALLER_KEY, CallerKey
 from memory_service.identity.identify import Caller, Identity, identify
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.strict_json import dumps, raw_elements, with_member
+from memory_service.items.storable_messages import storable_message
+from memory_service.items.strict_json import (
+    dumps,
+    encoded,
+    escaped_surrogates,
+    raw_elements,
+    rewritten,
+    storable_json,
+    with_member,
+)
 from memory_service.prompts.request import ScopeName
 
 # Fields of a stored item that a client may set, or send back as it has read them.
@@ -33,7 +42,7 @@ class MemoryHeaders:
 
 
 class HistoryMessage(NamedTuple):
-    """A message that is not a system message, and its position in `messages`."""
+    """A message that is not a system message, as it can be stored; its position in `messages`."""
 
     position: int
     message: Message
@@ -50,7 +59,8 @@ class ChatRequest:
     """A request for a chat completion: its body as text and parsed, and the headers to forward.
 
     `authorization` is the caller's key for the upstream, `upstream_name` the upstream that the
-    caller asks for.
+    caller asks for. `unreadable` is the code of the reason why the body could not be parsed; it is
+    then empty.
     """
 
     text: str
@@ -61,9 +71,12 @@ class ChatRequest:
     authorization: CallerKey = NO_CALLER_KEY
     forwarded_headers: Mapping[str, str] = field(default_factory=dict)
     upstream_name: str | None = None
+    unreadable: str | None = None
 
     messages_field: ClassVar[str] = "messages"
     """The field of the body with the messages, which errors name."""
+    may_skip_memory: ClassVar[bool] = True
+    """Whether a request that memory cannot take is forwarded without memory."""
 
     @cached_property
     def identity(self) -> Identity:
@@ -124,9 +137,9 @@ class ChatRequest:
 
     @cached_property
     def history(self) -> Sequence[HistoryMessage]:
-        """The messages without system messages."""
+        """The messages without system messages, in the form in which they are stored."""
         return [
-            HistoryMessage(position, message)
+            HistoryMessage(position, storable_message(message))
             for position, message in enumerate(self.messages)
             if message["role"] not in SYSTEM_ROLES
         ]
@@ -134,7 +147,7 @@ class ChatRequest:
     @property
     def forwarded_history(self) -> Sequence[Message]:
         """The history as it is forwarded; empty if stored turns stand for it."""
-        return [without_our_fields(entry.message) for entry in self.history]
+        return [without_our_fields(self.messages[entry.position]) for entry in self.history]
 
     @property
     def append_point(self) -> AppendPoint | None:
@@ -155,6 +168,12 @@ class ChatRequest:
     def raw_messages(self) -> Sequence[str]:
         """The exact JSON of each message."""
         return raw_elements(self.text, "messages")
+
+    def storable_json(self, entry: HistoryMessage) -> str:
+        """Return the JSON of a message to store: exactly as sent, if the log can hold that."""
+        if entry.message is self.messages[entry.position]:
+            return storable_json(self.raw_messages[entry.position], entry.message)
+        return escaped_surrogates(dumps(entry.message))
 
     @property
     def model(self) -> str | None:
@@ -195,7 +214,8 @@ class ChatRequest:
     def forwarded_body(self, messages: Sequence[Message] | None = None) -> bytes:
         """Return the body for the upstream: without our own fields, with `messages` if given.
 
-        An unchanged body is forwarded byte for byte.
+        An unchanged body is forwarded byte for byte. In a changed one, the members and messages
+        that are not changed keep their exact JSON.
         """
         body = {name: value for name, value in self.body.items() if name != "conversation"}
         metadata = body.get("metadata")
@@ -205,9 +225,24 @@ class ChatRequest:
                 del body["metadata"]
         if messages is not None:
             body["messages"] = list(messages)
-        elif self.has_memory:
-            body["messages"] = [without_our_fields(message) for message in self.messages]
-        return (self.text if body == self.body else dumps(body)).encode()
+        elif self.has_memory and isinstance(body.get("messages"), list):
+            body["messages"] = [
+                without_our_fields(message) if isinstance(message, Mapping) else message
+                for message in body["messages"]
+            ]
+        if body == self.body:
+            # With the surrogates that the body was decoded with.
+            return self.text.encode("utf-8", "surrogatepass")
+        return encoded(rewritten(self.text, self.body, body, self._raws_by_object(body)))
+
+    def _raws_by_object(self, body: Mapping[str, Any]) -> Mapping[int, str]:
+        """Return the exact JSON of the client's messages, by the `id` of their objects."""
+        if body.get("messages") is self.body.get("messages"):
+            return {}
+        return {
+            id(message): raw
+            for message, raw in zip(self.body["messages"], self.raw_messages, strict=True)
+        }
 
 
 def _list_or_empty(value: object) -> Sequence[object]:

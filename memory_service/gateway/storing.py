@@ -24,7 +24,8 @@ from memory_service.gateway.input_turns import (
 from memory_service.gateway.locating import LocatedRequest
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import ItemLimits, parse_item
-from memory_service.items.strict_json import dumps
+from memory_service.items.storable_messages import storable_message
+from memory_service.items.strict_json import dumps, escaped_surrogates
 from memory_service.turn_log.log import TurnLog
 
 
@@ -124,6 +125,8 @@ class AnswerStorer:
         ).turns
 
     def _turn(self, message: Message, recalled: Sequence[str]) -> NewTurn:
+        answer = storable_message(message)
+        raw = escaped_surrogates(dumps(answer))
         # A name that the upstream gives its model is no name of a speaker.
-        turn = parse_item(message, dumps(message), {"name": None}, self._limits, "answer")
+        turn = parse_item(answer, raw, {"name": None}, self._limits, "answer")
         return with_echoes_marked(turn, recalled, "answer")

@@ -16,6 +16,7 @@ from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.gateway.request import ChatRequest
 from memory_service.items.chat_messages import Message, input_messages
 from memory_service.items.message_hash import message_hash
+from memory_service.items.storable_messages import storable_message
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.client_history import ClientHistory
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
@@ -117,7 +118,7 @@ class UpstreamPromptBuilder:
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
         """Return the prompt request with the input turns, which are not recent turns."""
-        history = ClientHistory(request.chat.forwarded_history, message_hash)
+        history = ClientHistory(request.chat.forwarded_history, _stored_hash)
         sent = history.of_turns(request.input_turns)
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
@@ -158,3 +159,8 @@ class UpstreamPromptBuilder:
             room = max(0, limit.tokens - reserved)
             share = min(_LIMIT_MARGIN, _LIMIT_MARGIN * room / limit.used)
         return _ShrunkBudget(reserved + round(refused.tokens_after * share), reserved)
+
+
+def _stored_hash(message: Message) -> bytes:
+    """Return the hash of a message in the form in which it is stored, or of a stored item."""
+    return message_hash(storable_message(message) if "role" in message else message)

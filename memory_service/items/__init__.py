@@ -2,5 +2,6 @@
 
 Imports: `core`.
 Start reading: `conversation_items` for what is accepted, `item_text` for what is indexed,
-`item_view` for what is returned, `chat_messages` for what a model is sent.
+`storable_messages` for what the gateway stores of other shapes, `item_view` for what is returned,
+`chat_messages` for what a model is sent.
 """

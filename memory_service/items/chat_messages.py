@@ -265,6 +265,13 @@ def _transcript(item: Mapping[str, Any]) -> str | None:
     return transcript if isinstance(transcript, str) else None
 
 
+def tool_call_ids(message: Message) -> list[str]:
+    """Return the ids of the tool calls in a message, which a client may send in any shape."""
+    calls = message.get("tool_calls")
+    elements = calls if isinstance(calls, list) else [calls]
+    return [str(call["id"]) for call in elements if isinstance(call, Mapping) and call.get("id")]
+
+
 def with_kept_calls(message: Message, kept: AbstractSet[str]) -> Message | None:
     """Return a message with the tool calls of these ids only; None if nothing else is in it."""
     if "tool_calls" not in message:

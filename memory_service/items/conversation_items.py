@@ -7,6 +7,7 @@ messages (`tool_calls`, `tool_call_id`, `function_call`).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from memory_service.items.item_hash import content_hash
 from memory_service.items.item_text import item_text
 from memory_service.items.kinds import item_kind, role_of
 from memory_service.items.message_hash import message_hash
+from memory_service.items.strict_json import storable_text
 
 ROLES = frozenset(
     {
@@ -40,14 +42,20 @@ MAX_CALL_ID_CHARS = 256
 MAX_FUNCTION_NAME_CHARS = 10_000
 
 _KIND = re.compile(r"^[a-z0-9_.-]{1,64}$")
+_OTHER_ROLE = re.compile(r"^[A-Za-z0-9_.-]{1,16}$")
 
 
 @dataclass(frozen=True, slots=True)
 class ItemLimits:
-    """Bounds on one item; each has a setting of its own."""
+    """Bounds on one item; each has a setting of its own.
+
+    `lenient` limits are those of messages that the gateway forwards anyway: of a longer text the
+    beginning is indexed, and a message may have any role, no content, and calls with long ids.
+    """
 
     max_text_chars: int
     max_nesting: int
+    lenient: bool = False
 
 
 def parse_item(
@@ -61,9 +69,9 @@ def parse_item(
     if not isinstance(item, Mapping):
         raise InvalidRequest(f"'{param}' must be an object.", param=param, code="invalid_type")
     kind = _kind(item, param)
-    role = _role(item, kind, param)
-    calls, answers = _tool_links(item, kind, param)
-    _check_shape(item, kind, param)
+    role = _role(item, kind, limits, param)
+    calls, answers = _tool_links(item, kind, limits, param)
+    _check_shape(item, kind, limits, param)
     text = _bounded_text(item, kind, limits, param)
     own = _own_fields(item, kind)
     given = {**own, **stored_as}
@@ -97,7 +105,9 @@ def _own_fields(item: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _bounded_text(item: Mapping[str, Any], kind: str, limits: ItemLimits, param: str) -> str:
-    text = item_text(item, kind)
+    text = storable_text(item_text(item, kind))
+    if limits.lenient:
+        return text[: limits.max_text_chars]
     if len(text) > limits.max_text_chars:
         raise InvalidRequest(
             f"The text of '{param}' has {len(text):,} characters; "
@@ -132,10 +142,10 @@ def _kind(item: Mapping[str, Any], param: str) -> str:
     return kind
 
 
-def _role(item: Mapping[str, Any], kind: str, param: str) -> str:
+def _role(item: Mapping[str, Any], kind: str, limits: ItemLimits, param: str) -> str:
     if kind == "message":
         role = item.get("role")
-        if not isinstance(role, str) or role not in ROLES:
+        if not isinstance(role, str) or not _is_role(role, limits):
             raise InvalidRequest(
                 f"'{param}.role' must be one of {', '.join(sorted(ROLES))}.",
                 param=f"{param}.role",
@@ -145,8 +155,12 @@ def _role(item: Mapping[str, Any], kind: str, param: str) -> str:
     return role_of({"type": kind})
 
 
+def _is_role(role: str, limits: ItemLimits) -> bool:
+    return role in ROLES or (limits.lenient and _OTHER_ROLE.fullmatch(role) is not None)
+
+
 def _tool_links(
-    item: Mapping[str, Any], kind: str, param: str
+    item: Mapping[str, Any], kind: str, limits: ItemLimits, param: str
 ) -> tuple[tuple[str, ...], str | None]:
     """Return (ids of the calls this item makes, id of the call it answers)."""
     if kind != "message":
@@ -155,7 +169,7 @@ def _tool_links(
             if item_kind(kind).needs_call_id:
                 raise InvalidRequest(f"'{param}.call_id' is missing.", param=f"{param}.call_id")
             return (), None
-        link = bounded(call_id, MAX_CALL_ID_CHARS, f"{param}.call_id", "a call id")
+        link = _link(call_id, limits, f"{param}.call_id")
         return ((), link) if kind.endswith("_output") else ((link,), None)
     calls = item.get("tool_calls") or ()
     if not isinstance(calls, Sequence) or not all(isinstance(call, Mapping) for call in calls):
@@ -164,19 +178,30 @@ def _tool_links(
         )
     if item.get("role") == "tool":
         answered = item.get("tool_call_id")
-        return (), None if answered is None else bounded(
-            answered, MAX_CALL_ID_CHARS, f"{param}.tool_call_id", "a call id"
-        )
-    return tuple(
-        bounded(call.get("id"), MAX_CALL_ID_CHARS, f"{param}.tool_calls.id", "a call id")
-        for call in calls
-    ), None
+        return (), None if answered is None else _link(answered, limits, f"{param}.tool_call_id")
+    return tuple(_link(call.get("id"), limits, f"{param}.tool_calls.id") for call in calls), None
 
 
-def _check_shape(item: Mapping[str, Any], kind: str, param: str) -> None:
+def _link(call_id: Any, limits: ItemLimits, param: str) -> str:
+    """Return the id of a tool call as it is stored.
+
+    Some proxies write a model's signature of thousands of characters into it. With lenient limits,
+    the link is then the beginning of the id and a hash.
+    """
+    if not limits.lenient or not isinstance(call_id, str):
+        return bounded(call_id, MAX_CALL_ID_CHARS, param, "a call id")
+    link = storable_text(call_id)
+    if len(link) > MAX_CALL_ID_CHARS:
+        digest = hashlib.sha256(link.encode()).hexdigest()
+        link = link[: MAX_CALL_ID_CHARS - len(digest)] + digest
+    return bounded(link, MAX_CALL_ID_CHARS, param, "a call id")
+
+
+def _check_shape(item: Mapping[str, Any], kind: str, limits: ItemLimits, param: str) -> None:
     """Check the fields that the text of an item is taken from."""
     if kind == "message":
-        _check_content(item.get("content"), item, param)
+        if item.get("content") is not None or not limits.lenient:
+            _check_content(item.get("content"), item, param)
     elif item_kind(kind).needs_name:
         bounded(item.get("name"), MAX_FUNCTION_NAME_CHARS, f"{param}.name", "a name")
 

@@ -28,7 +28,7 @@ def content_hash(item: Mapping[str, Any], kind: str) -> bytes:
         content["content"] = [_plain_part(part) for part in content_parts(item.get("content"))]
     if kind == "item_reference":
         content["id"] = item.get("id")
-    return hashlib.sha256(canonical(content).encode()).digest()
+    return hashlib.sha256(canonical(content).encode("utf-8", "surrogatepass")).digest()
 
 
 def _plain_part(part: Any) -> Any:

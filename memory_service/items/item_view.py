@@ -8,7 +8,7 @@ from typing import Any
 from memory_service.core.models import Turn
 from memory_service.items.item_text import content_parts
 from memory_service.items.kinds import item_kind
-from memory_service.items.strict_json import loads as load_json
+from memory_service.items.strict_json import loads_lenient as load_json
 
 # Fields of a part that OpenAI's client expects and senders may leave out.
 _PART_DEFAULTS: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memory_service.items.item_text import text_of_parts
+from memory_service.items.media import media_mark
 from memory_service.items.strict_json import canonical
 
 _HASH_BYTES = 16
@@ -104,10 +105,19 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 def _part(part: Mapping[str, Any]) -> Any:
     """Return a part that is not text, without the fields that a client may leave out."""
     return {
-        name: _part(value) if isinstance(value, Mapping) else value
+        name: _field(name, value)
         for name, value in part.items()
         if value is not None and name not in _MARKS and (name, value) != ("detail", "auto")
     }
+
+
+def _field(name: str, value: Any) -> Any:
+    """Return a field of a part; marks stand for the media that are stored apart."""
+    if isinstance(value, Mapping):
+        return _part(value)
+    if isinstance(value, list):
+        return [_field(name, element) for element in value]
+    return media_mark(name, value) if isinstance(value, str) else value
 
 
 def _function(call: Mapping[str, Any]) -> list[Any]:
@@ -121,5 +131,5 @@ def _function(call: Mapping[str, Any]) -> list[Any]:
 def _parsed(arguments: Any) -> Any:
     try:
         return json.loads(arguments or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return arguments

@@ -9,7 +9,10 @@ from memory_service.core.errors import InvalidRequest
 from memory_service.core.models import Conversation, Finding, NewTurn, Turn
 from memory_service.items.conversation_items import ItemLimits, parse_item
 
-_NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000)
+_NO_LIMITS = ItemLimits(max_text_chars=2**31, max_nesting=1_000, lenient=True)
+
+_SMALLEST_TEXT_LIMIT = 100
+"""The smallest MEMORY_MAX_TEXT_CHARS: longer texts of chat messages are cut to that setting."""
 
 Unreadable = ValueError | InvalidRequest
 """The error for which the stored JSON of a turn cannot be parsed."""
@@ -42,7 +45,7 @@ def check_turn(turn: Turn, parsed: NewTurn | Unreadable) -> Iterator[Finding]:
         problem = f"its JSON cannot be read: {type(parsed).__name__}"
         yield Finding("turns", turn.id, problem)
         return
-    if (parsed.text, parsed.role, parsed.kind) != (turn.text, turn.role, turn.kind):
+    if not _is_text_of(turn, parsed) or (parsed.role, parsed.kind) != (turn.role, turn.kind):
         yield Finding("turns", turn.id, "text, role or kind differ from its JSON")
     if parsed.content_hash != turn.content_hash:
         yield Finding("turns", turn.id, "the content hash differs from its JSON")
@@ -81,6 +84,12 @@ def check_tool_groups(
             yield Finding("tool groups", turn.id, problem)
         for call in item.calls:
             groups_of_calls.setdefault(call, set()).add(turn.tool_group_key)
+
+
+def _is_text_of(turn: Turn, parsed: NewTurn) -> bool:
+    """Return whether a turn has the text of its JSON, or the beginning of a very long one."""
+    is_cut = len(turn.text) >= _SMALLEST_TEXT_LIMIT and parsed.text.startswith(turn.text)
+    return is_cut or parsed.text == turn.text
 
 
 def _parse(turn: Turn) -> NewTurn | Unreadable:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from memory_service.core.models import Conversation, Finding, Verification
 from memory_service.core.protocols import Embedder, VectorIndex
 from memory_service.maintenance.index_checks import check_collections
+from memory_service.maintenance.media_checks import check_media
 from memory_service.maintenance.passage_checks import PassageChecks
 from memory_service.maintenance.summary_checks import check_summaries
 from memory_service.maintenance.turn_checks import (
@@ -57,6 +58,7 @@ class Verifier:
                 for conversation in snapshot.conversations.all(project_key):
                     findings += self._conversation(snapshot, conversation, checked)
                     on_conversation()
+            findings += check_media(snapshot, checked)
             findings += [
                 Finding("queue", "index_queue", problem)
                 for problem in snapshot.index_queue.problems()
@@ -70,7 +72,7 @@ class Verifier:
         self, snapshot: ReadTransaction, conversation: Conversation, checked: Counter[str]
     ) -> Iterator[Finding]:
         """Check a conversation, and count what is checked."""
-        turns = list(snapshot.turns.all(conversation.key))
+        turns = snapshot.media.with_media(list(snapshot.turns.all(conversation.key)))
         passages = snapshot.passages.of_turns(turn.key for turn in turns)
         summaries = snapshot.summaries.all(conversation.key)
         checked.update(

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from memory_service.items.chat_messages import Message, PlacedMessage, with_kept_calls
+from memory_service.items.chat_messages import (
+    Message,
+    PlacedMessage,
+    tool_call_ids,
+    with_kept_calls,
+)
 
 OPENING: Message = {"role": "user", "content": "…"}
 """Stands for what the user said before an assistant's message that would begin a prompt."""
@@ -56,8 +61,8 @@ def _with_results_after_calls(messages: Iterable[PlacedMessage]) -> list[PlacedM
             results.append(placed)
             continue
         groups.append((placed, []))
-        for call in placed.message.get("tool_calls") or ():
-            open_calls[str(call.get("id"))] = groups[-1][1]
+        for call_id in tool_call_ids(placed.message):
+            open_calls[call_id] = groups[-1][1]
     return [
         message
         for placed, results in groups

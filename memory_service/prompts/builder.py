@@ -91,7 +91,14 @@ class PromptBuilder:
         """Locate the prompt in its conversation, and settle its fixed parts and limits."""
         max_turns = self._defaults.recent_turns_of(request)
         with self._log.read() as snapshot:
-            location = locate(snapshot, project_key, conversation_id, request, max_turns)
+            location = locate(
+                snapshot,
+                project_key,
+                conversation_id,
+                request,
+                max_turns,
+                self._defaults.recent_media_bytes,
+            )
             conversation = location.conversation
             is_stored = request.unstored is None
             state = self._states.get(snapshot, conversation.key) if is_stored else PromptState()

@@ -41,16 +41,19 @@ def locate(
     conversation_id: str,
     request: PromptRequest,
     max_turns: int,
+    max_media_bytes: int,
 ) -> PromptLocation:
     """Return where a prompt continues; raises NotFound if there is no such conversation.
 
-    `max_turns` is the most turns that the recent window may hold.
+    `max_turns` is the most turns that the recent window may hold, `max_media_bytes` the largest
+    size of their media; texts stand for the media of older turns.
     """
     if request.unstored is not None:
         conversation, turns = request.unstored.conversation, request.unstored.turns
     else:
         conversation = _conversation(snapshot, project_key, conversation_id)
-        turns = _branch_end(snapshot, conversation, request, max_turns)
+        branch_end = _branch_end(snapshot, conversation, request, max_turns)
+        turns = _with_media(snapshot, branch_end, request, max_media_bytes)
     return PromptLocation(
         project_key=project_key,
         conversation=conversation,
@@ -62,6 +65,17 @@ def locate(
             if turn.role not in SYSTEM_ROLES and turn.key not in request.hidden
         ],
     )
+
+
+def _with_media(
+    snapshot: ReadTransaction, turns: Sequence[Turn], request: PromptRequest, max_bytes: int
+) -> list[Turn]:
+    """Return turns with their media, or with marks if the client sent their messages again."""
+    marked = snapshot.media.with_marks(turns)
+    history = request.history
+    sent = {} if history is None else history.of_turns([*marked, *request.stored_input])
+    resent = [mark if turn.key in sent else turn for turn, mark in zip(turns, marked, strict=True)]
+    return snapshot.media.with_media(resent, max_bytes=max_bytes, except_keys=sent.keys())
 
 
 def _conversation(

@@ -12,7 +12,13 @@ from typing import Self
 
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import Dropped, Turn
-from memory_service.items.chat_messages import Message, MessageGroup, PlacedMessage, call_ids
+from memory_service.items.chat_messages import (
+    Message,
+    MessageGroup,
+    PlacedMessage,
+    call_ids,
+    tool_call_ids,
+)
 from memory_service.prompts.request import PromptRequest
 from memory_service.tokens.counting import TokenCounter, count_message
 
@@ -236,6 +242,4 @@ def _first_answered(groups: Sequence[MessageGroup], answered: frozenset[str]) ->
 
 
 def _call_ids_made(group: MessageGroup) -> frozenset[str]:
-    return frozenset(
-        call["id"] for message in group.messages for call in message.get("tool_calls", ())
-    )
+    return frozenset(call_id for message in group.messages for call_id in tool_call_ids(message))

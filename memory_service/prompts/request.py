@@ -10,6 +10,9 @@ from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message
 from memory_service.prompts.client_history import ClientHistory
 
+RECENT_MEDIA_BYTES = 8 * 1024 * 1024
+"""The size of the stored media that a recent window has by default."""
+
 ScopeName = Literal["user", "conversation"]
 
 
@@ -68,6 +71,7 @@ class PromptDefaults:
     recent_turns: int
     top_k: int
     context_window: Callable[[str | None], int]
+    recent_media_bytes: int = RECENT_MEDIA_BYTES
 
     def recent_turns_of(self, request: PromptRequest) -> int:
         """Return the most turns that the recent window may hold."""

@@ -55,4 +55,4 @@ def _find(snapshot: ReadTransaction, project_key: int, response_id: str) -> Stor
 def _turns(snapshot: ReadTransaction, project_key: int, keys: Sequence[int]) -> list[Turn]:
     """Return the turns of the keys in their order; deleted ones are missing."""
     turns = snapshot.turns.by_keys(project_key, keys)
-    return [turns[key] for key in keys if key in turns]
+    return snapshot.media.with_media([turns[key] for key in keys if key in turns])

@@ -68,7 +68,8 @@ class Continuations:
         if chat.headers.mode == "off":
             return _request(chat, sent, _Place(None), ())
         with self._log.read() as snapshot:
-            stored = snapshot.turns.by_ids(project_key, _ids(items))
+            named = snapshot.turns.by_ids(project_key, _ids(items))
+            stored = {turn.id: turn for turn in snapshot.media.with_media(list(named.values()))}
             place = _place(snapshot, project_key, chat, stored, stores=stores)
             conversation = _conversation(snapshot, project_key, place)
             system = _system_items(snapshot, conversation, place)

@@ -21,7 +21,7 @@ from memory_service.gateway.input_turns import StoredRequest, stop_waiting
 from memory_service.gateway.relay import MemoryOutcome
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import dumps, encoded
 from memory_service.responses.chat.messages import strict_messages
 from memory_service.responses.chat.request import chat_body
 from memory_service.responses.chat.tools import custom_tool_names
@@ -126,7 +126,7 @@ class ResponseGateway:
         else:
             messages = outcome.prompt.messages
             items = prompt_items(self._log, outcome.request, outcome.prompt)
-        return dumps(chat_body(request.body, strict_messages(messages, items))).encode()
+        return encoded(dumps(chat_body(request.body, strict_messages(messages, items))))
 
     def _store(
         self,

@@ -13,8 +13,9 @@ from memory_service.core.models import Prompt, Turn
 from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
 from memory_service.items.conversation_items import SYSTEM_ROLES
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import dumps, encoded
 from memory_service.prompts.recalled_block import recalled_block
+from memory_service.prompts.request import RECENT_MEDIA_BYTES
 from memory_service.prompts.summary_block import summary_block_text
 from memory_service.responses.foreign import items_of
 from memory_service.responses.objects import Item
@@ -37,7 +38,7 @@ Others, such as reasoning, are sent only in the exchange that they belong to.
 def native_body(request: ResponseRequest, items: Sequence[Item] | None) -> bytes:
     """Return the body for the upstream, with other `items` as its input if they are given."""
     if request.headers.mode == "off":
-        return request.text.encode()
+        return request.text.encode("utf-8", "surrogatepass")
     body = {name: value for name, value in request.body.items() if name not in _OURS}
     metadata = body.get("metadata")
     if isinstance(metadata, Mapping) and "conversation_id" in metadata:
@@ -46,7 +47,7 @@ def native_body(request: ResponseRequest, items: Sequence[Item] | None) -> bytes
         body["input"] = list(items)
     elif request.has_memory and request.items:
         body["input"] = [_sent(item) for item in request.items]
-    return (request.text if body == request.body else dumps(body)).encode()
+    return encoded(request.text if body == request.body else dumps(body))
 
 
 def native_input(
@@ -74,7 +75,8 @@ def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence
         return stored.earlier_turns
     with log.read() as snapshot:
         turns = snapshot.turns.before(stored.input_turns[0], _MAX_WINDOW)
-    return [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
+        window = [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
+        return snapshot.media.with_media(window, max_bytes=RECENT_MEDIA_BYTES)
 
 
 def _current(items: Sequence[Item]) -> list[Item]:

@@ -37,6 +37,7 @@ class ResponseRequest(ChatRequest):
     is_unnamed: bool = False
 
     messages_field: ClassVar[str] = "input"
+    may_skip_memory: ClassVar[bool] = False
 
     @property
     def conversation_id(self) -> str | None:

@@ -15,7 +15,7 @@ from memory_service.gateway.input_turns import StoredRequest
 from memory_service.items.conversation_items import ItemLimits, parse_item
 from memory_service.items.deltas import storable
 from memory_service.items.fields import new_id
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import dumps, escaped_surrogates
 from memory_service.responses.objects import Item
 from memory_service.responses.request import ResponseRequest
 from memory_service.turn_log.log import TurnLog
@@ -100,7 +100,7 @@ class ResponseStorer:
 
     def _turn(self, item: Item, recalled: Sequence[str]) -> NewTurn:
         stored = _storable_value(item)
-        turn = parse_item(stored, dumps(stored), {}, self._limits, "output")
+        turn = parse_item(stored, escaped_surrogates(dumps(stored)), {}, self._limits, "output")
         return with_echoes_marked(turn, recalled, "output")
 
 

@@ -6,7 +6,9 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
   and has holes only where a turn was deleted, or moved to the end together with its answer.
 * `turns.active` marks the active branch: the path from the root to `conversations.head_key`. A
   child is appended after its parent, so the active branch has the order of `seq`.
-* `turns.raw` is the item's JSON byte for byte as it was sent; everything else can be re-derived.
+* `turns.raw` is the item's JSON byte for byte as it was sent, without its media: base64 in it is in
+  `media`, once for each content, and `turn_media` has its place. Everything else can be re-derived.
+* A content in `media` belongs to at least one turn.
 * `postings` holds, for each passage, the terms of its text under the conversation's language.
 * `conversations.passages` and `.terms` are the number and the summed length of its passages.
 * A passage that is not in the vector index has a row in `index_queue`.
@@ -160,6 +162,30 @@ history_index = Table(
     Index("history_index_by_hash", "owner_key", "message_hash", "conversation_key", "turn_key"),
     comment="Finds the turns that a client sends again, and how its history goes on from turn to "
     "turn.",
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    UniqueConstraint("project_key", "hash"),
+    comment="Images, audio and files; hash is SHA-256 of their base64.",
+)
+
+turn_media = Table(
+    "turn_media",
+    metadata,
+    Column("turn_key", Key, _cascade("turns.key"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("start", Integer, nullable=False),
+    Column("style", SmallInteger, nullable=False),
+    Column("media_key", Key, ForeignKey("media.key"), nullable=False),
+    Index("turn_media_by_media", "media_key"),
+    comment="Where media were cut out of turns.raw: start counts characters of what is left.",
 )
 
 tool_calls = Table(

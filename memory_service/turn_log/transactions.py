@@ -26,6 +26,7 @@ from memory_service.turn_log.repositories.idempotency import (
     IdempotencyRepository,
 )
 from memory_service.turn_log.repositories.index_queue import IndexQueueQueries, IndexQueueRepository
+from memory_service.turn_log.repositories.media import MediaQueries, MediaRepository
 from memory_service.turn_log.repositories.passages import PassageQueries, PassageRepository
 from memory_service.turn_log.repositories.placements import PlacementQueries, PlacementRepository
 from memory_service.turn_log.repositories.postings import PostingQueries, PostingRepository
@@ -89,6 +90,11 @@ class ReadTransaction:
     def history_index(self) -> HistoryIndexQueries:
         """The history index: finds the turns that a client sends again."""
         return HistoryIndexQueries(self._connection)
+
+    @cached_property
+    def media(self) -> MediaQueries:
+        """Media: the images, audio and files of turns."""
+        return MediaQueries(self._connection)
 
     @cached_property
     def passages(self) -> PassageQueries:
@@ -197,6 +203,11 @@ class WriteTransaction(ReadTransaction):
     def history_index(self) -> HistoryIndexRepository:
         """The history index: finds the turns that a client sends again."""
         return HistoryIndexRepository(self._connection)
+
+    @cached_property
+    def media(self) -> MediaRepository:
+        """Media: the images, audio and files of turns."""
+        return MediaRepository(self._connection)
 
     @cached_property
     def passages(self) -> PassageRepository:

@@ -113,7 +113,20 @@ def test_numbers_out_of_range_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "{", '{"a"', '{"a":', "[1,", "[1,]", '"abc', "tru", "{} {}", "\ufeff{}", '"a\x00b"'],
+    [
+        "",
+        " ",
+        "{",
+        '{"a"',
+        '{"a":',
+        "[1,",
+        "[1,]",
+        '"abc',
+        "tru",
+        "{} {}",
+        "\ufeff\ufeff{}",
+        '"a\x00b"',
+    ],
 )
 def test_invalid_json_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="not valid JSON"):

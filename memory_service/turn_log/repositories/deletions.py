@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, Turn
 from memory_service.turn_log.repositories.collections import CollectionRepository
 from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
+from memory_service.turn_log.repositories.media import MediaRepository
 from memory_service.turn_log.repositories.placements import PlacementRepository
 from memory_service.turn_log.repositories.residues import ResidueRepository
 from memory_service.turn_log.repositories.responses import StoredResponse
@@ -35,6 +36,7 @@ class DeletionRepository(Statements):
     def delete_turns(self, conversation: Conversation, deleted: Sequence[Turn]) -> Counter[str]:
         """Delete turns; attach their children, after a gap, to the nearest remaining ancestor."""
         keys = [turn.key for turn in deleted]
+        media_keys = self._media.keys_of_turns(keys)
         for turn in sorted(deleted, key=lambda turn: -turn.seq):
             self._bypass(conversation, turn)
         seqs = [turn.seq for turn in deleted]
@@ -46,6 +48,7 @@ class DeletionRepository(Statements):
             counts["turns"] += self._connection.execute(
                 sa.delete(turns).where(turns.c.key.in_(batch))
             ).rowcount
+        counts += self._delete_media(media_keys)
         counts["idempotency_keys"] = self._connection.execute(
             sa.delete(idempotency).where(
                 idempotency.c.conversation_key == conversation.key,
@@ -63,6 +66,7 @@ class DeletionRepository(Statements):
         """Delete a conversation with everything that belongs to it."""
         self._residues.add("log")
         counts = self._remove_vectors(conversation.key)
+        media_keys = self._media.keys_of_conversation(conversation.key)
         for table, name in (
             (postings, "postings"),
             (passages, "passages"),
@@ -74,6 +78,7 @@ class DeletionRepository(Statements):
             counts[name] = self._connection.execute(
                 sa.delete(table).where(table.c.conversation_key == conversation.key)
             ).rowcount
+        counts += self._delete_media(media_keys)
         self._connection.execute(
             sa.delete(index_queue).where(index_queue.c.conversation_key == conversation.key)
         )
@@ -97,6 +102,10 @@ class DeletionRepository(Statements):
         self._residues.add("log")
         deleted = self._connection.execute(sa.delete(users).where(users.c.key == user_key))
         return Counter({"users": deleted.rowcount})
+
+    def _delete_media(self, keys: Collection[int]) -> Counter[str]:
+        """Delete media that no other turn has; a receipt counts them if there are any."""
+        return Counter({"media": self._media.delete_unreferenced(keys)}) if keys else Counter()
 
     def _bypass(self, conversation: Conversation, turn: Turn) -> None:
         """Attach a turn's children to its parent; of several turns the newest must come first."""
@@ -192,6 +201,10 @@ class DeletionRepository(Statements):
     @property
     def _index_queue(self) -> IndexQueueRepository:
         return IndexQueueRepository(self._connection)
+
+    @property
+    def _media(self) -> MediaRepository:
+        return MediaRepository(self._connection)
 
     @property
     def _placements(self) -> PlacementRepository:

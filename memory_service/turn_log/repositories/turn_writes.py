@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, NewTurn, Turn
+from memory_service.items.media import cut_media
 from memory_service.turn_log.repositories.history_index import HistoryIndexRepository
+from memory_service.turn_log.repositories.media import MediaRepository
 from memory_service.turn_log.repositories.statements import (
     allocate_keys,
     batches,
@@ -49,7 +51,9 @@ class TurnRepository(TurnQueries):
         active: bool = True,
         follows_key: int | None = None,
     ) -> list[Turn]:
-        """Add turns below `parent`; if `active`, the last of them becomes the head.
+        """Add turns below `parent`, and return them without their media.
+
+        If they are `active`, the last of them becomes the head.
 
         A parent that is not the head starts a branch: the turns after it are kept and no longer
         active. `follows_key` is the turn before them in the history of their client, if that is not
@@ -59,6 +63,7 @@ class TurnRepository(TurnQueries):
         if active and parent_key != conversation.head_key:
             self._activate(conversation.key, parent)
         keys = allocate_keys(self._connection, "turns", len(new))
+        cut = [cut_media(turn.raw) for turn in new]
         groups = assign_tool_groups(new, keys, parent, self._groups_of_calls(conversation.key, new))
         rows = [
             {
@@ -71,13 +76,16 @@ class TurnRepository(TurnQueries):
                 "tool_group_key": group,
                 "active": active,
                 "gap_before": gap_before and number == 0,
-                **_content(turn, now),
+                **_content(turn, cut[number].raw, now),
             }
             for number, (key, turn, group) in enumerate(zip(keys, new, groups, strict=True))
         ]
         self._insert_plain(turns, tuple(rows[0]), [tuple(row.values()) for row in rows])
         HistoryIndexRepository(self._connection).add(
             conversation, list(zip(keys, new, strict=True)), follows_key
+        )
+        MediaRepository(self._connection).add(
+            project_key, {key: text for key, text in zip(keys, cut, strict=True) if text.media}
         )
         self._add_calls(conversation.key, zip(keys, new, strict=True))
         self._connection.execute(
@@ -195,14 +203,14 @@ class TurnRepository(TurnQueries):
         return _Branch(inactive, 0)
 
 
-def _content(turn: NewTurn, now: int) -> dict[str, Any]:
+def _content(turn: NewTurn, raw: str, now: int) -> dict[str, Any]:
     """Return the columns of a turn that do not depend on its place, in the table's order."""
     return {
         "kind": turn.kind,
         "role": turn.role,
         "name": turn.name,
         "text": turn.text,
-        "raw": turn.raw,
+        "raw": raw,
         "metadata": metadata_to_text(turn.metadata),
         "created_at": now if turn.created_at is None else turn.created_at,
         "utc_offset_minutes": turn.utc_offset_minutes,

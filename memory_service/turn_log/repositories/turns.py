@@ -1,4 +1,4 @@
-"""Turns: reading them by id, by key and along the active branch."""
+"""Turns: reading them by id, by key and along the active branch, without their media."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from memory_service.core.models import Order, Page, Scope, Turn
 from memory_service.items.conversation_items import SYSTEM_ROLES
+from memory_service.turn_log.repositories.media import MediaQueries
 from memory_service.turn_log.repositories.statements import (
     Statements,
     batches,
@@ -229,8 +230,8 @@ class TurnQueries(Statements):
         return [_record(row) for row in rows]
 
     def raw(self, conversation_key: int, keys: Iterable[int]) -> dict[int, str]:
-        """Return the JSON of turns of a conversation, by key."""
-        return {
+        """Return the JSON of turns of a conversation, by key, with marks instead of media."""
+        raws = {
             row.key: row.raw
             for batch in batches(keys)
             for row in self._connection.execute(
@@ -239,6 +240,7 @@ class TurnQueries(Statements):
                 )
             )
         }
+        return MediaQueries(self._connection).with_hashes(raws)
 
     def in_range(self, conversation_key: int, first_seq: int, last_seq: int) -> list[Turn]:
         """Return the turns whose `seq` lies in a range, of all branches."""

@@ -28,7 +28,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "no JSON": (b"{items: []}", 400, "invalid_json"),
     "half": (b'{"items": [', 400, "invalid_json"),
     "two values": (b"{} {}", 400, "invalid_json"),
-    "byte order mark": (b"\xef\xbb\xbf{}", 400, "invalid_json"),
+    "only a byte order mark": (b"\xef\xbb\xbf", 400, "invalid_json"),
     "bad UTF-8": (b'{"title": "\xff"}', 400, "invalid_json"),
     "UTF-16": ('{"title": "x"}'.encode("utf-16"), 400, "invalid_json"),
     "surrogate bytes": (b'{"title": "\xed\xa0\x80"}', 400, "invalid_json"),
