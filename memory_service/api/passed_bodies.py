@@ -17,7 +17,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
 from memory_service.core.errors import InvalidRequest, RequestTooLarge
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import with_member
 
 MAX_MODEL_BYTES = 512
 """The longest name of a model that is read from a form."""
@@ -54,16 +54,18 @@ class PassedBody:
             return await self._model_of_form(boundary)
         return None
 
-    def content(self, model: str | None) -> bytes | AsyncIterator[bytes] | None:
+    def content(
+        self, model: str | None, *, is_renamed: bool
+    ) -> bytes | AsyncIterator[bytes] | None:
         """Return the body for the upstream, which knows the model by this name.
 
-        Raises InvalidRequest if the name in a form would have to be changed.
+        Raises InvalidRequest if the name `is_renamed` in a form, which is not rewritten.
         """
         if self.is_empty:
             return None
         if self._json is not None and model is not None and self._json.get("model") != model:
-            return dumps({**self._json, "model": model}).encode()
-        if self._form_model is not None and model != self._form_model:
+            return _renamed(b"".join(self._kept), model)
+        if self._form_model is not None and is_renamed:
             raise InvalidRequest(
                 "A form cannot name its upstream before the model: send the header"
                 " x-memory-upstream.",
@@ -175,6 +177,14 @@ def _object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _renamed(content: bytes, model: str) -> bytes:
+    """Return a JSON object with another model, otherwise byte for byte."""
+    try:
+        return with_member(content.decode(), "model", model).encode()
+    except ValueError as error:
+        raise InvalidRequest("The body is not valid JSON.", code="invalid_json") from error
 
 
 def _too_large(limit: int) -> RequestTooLarge:
