@@ -84,6 +84,7 @@ async def pass_through(
         request, limit=settings.max_passed_body_bytes, read_limit=settings.max_body_bytes
     )
     try:
+        await body.begin()
         answer = await _ask(service, call, request, body, forwarded, upstream_name)
     except ClientDisconnect:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
