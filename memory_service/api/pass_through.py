@@ -84,6 +84,7 @@ async def pass_through(
         request, limit=settings.max_passed_body_bytes, read_limit=settings.max_body_bytes
     )
     try:
+        await body.begin()
         answer = await _ask(service, call, request, body, forwarded, upstream_name)
     except ClientDisconnect:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -119,15 +120,17 @@ async def _ask(
     upstream_name: str | None,
 ) -> RawUpstreamAnswer:
     upstreams = service.gateway.upstreams
-    model = call.model_of_path or deployment_of(request)
-    if model is None and upstreams.needs_model:
-        model = await body.model() or request.query_params.get("model")
+    deployment = deployment_of(request)
+    model = call.model_of_path or deployment
+    if deployment is not None or (model is None and upstreams.needs_model):
+        model_of_body = await body.model()
+        model = model or model_of_body or request.query_params.get("model")
     upstream, upstream_model = await upstreams.route(model, upstream_name)
     _check(service, call, upstream)
     encoded = call.encoded
     if call.model_of_path is not None and upstream_model != model:
         encoded = checked_path(f"{_MODELS}{upstream_model}")
-    content = body.content(upstream_model)
+    content = body.content(upstream_model, is_renamed=upstream_model != model)
     headers = {name: request.headers[name] for name in _OF_THE_BODY if name in request.headers}
     if isinstance(content, bytes):
         headers["content-length"] = str(len(content))

@@ -17,7 +17,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
 from memory_service.core.errors import InvalidRequest, RequestTooLarge
-from memory_service.items.strict_json import dumps
+from memory_service.items.strict_json import with_member
 
 MAX_MODEL_BYTES = 512
 """The longest name of a model that is read from a form."""
@@ -26,12 +26,12 @@ MAX_MODEL_BYTES = 512
 class PassedBody:
     """The body of one request. `limit` is its largest size in bytes.
 
-    At most `read_limit` bytes are kept in memory, while the model's name is read.
+    At most `read_limit` bytes are kept in memory, while the model's name is read. `begin` comes
+    first.
     """
 
     def __init__(self, request: Request, *, limit: int, read_limit: int) -> None:
         self._request = request
-        self._limit = limit
         self._read_limit = read_limit
         self._chunks = _limited(request, limit)
         self._kept: list[bytes] = []
@@ -40,7 +40,17 @@ class PassedBody:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
-        self.is_empty = length in {"", "0"} and "transfer-encoding" not in request.headers
+
+    async def begin(self) -> None:
+        """Wait for the first bytes, or the end of an empty body."""
+        async for chunk in self._chunks:
+            self._kept.append(chunk)
+            return
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no body; known after `begin`."""
+        return not self._kept
 
     async def model(self) -> str | None:
         """Return the model that the body names; None if it names none in JSON or a form."""
@@ -54,16 +64,18 @@ class PassedBody:
             return await self._model_of_form(boundary)
         return None
 
-    def content(self, model: str | None) -> bytes | AsyncIterator[bytes] | None:
+    def content(
+        self, model: str | None, *, is_renamed: bool
+    ) -> bytes | AsyncIterator[bytes] | None:
         """Return the body for the upstream, which knows the model by this name.
 
-        Raises InvalidRequest if the name in a form would have to be changed.
+        Raises InvalidRequest if the name `is_renamed` in a form, which is not rewritten.
         """
         if self.is_empty:
             return None
         if self._json is not None and model is not None and self._json.get("model") != model:
-            return dumps({**self._json, "model": model}).encode()
-        if self._form_model is not None and model != self._form_model:
+            return _renamed(b"".join(self._kept), model)
+        if self._form_model is not None and is_renamed:
             raise InvalidRequest(
                 "A form cannot name its upstream before the model: send the header"
                 " x-memory-upstream.",
@@ -72,7 +84,7 @@ class PassedBody:
         return self._all_chunks()
 
     async def _model_of_json(self) -> str | None:
-        size = 0
+        size = sum(map(len, self._kept))
         async for chunk in self._chunks:
             size += len(chunk)
             if size > self._read_limit:
@@ -85,14 +97,21 @@ class PassedBody:
 
     async def _model_of_form(self, boundary: bytes) -> str | None:
         reader, size = FormModelReader(boundary), 0
-        async for chunk in self._chunks:
-            self._kept.append(chunk)
+        async for chunk in self._read_chunks():
             size += len(chunk)
             reader.feed(chunk)
             if reader.has_ended or size > self._read_limit:
                 break
         self._form_model = reader.model
         return reader.model
+
+    async def _read_chunks(self) -> AsyncIterator[bytes]:
+        """Yield the chunks that are kept, and then the others, which are kept from then on."""
+        for chunk in self._kept:
+            yield chunk
+        async for chunk in self._chunks:
+            self._kept.append(chunk)
+            yield chunk
 
     async def _all_chunks(self) -> AsyncIterator[bytes]:
         for chunk in self._kept:
@@ -175,6 +194,14 @@ def _object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _renamed(content: bytes, model: str) -> bytes:
+    """Return a JSON object with another model, otherwise byte for byte."""
+    try:
+        return with_member(content.decode(), "model", model).encode()
+    except ValueError as error:
+        raise InvalidRequest("The body is not valid JSON.", code="invalid_json") from error
 
 
 def _too_large(limit: int) -> RequestTooLarge:

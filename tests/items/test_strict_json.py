@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_service.core.errors import InvalidRequest
-from memory_service.items.strict_json import canonical, check_text, dumps, loads, raw_elements
+from memory_service.items.strict_json import (
+    canonical,
+    check_text,
+    dumps,
+    loads,
+    raw_elements,
+    with_member,
+)
 
 SPACE = st.text(" \t\r\n", max_size=3)
 SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
@@ -214,3 +221,17 @@ def test_check_text_names_the_field() -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_text("a\x00", "metadata.note")
     assert caught.value.param == "metadata.note"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", '{"model":"m"}'),
+        (' { "a": 1.0 } ', ' { "model":"m","a": 1.0 } '),
+        ('{"model": "x", "b":[1,  2]}', '{"model": "m", "b":[1,  2]}'),
+        ('{"a":{"model":"x"},"model":null}', '{"a":{"model":"x"},"model":"m"}'),
+        ('{"model":1,"model":{"b":2}}', '{"model":1,"model":"m"}'),
+    ],
+)
+def test_member_is_replaced_and_nothing_else(text: str, expected: str) -> None:
+    assert with_member(text, "model", "m") == expected
