@@ -125,7 +125,8 @@ class ResponseGateway:
             messages, items = request.chat_messages, request.items
         else:
             messages = outcome.prompt.messages
-            items = prompt_items(self._log, outcome.request, outcome.prompt)
+            is_tool_loop = messages[-1]["role"] == "tool"
+            items = prompt_items(self._log, outcome.request, outcome.prompt) if is_tool_loop else ()
         return dumps(chat_body(request.body, strict_messages(messages, items))).encode()
 
     def _store(

@@ -21,9 +21,6 @@ from memory_service.responses.objects import Item
 from memory_service.responses.request import ResponseRequest
 from memory_service.turn_log.log import TurnLog
 
-_MAX_WINDOW = 1_000
-"""The most turns before the input that are read; the recent window has fewer."""
-
 _OURS = ("conversation", "previous_response_id")
 _STORED_FIELDS = frozenset({"created_at", "metadata", "name", "object", "seq"})
 _CALLS = ("function_call", "custom_tool_call")
@@ -72,8 +69,9 @@ def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence
         return ()
     if isinstance(stored, UnstoredConversationRequest):
         return stored.earlier_turns
+    first = stored.input_turns[0]
     with log.read() as snapshot:
-        turns = snapshot.turns.before(stored.input_turns[0], _MAX_WINDOW)
+        turns = snapshot.turns.before(first, max(0, first.seq - prompt.recent_first_seq))
     return [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
 
 

@@ -118,6 +118,7 @@ class ResponseRelay:
                         await self._store()
                     yield encoded(own)
             self._check_end()
+            await self._store()
         except UpstreamDown as error:
             logger.warning("the upstream closed the connection early", error=error.message)
             await self._store()
@@ -142,7 +143,7 @@ class ResponseRelay:
         return own
 
     def _check_end(self) -> None:
-        if not self._collector.has_ended:
+        if not (self._collector.has_ended or self._collector.has_failed):
             raise UpstreamDown(_BROKE_OFF, code="upstream_broke_off")
 
     async def _store(self) -> None:
