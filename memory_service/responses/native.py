@@ -10,7 +10,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from memory_service.core.models import Prompt, Turn
-from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    StoredRequest,
+    UnstoredConversationRequest,
+)
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.strict_json import dumps
@@ -64,7 +68,7 @@ def prompt_items(log: TurnLog, stored: AnswerableRequest, built: UpstreamPrompt)
 
 
 def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence[Turn]:
-    """Return the turns of the recent window."""
+    """Return the turns of the recent window, without those of parallel requests."""
     if prompt.recent_first_seq is None:
         return ()
     if isinstance(stored, UnstoredConversationRequest):
@@ -72,7 +76,8 @@ def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence
     first = stored.input_turns[0]
     with log.read() as snapshot:
         turns = snapshot.turns.before(first, max(0, first.seq - prompt.recent_first_seq))
-    return [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
+    hidden = stored.hidden_keys() if isinstance(stored, StoredRequest) else frozenset()
+    return [t for t in turns if t.seq >= prompt.recent_first_seq and t.key not in hidden]
 
 
 def _current(items: Sequence[Item]) -> list[Item]:
