@@ -121,6 +121,7 @@ class Service:
             Continuations(log),
             ResponseStorer(log, self.writer, self.item_limits),
             UpstreamApis(settings.upstream_api),
+            self.deletions,
             log,
         )
         self.response_archive = ResponseArchive(log)

@@ -69,8 +69,8 @@ def _item_hash(item: Mapping[str, Any], kind: str) -> bytes:
         link, content = item.get("call_id"), item.get("output")
         return message_hash({"role": "tool", "tool_call_id": link, "content": content})
     if kind == "reasoning":
-        texts = (text_of_parts(item.get(name)) for name in ("summary", "content"))
-        return _digest(kind, str(item.get("encrypted_content") or "\n".join(texts)))
+        shown = canonical([item.get("summary"), item.get("content")])
+        return _digest(kind, str(item.get("encrypted_content") or shown))
     content = {name: value for name, value in item.items() if name not in _IDENTITY and value}
     return _digest(kind, "", canonical(content))
 

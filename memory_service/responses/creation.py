@@ -7,14 +7,16 @@ answer is relayed to the caller (`ResponseRelay`) and stored below the input.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import anyio.to_thread
 import structlog
 
+from memory_service.conversations.deletion import DeletionService
 from memory_service.core import clock
-from memory_service.core.errors import InvalidRequest, ServiceError
+from memory_service.core.errors import InvalidRequest, NotFound, ServiceError
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.chat_completions import Gateway
 from memory_service.gateway.input_turns import StoredRequest, stop_waiting
@@ -47,18 +49,22 @@ class ResponseGateway:
         continuations: Continuations,
         storer: ResponseStorer,
         apis: UpstreamApis,
+        deletions: DeletionService,
         log: TurnLog,
     ) -> None:
         self._gateway = gateway
         self._continuations = continuations
         self._storer = storer
         self._apis = apis
+        self._deletions = deletions
         self._log = log
 
     async def create(self, project_key: int, chat: ChatRequest) -> ResponseRelay:
         """Create a response; raises a ServiceError if the upstream was not asked."""
         check_body(chat.body)
         upstream, chat = await self._gateway.routed(chat)
+        if not self._apis.may_have_responses(upstream.name, chat.model):
+            chat_body(chat.body, ())  # Raises before anything is stored.
         is_kept = (
             chat.headers.mode == "on"
             and chat.body.get("store") is not False
@@ -68,14 +74,25 @@ class ResponseGateway:
             partial(self._continuations.resolve, project_key, chat, stores=is_kept)
         )
         plan = new_plan(chat.body, int(clock.to_unix(clock.now())), is_kept=is_kept)
-        exchange = await self._gateway.exchange(
-            project_key, request, partial(self._ask, upstream, request, plan)
-        )
+        discard = partial(self._discard, project_key, request)
+        try:
+            exchange = await self._gateway.exchange(
+                project_key, request, partial(self._ask, upstream, request, plan)
+            )
+        except ServiceError:
+            await anyio.to_thread.run_sync(discard)
+            raise
         outcome = exchange.outcome
         if outcome is None or not isinstance(outcome.request, StoredRequest):
             plan = replace(plan, is_kept=False)
         store = partial(self._store, request, plan, outcome)
-        return ResponseRelay(exchange.answer, exchange.refusal, outcome, plan, store)
+        return ResponseRelay(exchange.answer, exchange.refusal, outcome, plan, store, discard)
+
+    def _discard(self, project_key: int, request: ResponseRequest) -> None:
+        """Delete the conversation of a request without a response, if nobody knows its name."""
+        if request.begins_unnamed and request.named_conversation is not None:
+            with suppress(NotFound):
+                self._deletions.delete_conversation(project_key, request.named_conversation)
 
     async def _ask(
         self,
@@ -125,7 +142,8 @@ class ResponseGateway:
             messages, items = request.chat_messages, request.items
         else:
             messages = outcome.prompt.messages
-            items = prompt_items(self._log, outcome.request, outcome.prompt)
+            is_tool_loop = messages[-1]["role"] == "tool"
+            items = prompt_items(self._log, outcome.request, outcome.prompt) if is_tool_loop else ()
         return encoded(dumps(chat_body(request.body, strict_messages(messages, items))))
 
     def _store(

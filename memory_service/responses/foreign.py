@@ -24,6 +24,8 @@ _DROPPED = frozenset(
     {"messages", "functions", "function_call", "response_format", "reasoning_effort", "verbosity"}
     | {"stream_options", "n", "logprobs", "tools", "tool_choice", *_RENAMED}
 )
+_SHARED = ("conversation", "metadata", "store", "stream_options")
+"""Fields of both routes that a model's server with only chat completions need not know."""
 
 
 def as_chat_completion(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -34,8 +36,7 @@ def as_chat_completion(body: Mapping[str, Any]) -> Mapping[str, Any]:
     first = [{"role": "system", "content": instructions}] if instructions else []
     translated = chat_body(body, [*first, *messages_of(input_items(body))], keeps_custom=True)
     translated.pop("stream_options", None)
-    if body.get("stream_options") is not None:
-        translated["stream_options"] = body["stream_options"]
+    translated |= {name: body[name] for name in _SHARED if body.get(name) is not None}
     if "max_tokens" in translated:
         translated["max_completion_tokens"] = translated.pop("max_tokens")
     return translated

@@ -10,7 +10,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from memory_service.core.models import Prompt, Turn
-from memory_service.gateway.input_turns import AnswerableRequest, UnstoredConversationRequest
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    StoredRequest,
+    UnstoredConversationRequest,
+)
 from memory_service.gateway.upstream_prompts import UpstreamPrompt
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.strict_json import dumps, encoded
@@ -21,9 +25,6 @@ from memory_service.responses.foreign import items_of
 from memory_service.responses.objects import Item
 from memory_service.responses.request import ResponseRequest
 from memory_service.turn_log.log import TurnLog
-
-_MAX_WINDOW = 1_000
-"""The most turns before the input that are read; the recent window has fewer."""
 
 _OURS = ("conversation", "previous_response_id")
 _STORED_FIELDS = frozenset({"created_at", "metadata", "name", "object", "seq"})
@@ -68,15 +69,18 @@ def prompt_items(log: TurnLog, stored: AnswerableRequest, built: UpstreamPrompt)
 
 
 def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence[Turn]:
-    """Return the turns of the recent window."""
+    """Return the turns of the recent window, without those of parallel requests."""
     if prompt.recent_first_seq is None:
         return ()
     if isinstance(stored, UnstoredConversationRequest):
         return stored.earlier_turns
+    first = stored.input_turns[0]
     with log.read() as snapshot:
-        turns = snapshot.turns.before(stored.input_turns[0], _MAX_WINDOW)
+        turns = snapshot.turns.before(first, max(0, first.seq - prompt.recent_first_seq))
         window = [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
-        return snapshot.media.with_media(window, max_bytes=RECENT_MEDIA_BYTES)
+        complete = snapshot.media.with_media(window, max_bytes=RECENT_MEDIA_BYTES)
+    hidden = stored.hidden_keys() if isinstance(stored, StoredRequest) else frozenset()
+    return [turn for turn in complete if turn.key not in hidden]
 
 
 def _current(items: Sequence[Item]) -> list[Item]:

@@ -25,11 +25,13 @@ class OutputCollector:
         self._items: dict[int, dict[str, Any]] = {}
         self._response: Mapping[str, Any] | None = None
         self.has_ended = False
+        self.has_failed = False
 
     def add(self, event: Event) -> None:
         """Add an event."""
         kind, index = event.get("type"), event.get("output_index")
         response, item = event.get("response"), event.get("item")
+        self.has_failed = self.has_failed or kind == "error"
         if isinstance(response, Mapping):
             self._response = response
             self.has_ended = self.has_ended or kind in TERMINAL

@@ -60,7 +60,8 @@ class ResponseRelay:
     """The response to one request, passed on to the caller; it must always be closed.
 
     `refusal` is the body of an answer with an error status, which was read already. `store` is
-    called once, when the response ends, and returns the code of its error, if any.
+    called once, when the response ends, and returns the code of its error, if any. `discard` is
+    called instead if there is no response.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class ResponseRelay:
         outcome: MemoryOutcome | None,
         plan: ResponsePlan,
         store: Callable[[OutputCollector], str | None],
+        discard: Callable[[], None],
     ) -> None:
         self._source = source
         self._refusal = refusal
         self._outcome = outcome
         self._plan = plan
         self._store_output = store
+        self._discard = discard
         self._collector = OutputCollector()
         self._is_stored = False
         self._events = 0
@@ -118,6 +121,7 @@ class ResponseRelay:
                         await self._store()
                     yield encoded(own)
             self._check_end()
+            await self._store()
         except UpstreamDown as error:
             logger.warning("the upstream closed the connection early", error=error.message)
             await self._store()
@@ -130,6 +134,8 @@ class ResponseRelay:
             await self._source.close()
             if self.is_stream:
                 await self._store()
+            if not self._is_stored:
+                await anyio.to_thread.run_sync(self._discard)
             if self._outcome is not None:
                 stop_waiting(self._outcome.request)
 
@@ -142,7 +148,7 @@ class ResponseRelay:
         return own
 
     def _check_end(self) -> None:
-        if not self._collector.has_ended:
+        if not (self._collector.has_ended or self._collector.has_failed):
             raise UpstreamDown(_BROKE_OFF, code="upstream_broke_off")
 
     async def _store(self) -> None:

@@ -40,6 +40,11 @@ class ResponseRequest(ChatRequest):
     may_skip_memory: ClassVar[bool] = False
 
     @property
+    def begins_unnamed(self) -> bool:
+        """Whether the request begins a conversation that nobody can find without its response."""
+        return self.is_unnamed and self.body.get("previous_response_id") is None
+
+    @property
     def conversation_id(self) -> str | None:
         """The id of the conversation."""
         return self.named_conversation

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_service.gateway.message_hashes import message_hash
 
 from memory_service.items.media import (
     MIN_CHARS,
@@ -19,6 +18,7 @@ from memory_service.items.media import (
     leave_out_media,
     may_have_media,
 )
+from memory_service.items.message_hash import message_hash
 
 IMAGE = bytes(range(256)) * 8
 BASE64 = b64encode(IMAGE).decode()

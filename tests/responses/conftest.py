@@ -22,6 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 def chat(world: RunningGateway) -> RunningGateway:
     """Return a service whose upstream has only chat completions, its requests forgotten."""
     world.upstream.requests.clear()
+    world.upstream.max_tokens = None
     return world
 
 

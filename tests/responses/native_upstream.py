@@ -7,12 +7,14 @@ fields of this service, calls without results and results without calls.
 from __future__ import annotations
 
 import json
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -59,6 +61,16 @@ class NativeUpstream:
         self.cut_after: int | None = None
         self._script: deque[Behaviour] = deque()
         self._numbers = count(1)
+        self._released = threading.Event()
+        self._released.set()
+
+    def hold(self) -> None:
+        """Answer requests only after `release`."""
+        self._released.clear()
+
+    def release(self) -> None:
+        """Answer the requests that wait."""
+        self._released.set()
 
     def then(self, *behaviours: Behaviour) -> None:
         """Answer the next requests in these ways."""
@@ -73,10 +85,11 @@ class NativeUpstream:
         body = json.loads(content)
         self.contents.append(content)
         self.bodies.append(body)
+        behaviour = self._script.popleft() if self._script else echo
+        await anyio.to_thread.run_sync(self._released.wait)
         problem = _problem(body)
         if problem is not None:
             return JSONResponse({"error": {"message": problem, "type": "invalid"}}, 400)
-        behaviour = self._script.popleft() if self._script else echo
         begun = new_response(body, f"resp_{next(self._numbers)}", 1)
         output = list(behaviour(body))
         response = {**begun, "status": "completed", "output": output, "usage": _USAGE}

@@ -191,6 +191,7 @@ def test_parameters_are_translated(chat: RunningGateway, upstream: Upstream) -> 
     create(
         chat,
         "Hi.",
+        metadata={"conversation_id": new_id()},
         max_output_tokens=50,
         reasoning={"effort": "low"},
         include=["reasoning.encrypted_content"],
@@ -285,6 +286,28 @@ def test_stream_that_breaks_off_is_kept_as_incomplete(
     assert "A long answer that breaks.".startswith(answer["content"][0]["text"])
 
 
+def test_disconnected_client_leaves_an_incomplete_answer(
+    chat: RunningGateway, upstream: Upstream
+) -> None:
+    upstream.then(but(says("An answer that takes very long."), stall_after=4))
+    headers = in_conversation(new_id())
+    body = {"model": "m", "input": "Go.", "stream": True}
+    with chat.http.stream("POST", "/v1/responses", json=body, headers=headers) as response:
+        assert next(response.iter_bytes())
+    chat.wait_for(headers["x-conversation-id"], 2)
+    assert chat.items(headers["x-conversation-id"])[1]["status"] == "incomplete"
+
+
+def test_refused_prompt_is_shortened(chat: RunningGateway, upstream: Upstream) -> None:
+    conversation = new_id()
+    items = [{"role": role, "content": f"{role} {'word ' * 60}"} for role in ("user", "assistant")]
+    created = {"id": conversation, "items": items * 8}
+    chat.http.post("/v1/conversations", json=created).raise_for_status()
+    upstream.max_tokens = 400
+    assert create(chat, "Short.", conversation=conversation).output_text.endswith("Short.")
+    assert [request.tokens <= 400 for request in upstream.requests[-2:]] == [False, True]
+
+
 def test_completion_without_json_is_an_error(chat: RunningGateway, upstream: Upstream) -> None:
     upstream.then(raw(b"<html>"))
     assert chat.http.post("/v1/responses", json={"input": "Hi."}).status_code == 502
@@ -316,12 +339,14 @@ def test_chat_completion_of_a_responses_body(chat: RunningGateway, upstream: Ups
         ],
         "tools": [{**_TOOL, "name": "f"}],
         "max_output_tokens": 9,
+        "metadata": {"a": "b"},
     }
     headers = in_conversation(new_id())
     answer = chat.http.post("/v1/chat/completions", json=sent, headers=headers)
     assert answer.json()["choices"][0]["message"]["content"] == "You said: ok"
     assert roles(upstream) == ["system", "user", "assistant", "tool"]
     assert upstream.last.body["max_completion_tokens"] == 9
+    assert upstream.last.body["metadata"] == {"a": "b"}
     assert "input" not in upstream.last.body
 
 

@@ -10,6 +10,7 @@ from openai.types.responses import Response
 
 from tests.responses.checking import check_events, check_items, checked_response, events_of
 from tests.support.chatting import RunningGateway, in_conversation, new_id
+from tests.support.upstream import Behaviour, fails, raw
 
 
 def create(chat: RunningGateway, text: Any = "Hi.", **fields: Any) -> str:
@@ -73,6 +74,20 @@ def test_input_items_of_a_resent_history(chat: RunningGateway) -> None:
     assert chat.upstream.last.messages[0] == {"role": "system", "content": "Be brief."}
     create(chat, "Four.", previous_response_id=follow_up)
     assert chat.upstream.last.messages[0] == {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize("behaviour", [fails(500), raw(b"<html>")], ids=["error", "no JSON"])
+def test_failed_request_leaves_no_conversation_without_a_name(
+    chat: RunningGateway, behaviour: Behaviour
+) -> None:
+    conversations = chat.http.get("/v1/conversations", params={"limit": 100}).json()
+    chat.upstream.then(behaviour)
+    assert chat.http.post("/v1/responses", json={"model": "m", "input": "Hi."}).is_server_error
+    assert chat.http.get("/v1/conversations", params={"limit": 100}).json() == conversations
+    headers = in_conversation(new_id())
+    chat.upstream.then(behaviour)
+    chat.http.post("/v1/responses", json={"model": "m", "input": "Hi."}, headers=headers)
+    assert chat.texts(headers["x-conversation-id"]) == ["Hi."]
 
 
 def test_response_without_store_is_not_kept(chat: RunningGateway) -> None:

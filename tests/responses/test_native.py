@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from openai.types.responses import Response
@@ -9,8 +10,9 @@ from openai.types.responses import Response
 from memory_service.responses.objects import message_item, text_part
 from tests.responses.checking import check_events, checked_response, events_of
 from tests.responses.conftest import NativeWorld
-from tests.responses.native_upstream import Behaviour
+from tests.responses.native_upstream import Behaviour, text_of
 from tests.support.chatting import in_conversation, new_id
+from tests.support.storing import eventually
 
 _REASONING = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "x" * 40}
 _CALL = {
@@ -36,6 +38,10 @@ def create(native: NativeWorld, text: Any, **fields: Any) -> Response:
 
 def outputs(*items: dict[str, Any]) -> Behaviour:
     return lambda _: items
+
+
+def wait_for_requests(native: NativeWorld, count: int) -> None:
+    eventually(lambda: len(native.upstream.bodies) >= count)
 
 
 def sent_input(native: NativeWorld) -> list[dict[str, Any]]:
@@ -124,6 +130,25 @@ def test_conversation_of_chat_completions_is_continued(native: NativeWorld) -> N
         {"role": "assistant", "content": "Sun."},
         {"role": "user", "content": "Thanks."},
     ]
+
+
+def test_parallel_requests_do_not_see_each_other(native: NativeWorld) -> None:
+    conversation = new_id()
+    create(native, "Zero.", conversation=conversation)
+    native.upstream.hold()
+    with ThreadPoolExecutor(2) as pool:
+        futures = []
+        for number, text in enumerate(("One.", "Two."), start=2):
+            futures.append(pool.submit(create, native, text, conversation=conversation))
+            wait_for_requests(native, number)
+        native.upstream.release()
+        answers = [future.result().output_text for future in futures]
+    assert answers == ["You said: One.", "You said: Two."]
+    sent = [[text_of(item) for item in body["input"]] for body in native.upstream.bodies[1:]]
+    assert sent == [["Zero.", "You said: Zero.", text] for text in ("One.", "Two.")]
+    texts = native.service.texts(conversation)
+    pairs = sorted(zip(texts[::2], texts[1::2], strict=True))
+    assert pairs == sorted((text, f"You said: {text}") for text in ("Zero.", "One.", "Two."))
 
 
 def test_events_have_the_id_of_the_stored_response(native: NativeWorld) -> None:

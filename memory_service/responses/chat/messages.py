@@ -16,7 +16,7 @@ from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.items.item_text import text_of_parts
 from memory_service.items.kinds import role_of
 from memory_service.responses.chat.tools import custom_arguments
-from memory_service.responses.objects import Item
+from memory_service.responses.objects import Item, mappings
 
 _CALLS = ("function_call", "custom_tool_call")
 _FUNCTION = ("function", "arguments")
@@ -106,7 +106,8 @@ def _call_contexts(items: Sequence[Item]) -> dict[str, _CallContext]:
     for item in items:
         kind = item.get("type", "message")
         if kind == "reasoning":
-            reasoning = text_of_parts(item.get("content"))
+            parts = mappings(item.get("content"))
+            reasoning = "".join(str(part.get("text") or "") for part in parts)
         elif kind in _CALLS:
             context = _CallContext(reasoning, item.get("extra_content"))
             contexts[str(item.get("call_id"))] = context

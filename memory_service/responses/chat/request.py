@@ -23,6 +23,7 @@ _NOT_FORWARDED = frozenset(
         "image",
         "include",
         "max_tool_calls",
+        "metadata",
         "previous_response_id",
         "prompt",
         "prompt_cache_options",
