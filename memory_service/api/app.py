@@ -42,6 +42,7 @@ OpenAI defines one, so the official client works with its base URL changed.
 
 _EXPOSED_HEADERS = (
     *(REQUEST_ID_HEADER, "x-conversation-id", "x-memory-error", "x-memory-warning"),
+    "x-memory-skipped",
     *("x-memory-tokens-before", "x-memory-tokens-after", "x-memory-recalled", "x-memory-dropped"),
     *("x-memory-trace-id", "x-memory-ms", "x-memory-prefix-tokens", "x-memory-degraded"),
     *("retry-after", "retry-after-ms", "x-should-retry"),

@@ -1,6 +1,6 @@
 """Chat completions with memory: an OpenAI-compatible route in front of the upstream.
 
-Imports: the packages up to `conversations`.
+Imports: the packages up to `identity`.
 Start reading: `chat_completions`.
 
 A request passes these stages; each takes the value of the stage before and returns a frozen one:

@@ -89,7 +89,6 @@ class KnownClient:
     recognised_by: Sequence[RequestPattern] = ()
     conversation: Sequence[Source] = ()
     user: Sequence[Source] = ()
-    message_id: Sequence[Source] = ()
     skipped: Sequence[SkipRule] = ()
 
     def sent(self, request: SentRequest) -> bool:
@@ -113,7 +112,6 @@ def _client(
     recognised_by: Sequence[Mapping[str, Any]] = (),
     conversation: Sequence[Mapping[str, str]] = (),
     user: Sequence[Mapping[str, str]] = (),
-    message_id: Sequence[Mapping[str, str]] = (),
     skipped: Sequence[Mapping[str, Any]] = (),
 ) -> KnownClient:
     return KnownClient(
@@ -122,7 +120,6 @@ def _client(
         recognised_by=[_pattern(**table) for table in recognised_by],
         conversation=[_source(table) for table in conversation],
         user=[_source(table) for table in user],
-        message_id=[_source(table) for table in message_id],
         skipped=[_rule(**table) for table in skipped],
     )
 

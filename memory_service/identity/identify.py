@@ -66,8 +66,7 @@ class Identity:
     """Who sent a request, and in which conversation.
 
     `skipped` says why a request is no conversation ("title", "temporary", …), None if it is one.
-    `message_id` is the client's own id of the user's last message. The sources say what named the
-    conversation and the user.
+    The sources say what named the conversation and the user.
     """
 
     conversation_id: str | None = None
@@ -75,7 +74,6 @@ class Identity:
     conversation_source: str | None = None
     user_source: str | None = None
     previous_response_id: str | None = None
-    message_id: str | None = None
     skipped: str | None = None
 
     @property
@@ -108,7 +106,6 @@ def identify(caller: Caller, body: Mapping[str, Any]) -> Identity:
         conversation_source=conversation and conversation.source,
         user_source=user and user.source,
         previous_response_id=given(body.get("previous_response_id")),
-        message_id=_message_id(request, clients),
         skipped=skipped,
     )
 
@@ -171,15 +168,6 @@ def _skip_reason(request: SentRequest, conversation: NamedId | None) -> str | No
         for rule in client.skipped:
             if rule.pattern.matches(request):
                 return rule.reason
-    return None
-
-
-def _message_id(request: SentRequest, clients: list[KnownClient]) -> str | None:
-    for client in clients:
-        for source in client.message_id:
-            message_id = given(source.read(request))
-            if message_id is not None:
-                return message_id
     return None
 
 

@@ -116,11 +116,6 @@ def test_client_is_identified(name: str) -> None:
     assert identity.skipped is None
 
 
-def test_client_names_the_message() -> None:
-    headers = {"x-openwebui-user-message-id": "m1", "x-openwebui-chat-id": "c"}
-    assert identify(Caller(headers=headers), HELLO).message_id == "m1"
-
-
 def only(text: str, system: str | None = None) -> dict[str, Any]:
     systems = [] if system is None else [{"role": "system", "content": system}]
     return {"messages": [*systems, {"role": "user", "content": text}]}
@@ -226,7 +221,7 @@ def test_file_has_known_keys_and_sources() -> None:
     content = read_toml("memory_service.identity", "clients.toml")
     for name, table in content.items():
         assert re.fullmatch(r"[a-z-]+", name)
-        keys = {"sources", "recognised_by", "conversation", "user", "message_id", "skipped"}
+        keys = {"sources", "recognised_by", "conversation", "user", "skipped"}
         assert set(table) <= keys
         assert table["sources"]
         for source in table["sources"]:
@@ -237,14 +232,14 @@ def test_header_names_are_in_lower_case() -> None:
     for client in known_clients():
         patterns = [*client.recognised_by, *(rule.pattern for rule in client.skipped)]
         names = {name for pattern in patterns for name in pattern.headers}
-        sources = [*client.conversation, *client.user, *client.message_id]
+        sources = [*client.conversation, *client.user]
         names |= {source.name for source in sources if source.kind == "header"}
         assert names == {name.lower() for name in names}
 
 
 def test_clients_with_generic_sources_must_be_recognised() -> None:
     for client in known_clients():
-        sources = [*client.conversation, *client.user, *client.message_id]
+        sources = [*client.conversation, *client.user]
         generic = [source for source in sources if not re.search("openwebui|litellm", source.name)]
         assert client.recognised_by or not generic, client.name
 

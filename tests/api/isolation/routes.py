@@ -71,7 +71,10 @@ NEW = {
     # Neither is read: only what is sent is counted.
     *(("post", COUNT, name) for name in ("conversation", "previous_response_id")),
 }
-MEMORY = {"x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"}
+MEMORY = {
+    *("x-memory", "x-memory-scope", "x-memory-top-k", "x-memory-token-budget"),
+    "x-memory-upstream",
+}
 HEADERS = {"idempotency-key", "x-stainless-retry-count", "x-upstream-authorization"} | MEMORY
 PAGING = {"limit", "order", "include", "starting_after", "include_obfuscation"}
 STORED_FIELDS = {"items", "metadata", "title", "created_at", "stored_as", "gap_before", "summaries"}
