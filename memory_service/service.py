@@ -15,7 +15,11 @@ from memory_service.composition.stored_properties import (
     check_stored_properties,
     stored_embedder_name,
 )
-from memory_service.composition.upstreams import chat_model_of, upstream_table_of
+from memory_service.composition.upstreams import (
+    chat_model_of,
+    model_lists_of,
+    upstream_table_of,
+)
 from memory_service.composition.vendors import embedder_of
 from memory_service.conversations.deletion import DeletionService
 from memory_service.conversations.idempotency import WriterLimits
@@ -50,14 +54,19 @@ from memory_service.summaries.rules import SummaryRules
 from memory_service.summaries.search import SummaryFinder
 from memory_service.summaries.worker import Summarizer
 from memory_service.text.languages import load_detector
-from memory_service.tokens.counting import TokenCounter
+from memory_service.tokens.context_window import ContextWindow
+from memory_service.tokens.counting import ModelCounter, TokenCounter
 from memory_service.tokens.encodings import counter_of
-from memory_service.tokens.model_table import context_window
+from memory_service.tokens.media_rules import media_rules
 from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
+from memory_service.upstreams.learner import UpstreamLearner
+from memory_service.upstreams.listed_windows import with_windows
 from memory_service.upstreams.pass_routes import PassPolicy
 from memory_service.upstreams.table import UpstreamTable
 from memory_service.upstreams.token_corrections import TokenCorrections
+from memory_service.upstreams.window_probe import WindowProbe, learn_listed
+from memory_service.upstreams.windows import ContextWindows, SetWindows
 from memory_service.vector_index.indexer import Indexer
 
 logger = structlog.get_logger(__name__)
@@ -114,6 +123,11 @@ class Service:
             self.summarizer = Summarizer(
                 log, chat_model, embedder, self.counter, rules, threads=settings.summary_threads
             )
+        self.windows = ContextWindows(
+            log,
+            self.deferred_writer,
+            SetWindows(settings.context_window, settings.context_windows),
+        )
         self.prompts = self._prompt_builder(rules if chat_model else None)
         self.gateway = self._gateway(upstreams or upstream_table_of(settings, self.instance_id))
         self.responses = ResponseGateway(
@@ -154,7 +168,7 @@ class Service:
                 reserved_output_tokens=settings.reserved_output_tokens,
                 recent_turns=settings.recent_turns,
                 top_k=settings.top_k,
-                context_window=lambda model: settings.context_window or context_window(model),
+                context_window=self.context_window,
                 recent_media_bytes=settings.recent_media_mib * 1024 * 1024,
             ),
             SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
@@ -173,7 +187,8 @@ class Service:
                 UpstreamPromptBuilder(self.prompts, self.counter, corrections),
                 AnswerStorer(self.writer, limits),
             ),
-            corrections,
+            UpstreamLearner(self.windows, corrections),
+            WindowProbe(self.windows, model_lists_of(settings)),
             GatewayOptions(settings.recall_timeout_seconds, settings.strict_recall),
         )
 
@@ -267,7 +282,22 @@ class Service:
 
     def counter(self, model: str | None) -> TokenCounter:
         """Return the token counter for a model."""
-        return counter_of(self.settings, model)
+        return ModelCounter(counter_of(self.settings, model), media_rules(model))
+
+    def context_window(self, model: str | None, upstream_name: str | None = None) -> ContextWindow:
+        """Return the context window of a model, by its name on an upstream or in a request."""
+        if upstream_name is not None:
+            return self.windows.of(upstream_name, model)
+        route = self.gateway.upstreams.remembered_route(model or "")
+        if route is None:
+            return self.windows.of(None, model)
+        return self.windows.of(route.upstream.name, route.model or None)
+
+    def with_windows(self, models: bytes, upstream_name: str | None = None) -> bytes:
+        """Return a list of models with each model's window, after learning from an upstream's."""
+        if upstream_name is not None:
+            learn_listed(self.windows, upstream_name, models)
+        return with_windows(models, self.context_window)
 
     def local_project(self) -> int:
         """Return the project of keyless mode; it is made at the first use."""

@@ -13,7 +13,7 @@ from eval.datasets.models import DatasetTurn, Question
 from eval.systems.system import RetrievedTurn
 from memory_service.core import models
 from memory_service.items.chat_messages import Message
-from memory_service.prompts.budget import Budget, fixed_parts
+from memory_service.prompts.budget import Budget, check_fixed_parts, fixed_parts
 from memory_service.prompts.recalled_block import choose_recalled, recalled_block, with_recalled
 from memory_service.tokens.counting import PRIMING_TOKENS, TokenCounter, count_message
 
@@ -51,7 +51,8 @@ def fill(
     """
     head = [] if system is None else [{"role": "system", "content": system}]
     input_ = [{"role": "user", "content": question.text}]
-    fixed = fixed_parts(head, input_, [], Budget(budget, 0), counter)
+    fixed = fixed_parts(head, input_, [], counter)
+    check_fixed_parts(fixed, Budget(budget, 0))
     chosen, _ = choose_recalled(hits, budget - fixed.tokens, counter)
     # The parts were counted separately; joined, they can take one or two tokens more.
     for number in range(len(chosen), -1, -1):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from memory_service.api.auth import Project, RequestCaller
 from memory_service.api.azure_paths import deployment_of
@@ -98,16 +98,22 @@ async def list_models(
     authorization: UpstreamAuthorization,
     forwarded: ForwardedHeaders,
 ) -> Response:
-    """List the models of all upstreams."""
+    """List the models of all upstreams, each with the context window that prompts have."""
     upstreams = service.gateway.upstreams
     upstreams.check()
     if upstreams.single is None:
         merged = await upstreams.models(authorization, forwarded)
         warnings = {"x-memory-warning": ", ".join(merged.warnings)} if merged.warnings else {}
-        return JSONResponse({"object": "list", "data": merged.models}, headers=warnings)
-    answer = await upstreams.single.models(authorization, forwarded)
+        content = dumps({"object": "list", "data": merged.models}).encode("utf-8", "replace")
+        content = await anyio.to_thread.run_sync(service.with_windows, content)
+        return Response(content, headers={**warnings, "content-type": "application/json"})
+    answered = upstreams.single
+    answer = await answered.models(authorization, forwarded)
     try:
-        return Response(await answer.read(), answer.status, answer.headers)
+        content = await answer.read()
+        if answer.status == 200:
+            content = await anyio.to_thread.run_sync(service.with_windows, content, answered.name)
+        return Response(content, answer.status, answer.headers)
     finally:
         await answer.close()
 

@@ -39,6 +39,9 @@ def readyz(service: ServiceState) -> Response:
         content["reason"] = status.error
     if service.summarizer is not None:
         content["summaries"] = render.summary_status(service.summarizer.status())
+    windows = service.windows.in_use()
+    if windows:
+        content["context_windows"] = render.used_windows(windows)
     if status.erasure_is_pending:
         # Files may contain bytes of deleted data until they are rewritten.
         content["scrub"] = "pending"

@@ -21,6 +21,7 @@ from memory_service.core.models import (
 )
 from memory_service.items.item_view import show_item
 from memory_service.items.strict_json import dumps, encoded
+from memory_service.upstreams.windows import UsedWindow
 
 _MAX_STORED_NESTING = 1_000
 """Stored items were checked when they arrived; a limit lowered since then must not hide them."""
@@ -113,6 +114,14 @@ def summary_status(status: SummaryStatus) -> dict[str, Any]:
     """Return how many conversations wait for a summary, and the last error if there is one."""
     fields: dict[str, Any] = {"waiting": status.waiting, "set_aside": status.set_aside}
     return fields if status.error is None else {**fields, "reason": status.error}
+
+
+def used_windows(windows: Sequence[UsedWindow]) -> list[dict[str, Any]]:
+    """Return the learned context windows of the models in use."""
+    return [
+        {"model": model, "tokens": window.tokens, "source": window.source}
+        for model, window in windows
+    ]
 
 
 def summary_hit(record: SummaryHit) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import structlog
 
 from memory_service.core.models import HOP_HEADER
-from memory_service.core.protocols import ChatModel
+from memory_service.core.protocols import ChatModel, ModelLists
 from memory_service.core.settings import Settings
 from memory_service.core.upstream_entries import UpstreamEntry
 from memory_service.llm.chat_model import OpenAIChatModel
 from memory_service.llm.endpoint import Endpoint, endpoint_of
+from memory_service.llm.model_lists import HttpModelLists
 from memory_service.llm.openai_client import is_nearby
 from memory_service.llm.upstream import HttpUpstream, upstream_client
 from memory_service.upstreams.routed_model import RoutedChatModel
@@ -118,6 +119,18 @@ def chat_model_of(settings: Settings, table: UpstreamTable, instance_id: str) ->
         for configured in asked
     }
     return RoutedChatModel(table, models)
+
+
+def model_lists_of(settings: Settings) -> dict[str, ModelLists]:
+    """Return the lists of models to ask for in the background, by the upstream's name."""
+    if not settings.upstream_model_lists:
+        return {}
+    return {
+        configured.endpoint.name: HttpModelLists(
+            configured.endpoint, configured.api_key, configured.headers
+        )
+        for configured in all_configured(settings)
+    }
 
 
 def _configured(entry: UpstreamEntry, setting: str, name: str | None) -> ConfiguredUpstream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from memory_service.core.models import CallerKey, Matrix, ModelAnswer, Vector
 
@@ -205,6 +205,28 @@ class Upstream(Protocol):
         model: str | None = None,
     ) -> RawUpstreamAnswer:
         """Send any request."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+ListKind = Literal["openai", "lm_studio", "ollama"]
+"""The form of a list of models: OpenAI's `GET /v1/models`, or a local server's own route."""
+
+
+class ModelLists(Protocol):
+    """The lists of models of one server, which are asked for in the background."""
+
+    @property
+    def is_nearby(self) -> bool:
+        """Whether the server is on this machine or a private network."""
+
+    @property
+    def kinds(self) -> Sequence[ListKind]:
+        """The lists that may be asked for, the likeliest first."""
+
+    async def fetch(self, kind: ListKind) -> bytes | None:
+        """Return a list's body, None if the server does not have it or cannot be reached."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -218,8 +218,8 @@ class Settings(BaseSettings):
     context_window: int | None = Field(
         default=None,
         ge=64,
-        description="Context window of every model. Without it, a table of known models and 128,000"
-        " for others.",
+        description="Context window of every model. Without it, what was learned of the model, a"
+        " table of known models, and 128,000 for others.",
     )
     reserved_output_tokens: int = Field(
         default=1_024,
@@ -382,6 +382,18 @@ class Settings(BaseSettings):
                 " others, create API keys"
             )
         return self
+
+    context_windows: Json[dict[str, Annotated[int, Field(ge=64)]]] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description="Context windows of single models, as a JSON object of names to tokens. `*` in"
+        " a name stands for any characters. They precede MEMORY_CONTEXT_WINDOW.",
+    )
+    upstream_model_lists: bool = Field(
+        default=True,
+        description="Whether the model server is asked for its list of models in the background, to"
+        " learn context windows.",
+    )
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:

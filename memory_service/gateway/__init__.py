@@ -15,6 +15,7 @@ located    `locating`         `LocatedRequest`        `new_messages`: the part o
 stored     `storing`,         `StoredRequest`,        `input_turns`: the turns that the model is
            `read_only`        `ReadOnlyRequest`, …    asked to answer
 prompted   `upstream_prompts` `UpstreamPrompt`        `messages` as forwarded
+asked      `attempts`         `Exchange`              the upstream's answer to one of two prompts
 relayed    `relay`            `AnswerRelay`           the answer, passed on as it arrives
 answered   `answers`,         `AnswerCollector`       the messages of the answer, stored as turns
            `storing`                                  below the last input turn

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -33,10 +33,17 @@ from memory_service.core.errors import (
 )
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
+from memory_service.gateway.attempts import UpstreamAttempts
 from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
-from memory_service.gateway.relay import AnswerRelay, MemoryOutcome, SkippedMemory
+from memory_service.gateway.relay import (
+    AnswerRelay,
+    Exchange,
+    MemoryOutcome,
+    SkippedMemory,
+    StoredAnswer,
+)
 from memory_service.gateway.request import ChatRequest
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
 from memory_service.gateway.upstream_prompts import (
@@ -44,9 +51,10 @@ from memory_service.gateway.upstream_prompts import (
     UpstreamPrompt,
     UpstreamPromptBuilder,
 )
-from memory_service.upstreams.refusals import is_too_long
+from memory_service.upstreams.learner import UpstreamLearner, UsageWarning
 from memory_service.upstreams.table import UpstreamTable
-from memory_service.upstreams.token_corrections import TokenCorrections
+from memory_service.upstreams.window_probe import WindowProbe
+from memory_service.upstreams.windows import ModelKey
 
 logger = structlog.get_logger(__name__)
 
@@ -72,19 +80,6 @@ class GatewayStages:
     answer_storer: AnswerStorer
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange(Generic[A]):
-    """What the upstream answered; `refusal` is the body of an answer with an error status.
-
-    `skipped` is set, and `outcome` None, for a request that memory could not take.
-    """
-
-    answer: A
-    refusal: bytes
-    outcome: MemoryOutcome | None
-    skipped: SkippedMemory | None = None
-
-
 class Gateway:
     """Answers chat completions with memory."""
 
@@ -92,30 +87,32 @@ class Gateway:
         self,
         upstreams: UpstreamTable,
         stages: GatewayStages,
-        corrections: TokenCorrections,
+        learner: UpstreamLearner,
+        window_probe: WindowProbe,
         options: GatewayOptions,
     ) -> None:
         self.upstreams = upstreams
         self._stages = stages
-        self._corrections = corrections
+        self._learner = learner
+        self._window_probe = window_probe
         self._options = options
 
     async def close(self) -> None:
         """Close the connections to the upstreams."""
+        await self._window_probe.close()
         await self.upstreams.close()
 
     async def complete(self, project_key: int, chat: ChatRequest) -> AnswerRelay:
         """Answer a chat completion; raises a ServiceError if the upstream was not asked."""
         upstream, chat = await self.routed(chat)
-        exchange = await self.exchange(project_key, chat, partial(_ask, upstream, chat))
-        store = partial(self._store_answer, exchange.outcome)
-        outcome = exchange.outcome or exchange.skipped
-        return AnswerRelay(exchange.answer, exchange.refusal, outcome, store)
+        attempts = self._attempts(chat, partial(_ask, upstream, chat))
+        exchange = await self._first(project_key, chat, attempts)
+        return AnswerRelay(exchange, self._store_answer, attempts.again)
 
     async def routed(self, chat: ChatRequest) -> tuple[Upstream, ChatRequest]:
-        """Return the upstream of a request, and the request with the model's name there."""
+        """Return the upstream of a request, and the request with the names of both there."""
         upstream, model = await self.upstreams.route(chat.model, chat.upstream_name)
-        return upstream, chat.for_model(model)
+        return upstream, replace(chat.for_model(model), upstream_name=upstream.name)
 
     async def exchange(
         self,
@@ -123,45 +120,50 @@ class Gateway:
         chat: ChatRequest,
         ask: Callable[[MemoryOutcome | None], Awaitable[A]],
     ) -> Exchange[A]:
-        """Store and prompt a request, and ask the upstream, with a shorter prompt if it refuses.
+        """Store and prompt a routed request, and ask the upstream, again if it refuses the length.
 
         `ask` sends the request with a prompt, or as it is for None. Raises a ServiceError if the
         upstream was not asked.
         """
-        remembered = await self._remember(project_key, chat)
-        if isinstance(remembered, SkippedMemory):
-            exchange = await self._asked(None, ask)
-            return replace(exchange, skipped=remembered)
-        with _ended_if_raised(None if remembered is None else remembered.request):
-            return await self._asked(remembered, ask)
+        return await self._first(project_key, chat, self._attempts(chat, ask))
 
-    async def _asked(
-        self,
-        outcome: MemoryOutcome | None,
-        ask: Callable[[MemoryOutcome | None], Awaitable[A]],
+    def learn_tokens(
+        self, outcome: MemoryOutcome, prompt_tokens: int | None, *, is_shown: bool = False
+    ) -> UsageWarning | None:
+        """Learn from the upstream's count of a prompt's tokens; return what is wrong, if anything.
+
+        A warning that is not shown with this answer is shown with the model's next one.
+        """
+        if not isinstance(outcome.prompt, UpstreamPrompt):
+            return None
+        return self._learner.learn_usage(
+            _model_key(outcome.request.chat),
+            outcome.prompt.prompt.tokens.total,
+            prompt_tokens,
+            has_media=outcome.prompt.has_media,
+            is_shown=is_shown,
+        )
+
+    def _attempts(
+        self, chat: ChatRequest, ask: Callable[[MemoryOutcome | None], Awaitable[A]]
+    ) -> UpstreamAttempts[A]:
+        return UpstreamAttempts(_model_key(chat), ask, self._stages.prompts, self._learner)
+
+    async def _first(
+        self, project_key: int, chat: ChatRequest, attempts: UpstreamAttempts[A]
     ) -> Exchange[A]:
-        """Ask the upstream, and again with a shorter prompt if it refuses one as too long."""
-        answer = await ask(outcome)
-        refusal = await _refusal(answer)
-        if is_too_long(answer.status, refusal) and (
-            outcome is not None and isinstance(outcome.prompt, UpstreamPrompt)
-        ):
-            logger.info(
-                "the upstream refused the prompt as too long", tokens=outcome.prompt.tokens_after
-            )
-            shorter = await anyio.to_thread.run_sync(
-                self._stages.prompts.shrink, outcome.request, outcome.prompt, refusal
-            )
-            outcome = replace(outcome, prompt=shorter)
-            answer = await ask(outcome)
-            refusal = await _refusal(answer)
-        return Exchange(answer, refusal, outcome)
-
-    def learn_tokens(self, outcome: MemoryOutcome, prompt_tokens: int | None) -> None:
-        """Learn how the upstream counts, from its count of a prompt's tokens."""
-        if isinstance(outcome.prompt, UpstreamPrompt):
-            counted = outcome.prompt.prompt.tokens.total
-            self._corrections.learn(outcome.request.chat.model, counted, prompt_tokens)
+        remembered = await self._remember(project_key, chat)
+        key = _model_key(chat)
+        if isinstance(remembered, SkippedMemory):
+            exchange = replace(await attempts.first(None), skipped=remembered)
+        elif remembered is None:
+            exchange = await attempts.first(None)
+        else:
+            outcome = replace(remembered, warning=self._learner.unreported_warning(key))
+            with _ended_if_raised(outcome.request):
+                exchange = await attempts.first(outcome)
+        self._window_probe.ask_soon(key)
+        return exchange
 
     async def _remember(
         self, project_key: int, chat: ChatRequest
@@ -228,23 +230,31 @@ class Gateway:
             logger.exception("recall raised an unexpected error")
             return PromptFailure("internal_error")
 
-    def _store_answer(self, outcome: MemoryOutcome | None, answers: AnswerCollector) -> str | None:
-        """Store an answer and learn how the upstream counts; returns the code of an error."""
+    def _store_answer(
+        self, outcome: MemoryOutcome | None, answers: AnswerCollector
+    ) -> StoredAnswer:
+        """Store an answer, and learn from its usage."""
         if outcome is None:
-            return None
+            return StoredAnswer()
         prompt = outcome.prompt if isinstance(outcome.prompt, UpstreamPrompt) else None
+        is_stream = bool(outcome.request.chat.body.get("stream"))
         try:
-            self.learn_tokens(outcome, answers.prompt_tokens)
+            warning = self.learn_tokens(outcome, answers.prompt_tokens, is_shown=not is_stream)
             if isinstance(outcome.request, StoredRequest):
                 recalled = () if prompt is None else prompt.recalled_texts
                 self._stages.answer_storer.store(outcome.request, answers, recalled)
         except ServiceError as error:
             # The caller has the answer already, or is about to get it.
             logger.warning("an answer was not stored", error=error.message, code=error.code)
-            return "answer_not_stored"
+            return StoredAnswer("answer_not_stored")
         finally:
             stop_waiting(outcome.request)
-        return None
+        return StoredAnswer(None, warning)
+
+
+def _model_key(chat: ChatRequest) -> ModelKey:
+    """Return the model and the upstream of a routed request."""
+    return ModelKey(chat.upstream_name or "", chat.model or "")
 
 
 @contextmanager
@@ -266,13 +276,3 @@ async def _ask(
     return await upstream.complete(
         content, chat.authorization, chat.forwarded_headers, model=chat.model
     )
-
-
-async def _refusal(answer: UpstreamAnswer) -> bytes:
-    """Return the body of an answer with an error status, and close it; else nothing."""
-    if answer.status < 400:
-        return b""
-    try:
-        return await answer.read()
-    finally:
-        await answer.close()

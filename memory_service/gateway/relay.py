@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,7 +14,7 @@ import structlog
 from memory_service.core.errors import ServiceError, UpstreamDown
 from memory_service.core.protocols import UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
-from memory_service.gateway.event_stream import EventStreamReader
+from memory_service.gateway.event_stream import EventStreamReader, StreamPiece
 from memory_service.gateway.input_turns import (
     AnswerableRequest,
     UnstoredConversationRequest,
@@ -23,6 +24,8 @@ from memory_service.gateway.upstream_prompts import PromptFailure, UpstreamPromp
 from memory_service.items.strict_json import dumps
 
 logger = structlog.get_logger(__name__)
+
+A = TypeVar("A", bound=UpstreamAnswer)
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -35,6 +38,7 @@ class MemoryOutcome:
     prompt: UpstreamPrompt | PromptFailure
     milliseconds: float
     answer_error: str | None = None
+    warning: str | None = None
 
     @property
     def error(self) -> str | None:
@@ -49,6 +53,8 @@ class MemoryOutcome:
             headers["x-conversation-id"] = self.request.conversation.id
         if self.error is not None:
             headers["x-memory-error"] = self.error
+        if self.warning is not None:
+            headers["x-memory-warning"] = self.warning
         if isinstance(self.prompt, UpstreamPrompt):
             headers |= _prompt_headers(self.prompt)
         return headers
@@ -80,25 +86,47 @@ def _prompt_headers(built: UpstreamPrompt) -> dict[str, str]:
     return headers
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange(Generic[A]):
+    """An answer of the upstream to one prompt.
+
+    `refusal` is the body of an answer with an error status, which was read already. `outcome` is
+    None for a request that was forwarded without memory; `skipped` is set if memory could not take
+    it.
+    """
+
+    answer: A
+    refusal: bytes
+    outcome: MemoryOutcome | None
+    skipped: SkippedMemory | None = None
+
+
+class StoredAnswer(NamedTuple):
+    """What storing an answer and learning from it resulted in, as codes."""
+
+    error: str | None = None
+    warning: str | None = None
+
+
 class AnswerRelay:
     """The upstream's answer to one request, passed on to the caller; it must always be closed.
 
-    `refusal` is the body of an answer with an error status, which was read already. `store` is
-    called once, when the answer ends, and returns the code of its error, if any. `outcome` is None
-    for a request that was forwarded without memory.
+    `store` is called once, when the answer ends. `retry` gets the error of an answer with status
+    200 of which nothing was passed on yet, and returns the exchange that takes its place, if any.
     """
 
     def __init__(
         self,
-        answer: UpstreamAnswer,
-        refusal: bytes,
-        outcome: MemoryOutcome | SkippedMemory | None,
-        store: Callable[[AnswerCollector], str | None],
+        exchange: Exchange[UpstreamAnswer],
+        store: Callable[[MemoryOutcome | None, AnswerCollector], StoredAnswer],
+        retry: Callable[[MemoryOutcome | None, bytes], Awaitable[Exchange[UpstreamAnswer] | None]],
     ) -> None:
-        self._answer = answer
-        self._refusal = refusal
-        self._outcome = outcome
+        self._answer = exchange.answer
+        self._refusal = exchange.refusal
+        self._outcome = exchange.outcome
+        self._skipped = exchange.skipped
         self._store_answer = store
+        self._retry = retry
         self._reader = EventStreamReader()
         self._collector = AnswerCollector()
         self._is_stored = False
@@ -111,20 +139,21 @@ class AnswerRelay:
     @property
     def is_stream(self) -> bool:
         """Whether the body is an event stream."""
-        content_type = self._answer.headers.get("content-type", "").lower()
-        return self.status < 400 and content_type.startswith(_EVENT_STREAM)
+        return _is_stream(self._answer)
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the response."""
-        memory_headers = {} if self._outcome is None else self._outcome.headers()
-        return {**self._answer.headers, **memory_headers}
+        memory = self._outcome or self._skipped
+        return {**self._answer.headers, **({} if memory is None else memory.headers())}
 
     async def read(self) -> bytes:
         """Return the body, after storing its answer."""
         if self.status >= 400:
             return self._refusal
         content = await self._answer.read()
+        if _may_be_error(content) and await self._is_replaced(content):
+            return await self.read()
         self._collector.take_body(content)
         await self._store()
         return content
@@ -132,9 +161,8 @@ class AnswerRelay:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the body as it arrives; the end of the stream only after storing the answer."""
         try:
-            async with aclosing(self._answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    piece = self._reader.feed(chunk)
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
                     if piece.before_end:
                         yield piece.before_end
                     self._collector.add_events(piece.events)
@@ -152,6 +180,38 @@ class AnswerRelay:
             await self._store()
             yield _error_event(error)
 
+    async def _pieces(self) -> AsyncGenerator[StreamPiece]:
+        """Yield the pieces of the stream; one that begins with a refusal is replaced, once."""
+        is_first = True
+        async with aclosing(self._answer.chunks()) as chunks:
+            async for chunk in chunks:
+                piece = self._reader.feed(chunk)
+                first, is_first = is_first, False
+                error = piece.events[0] if first and piece.events else b""
+                if _may_be_error(error) and await self._is_replaced(error):
+                    break
+                yield piece
+            else:
+                return
+        self._reader = EventStreamReader()
+        async with aclosing(self._answer.chunks()) as chunks:
+            async for chunk in chunks:
+                yield self._reader.feed(chunk)
+
+    async def _is_replaced(self, error: bytes) -> bool:
+        """Return whether another answer has taken the place of one that is an error."""
+        exchange = await self._retry(self._outcome, error)
+        if exchange is None:
+            return False
+        if self.is_stream and not _is_stream(exchange.answer):
+            await exchange.answer.close()
+            return False
+        await self._answer.close()
+        self._answer = exchange.answer
+        self._refusal = exchange.refusal
+        self._outcome = exchange.outcome
+        return True
+
     async def close(self) -> None:
         """Close the connection; the received part of a stream is stored if the caller has gone."""
         with anyio.CancelScope(shield=True):
@@ -159,16 +219,30 @@ class AnswerRelay:
             if self.is_stream:
                 self._collector.add_events(self._reader.finish().events)
                 await self._store()
-            if isinstance(self._outcome, MemoryOutcome):
+            if self._outcome is not None:
                 stop_waiting(self._outcome.request)
 
     async def _store(self) -> None:
         if self._is_stored:
             return
         self._is_stored = True
-        error = await anyio.to_thread.run_sync(self._store_answer, self._collector)
-        if isinstance(self._outcome, MemoryOutcome) and error is not None:
-            self._outcome = replace(self._outcome, answer_error=error)
+        stored = await anyio.to_thread.run_sync(self._store_answer, self._outcome, self._collector)
+        if self._outcome is not None:
+            self._outcome = replace(
+                self._outcome,
+                answer_error=stored.error,
+                warning=stored.warning or self._outcome.warning,
+            )
+
+
+def _is_stream(answer: UpstreamAnswer) -> bool:
+    content_type = answer.headers.get("content-type", "").lower()
+    return answer.status < 400 and content_type.startswith(_EVENT_STREAM)
+
+
+def _may_be_error(content: bytes) -> bool:
+    """Return whether a body or an event may be an error; answers are not parsed to find out."""
+    return b'"error"' in content and b'"choices"' not in content
 
 
 def _error_event(error: ServiceError) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import (
     AnswerableRequest,
@@ -21,7 +22,8 @@ from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.client_history import ClientHistory
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
 from memory_service.tokens.counting import TokenCounter, count_messages
-from memory_service.upstreams.refusals import context_limit
+from memory_service.tokens.media_parts import has_media
+from memory_service.upstreams.refusals import Refusal
 from memory_service.upstreams.token_corrections import TokenCorrections
 
 SHRINK = 0.6
@@ -36,7 +38,7 @@ class UpstreamPrompt:
     """A prompt as it is forwarded, and its tokens as the upstream counts them.
 
     `tokens_before` counts the client's messages, `tokens_after` the prompt, and `prefix_tokens` the
-    beginning that the previous prompt had too.
+    beginning that the previous prompt had too. The tokens of media are only estimated.
     """
 
     prompt: Prompt
@@ -44,6 +46,7 @@ class UpstreamPrompt:
     tokens_before: int
     tokens_after: int
     prefix_tokens: int
+    has_media: bool
 
     @property
     def recalled_texts(self) -> Sequence[str]:
@@ -56,13 +59,6 @@ class PromptFailure:
     """The code of the error that prevented a prompt."""
 
     code: str
-
-
-class _ShrunkBudget(NamedTuple):
-    """The tokens of a shorter prompt with its answer, and those reserved for the answer."""
-
-    total: int
-    reserved_output: int
 
 
 class UpstreamPromptBuilder:
@@ -88,16 +84,27 @@ class UpstreamPromptBuilder:
         return self._build(request, self._request_for(request))
 
     def shrink(
-        self, request: AnswerableRequest, refused: UpstreamPrompt, refusal: bytes
-    ) -> UpstreamPrompt:
-        """Return a shorter prompt after the upstream has refused one; raises as `build` does."""
-        budget = self._shrunk_budget(request.chat, refused, refusal)
+        self, request: AnswerableRequest, refused: UpstreamPrompt, refusal: Refusal
+    ) -> UpstreamPrompt | None:
+        """Return a shorter prompt after the upstream has refused one.
+
+        None if none can be accepted: what must be in the prompt, or what the client allows the
+        answer, exceeds the limit already. What the refusal states must have been learned before.
+        """
+        budget = _shrunk_budget(request.chat, refused, refusal)
+        if budget is None:
+            return None
         prompt_request = replace(
             self._request_for(request),
             token_budget=budget.total,
             max_output_tokens=budget.reserved_output,
         )
-        return self._build(request, prompt_request)
+        try:
+            prompt = self._build(request, prompt_request)
+        except ContextLengthExceeded:
+            return None
+        is_shorter = prompt.prompt.tokens.total < refused.prompt.tokens.total
+        return prompt if is_shorter else None
 
     def _build(self, request: AnswerableRequest, prompt_request: PromptRequest) -> UpstreamPrompt:
         chat, conversation = request.chat, request.conversation
@@ -114,6 +121,7 @@ class UpstreamPromptBuilder:
             prefix_tokens=0
             if isinstance(request, UnstoredConversationRequest)
             else self._prefixes.shared_tokens(conversation.key, prompt.messages, counter),
+            has_media=has_media(prompt.messages),
         )
 
     def _request_for(self, request: AnswerableRequest) -> PromptRequest:
@@ -143,24 +151,40 @@ class UpstreamPromptBuilder:
             scope=chat.headers.scope,
             system=chat.system_messages,
             correction=self._corrections.of(chat.model),
+            is_forwarded=True,
+            upstream_name=chat.upstream_name,
         )
-
-    def _shrunk_budget(
-        self, chat: ChatRequest, refused: UpstreamPrompt, refusal: bytes
-    ) -> _ShrunkBudget:
-        """Return a budget below the limit that the upstream states, and learn its token count."""
-        tokens = refused.prompt.tokens
-        limit = context_limit(refusal)
-        if limit is None:
-            reserved, share = tokens.reserved_output, SHRINK
-        else:
-            self._corrections.learn(chat.model, tokens.total, limit.used)
-            reserved = min(tokens.reserved_output, chat.max_output_tokens or limit.tokens // 4)
-            room = max(0, limit.tokens - reserved)
-            share = min(_LIMIT_MARGIN, _LIMIT_MARGIN * room / limit.used)
-        return _ShrunkBudget(reserved + round(refused.tokens_after * share), reserved)
 
 
 def _stored_hash(message: Message) -> bytes:
     """Return the hash of a message in the form in which it is stored, or of a stored item."""
     return message_hash(storable_message(message) if "role" in message else message)
+
+
+class _ShrunkBudget(NamedTuple):
+    """The tokens of a shorter prompt with its answer, and those reserved for the answer, if set."""
+
+    total: int
+    reserved_output: int | None
+
+
+def _shrunk_budget(
+    chat: ChatRequest, refused: UpstreamPrompt, refusal: Refusal
+) -> _ShrunkBudget | None:
+    """Return the budget of a shorter prompt, None if the answer alone takes all of it."""
+    reserved, sent = refused.prompt.tokens.reserved_output, refused.tokens_after
+    shrunk = _ShrunkBudget(reserved + round(SHRINK * sent), reserved)
+    if refusal.window is None:
+        if refusal.over is None or refusal.over >= sent:
+            return shrunk
+        return _ShrunkBudget(reserved + round(_LIMIT_MARGIN * (sent - refusal.over)), reserved)
+    if refusal.counts_answer and (refusal.output or 0) >= refusal.window:
+        return None
+    limit = round(_LIMIT_MARGIN * refusal.window)
+    budget = (
+        _ShrunkBudget(limit, chat.max_output_tokens)
+        if refusal.counts_answer
+        else _ShrunkBudget(limit + reserved, reserved)
+    )
+    is_within = sent + reserved <= budget.total
+    return shrunk if refusal.prompt is None and is_within else budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.items.chat_messages import Message
@@ -22,6 +22,27 @@ _RESERVED_PART = 4
 """By default, at most one token in four is reserved for the answer."""
 
 
+class _Size(NamedTuple):
+    """The largest prompt as the upstream counts it; with its answer, if `counts_answer`.
+
+    It `may_grow` if nobody has stated it.
+    """
+
+    tokens: int
+    counts_answer: bool
+    may_grow: bool
+
+
+def _size(request: PromptRequest, defaults: PromptDefaults) -> _Size:
+    """Return the budget of the request, else that of the settings, within the model's window."""
+    if request.token_budget:
+        return _Size(request.token_budget, counts_answer=True, may_grow=False)
+    window = defaults.context_window(request.model, request.upstream_name)
+    if defaults.token_budget and defaults.token_budget <= window.tokens:
+        return _Size(defaults.token_budget, counts_answer=True, may_grow=False)
+    return _Size(window.tokens, window.counts_answer, window.is_assumed)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The tokens of a prompt with its answer: `reserved` of the `total` are for the answer."""
@@ -30,15 +51,27 @@ class Budget:
     reserved: int
 
     @classmethod
-    def of(cls, request: PromptRequest, defaults: PromptDefaults) -> Self:
-        """Return the budget of a request, in our tokens."""
-        total = (
-            request.token_budget or defaults.token_budget or defaults.context_window(request.model)
-        )
-        reserved = request.max_output_tokens
-        if reserved is None:
-            reserved = min(defaults.reserved_output_tokens, total // _RESERVED_PART)
-        return cls(reserved + int((total - reserved) / request.correction), reserved)
+    def of(cls, request: PromptRequest, defaults: PromptDefaults, fixed_tokens: int) -> Self:
+        """Return the budget of a request whose fixed parts have `fixed_tokens`, in our tokens.
+
+        A request for the upstream may allow its answer more than the window has room for: then less
+        is reserved. If the window is only assumed, the budget grows with the fixed parts.
+        """
+        size = _size(request, defaults)
+        least = min(defaults.reserved_output_tokens, size.tokens // _RESERVED_PART)
+        wanted = request.max_output_tokens
+        budget = cls._of(size, least if wanted is None else wanted, request.correction)
+        if fixed_tokens <= budget.usable or not request.is_forwarded:
+            return budget
+        smaller = cls._of(size, min(least, budget.reserved), request.correction)
+        if fixed_tokens > smaller.usable and size.may_grow:
+            return cls(fixed_tokens + smaller.reserved, smaller.reserved)
+        return smaller
+
+    @classmethod
+    def _of(cls, size: _Size, reserved: int, correction: float) -> Self:
+        total = size.tokens if size.counts_answer else size.tokens + reserved
+        return cls(reserved + int((total - reserved) / correction), reserved)
 
     @property
     def usable(self) -> int:
@@ -71,11 +104,10 @@ def fixed_parts(
     system: Sequence[Message],
     input_messages: Sequence[Message],
     tools: Sequence[Mapping[str, Any]],
-    budget: Budget,
     counter: TokenCounter,
 ) -> FixedParts:
-    """Count the fixed parts; raises ContextLengthExceeded when they alone do not fit."""
-    parts = FixedParts(
+    """Count the fixed parts."""
+    return FixedParts(
         system=system,
         input=input_messages,
         tools=tools,
@@ -83,6 +115,10 @@ def fixed_parts(
         input_tokens=sum(count_message(message, counter) for message in input_messages),
         tools_tokens=count_tools(tools, counter),
     )
+
+
+def check_fixed_parts(parts: FixedParts, budget: Budget) -> None:
+    """Raise ContextLengthExceeded if the fixed parts alone do not fit."""
     if parts.tokens > budget.usable:
         raise ContextLengthExceeded(
             f"The budget is {budget.total} tokens. The system message has {parts.system_tokens}, "
@@ -91,7 +127,6 @@ def fixed_parts(
             "'token_budget'.",
             param="input",
         )
-    return parts
 
 
 def with_preamble(

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from memory_service.core.models import Prompt, PromptState
 from memory_service.prompts.assembly import assemble
-from memory_service.prompts.budget import Budget, fixed_parts
+from memory_service.prompts.budget import Budget, check_fixed_parts, fixed_parts
 from memory_service.prompts.frame import PromptFrame, prompt_frame
 from memory_service.prompts.layout import PromptLayout, fit
 from memory_service.prompts.location import locate
@@ -78,8 +78,9 @@ class PromptBuilder:
 
     def check(self, request: PromptRequest) -> None:
         """Raise ContextLengthExceeded if system, input, tools and the answer alone do not fit."""
-        budget, counter = Budget.of(request, self._defaults), self._counter(request.model)
-        fixed_parts(request.system or (), request.input, request.tools, budget, counter)
+        counter = self._counter(request.model)
+        parts = fixed_parts(request.system or (), request.input, request.tools, counter)
+        check_fixed_parts(parts, Budget.of(request, self._defaults, parts.tokens))
 
     def _frame(
         self,

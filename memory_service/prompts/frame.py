@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from memory_service.core.models import PromptState, Summary
 from memory_service.items.chat_messages import ClientMessage, call_ids, message_groups
 from memory_service.prompts.alternation import OPENING
-from memory_service.prompts.budget import Budget, FixedParts, fixed_parts, with_preamble
+from memory_service.prompts.budget import (
+    Budget,
+    FixedParts,
+    check_fixed_parts,
+    fixed_parts,
+    with_preamble,
+)
 from memory_service.prompts.location import PromptLocation
 from memory_service.prompts.question import UserMessageIdentity, user_message_identity
 from memory_service.prompts.recent_window import (
@@ -72,8 +78,9 @@ def prompt_frame(
     counter: TokenCounter,
 ) -> PromptFrame:
     """Return the frame; raises ContextLengthExceeded if what must be in the prompt does not fit."""
-    budget = Budget.of(request, defaults)
-    fixed = fixed_parts(location.system, request.input, request.tools, budget, counter)
+    fixed = fixed_parts(location.system, request.input, request.tools, counter)
+    budget = Budget.of(request, defaults, fixed.tokens)
+    check_fixed_parts(fixed, budget)
     sent: Mapping[int, ClientMessage] = {}
     if request.history is not None:
         path = [*location.turns, *request.stored_input]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message
 from memory_service.prompts.client_history import ClientHistory
+from memory_service.tokens.context_window import ContextWindow
 
 RECENT_MEDIA_BYTES = 8 * 1024 * 1024
 """The size of the stored media that a recent window has by default."""
@@ -32,9 +33,10 @@ class PromptRequest:
     recent window then ends before them. `system` are whole messages and replace `instructions`.
     Turns with `hidden` keys are left out: they are the questions of parallel requests.
     No state is kept for an `unstored` conversation. `correction` is the number of tokens that the
-    upstream counts for one of ours. `now` is in microseconds. With the `history` of a client, which
-    ends with the input, the prompt has the client's own messages, in roles that strict chat
-    templates accept.
+    upstream counts for one of ours. A prompt that `is_forwarded` goes to an upstream, which decides
+    whether it is too long; the `model` then has the name that it has there. `now` is in
+    microseconds. With the `history` of a client, which ends with the input, the prompt has the
+    client's own messages, in roles that strict chat templates accept.
     """
 
     input: Sequence[Message]
@@ -54,6 +56,8 @@ class PromptRequest:
     unstored: UnstoredBranch | None = None
     correction: float = 1.0
     history: ClientHistory | None = None
+    is_forwarded: bool = False
+    upstream_name: str | None = None
 
     @property
     def user_message(self) -> Message | None:
@@ -64,13 +68,17 @@ class PromptRequest:
 
 @dataclass(frozen=True, slots=True)
 class PromptDefaults:
-    """The settings for prompts; `context_window` returns a model's context window in tokens."""
+    """The settings for prompts.
+
+    `context_window` returns the window of a model on an upstream; without one, on that which serves
+    the model.
+    """
 
     token_budget: int | None
     reserved_output_tokens: int
     recent_turns: int
     top_k: int
-    context_window: Callable[[str | None], int]
+    context_window: Callable[[str | None, str | None], ContextWindow]
     recent_media_bytes: int = RECENT_MEDIA_BYTES
 
     def recent_turns_of(self, request: PromptRequest) -> int:

@@ -2,5 +2,5 @@
 
 Imports: `core`.
 Start reading: `counting` for messages and prompts, `encodings` for how a counter is opened,
-`estimate` for the count without tiktoken's vocabularies.
+`estimate` for the count without tiktoken's vocabularies, `media_parts` for images and files.
 """

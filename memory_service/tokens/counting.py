@@ -8,10 +8,13 @@ therefore built by adding up parts that were counted once.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
+
+from memory_service.tokens.media_parts import media_of, media_tokens
+from memory_service.tokens.media_rules import MediaRules, default_media_rules
 
 # The chat format's own tokens, by the formula of OpenAI's cookbook ("How to count tokens with
 # tiktoken"): three around every message, one more for a name, three which start the reply.
@@ -19,27 +22,15 @@ MESSAGE_TOKENS: Final = 3
 NAME_TOKENS: Final = 1
 PRIMING_TOKENS: Final = 3
 
+SPOKEN_ANSWER_SECONDS: Final = 30
+"""The assumed length of an answer's sound, which is sent back by its id."""
+
 # OpenAI does not publish how tools are written into a prompt. The cookbook measures 7 + 12 tokens
 # around a function plus 3 a property on top of its words; the JSON text with its quotes and braces
 # has more tokens than the properties' share, so the sum with these two constants is never too low.
 TOOLS_TOKENS: Final = 12
 TOOL_TOKENS: Final = 12
 TOOL_CALL_TOKENS: Final = 8
-
-# Media are estimates from the upper end of the vendor's formulas.
-# An image is 85 tokens plus 170 for each 512-pixel tile, eight tiles at most.
-IMAGE_LOW_TOKENS: Final = 85
-IMAGE_TOKENS: Final = 85 + 8 * 170
-# Sound costs about 10 tokens a second. Characters of base64 per token, at the lowest data rates
-# in use: 16 kB/s uncompressed, 4 kB/s otherwise.
-AUDIO_WAV_CHARS_PER_TOKEN: Final = 2000
-AUDIO_CHARS_PER_TOKEN: Final = 500
-# A reply's sound, sent back by its id: about half a minute.
-AUDIO_REFERENCE_TOKENS: Final = 300
-# A page of a document costs its text and an image of it, about 2500 tokens in 25 kB of base64;
-# a file named only by its id counts as one page.
-FILE_CHARS_PER_TOKEN: Final = 10
-FILE_TOKENS: Final = 2500
 
 
 class TokenCounter(Protocol):
@@ -51,6 +42,23 @@ class TokenCounter(Protocol):
 
     def count(self, text: str) -> int:
         """Return the tokens of a text: 0 if it is empty, else at least 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCounter:
+    """The counter for a model: it counts text as `text` does, and knows what media cost."""
+
+    text: TokenCounter
+    media: MediaRules
+
+    @property
+    def name(self) -> str:
+        """The name of the text's counter."""
+        return self.text.name
+
+    def count(self, text: str) -> int:
+        """Return the tokens of a text."""
+        return self.text.count(text)
 
 
 def count_messages(
@@ -90,7 +98,7 @@ def _count_field(name: str, value: Any, counter: TokenCounter) -> int:
     if name == "function_call":
         return _count_call(value, counter)
     if name == "audio":
-        return AUDIO_REFERENCE_TOKENS
+        return media_rules_of(counter).audio_tokens(SPOKEN_ANSWER_SECONDS)
     return (NAME_TOKENS if name == "name" else 0) + counter.count(_as_text(value))
 
 
@@ -99,28 +107,15 @@ def _count_part(part: Any, counter: TokenCounter) -> int:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in {"text", "refusal"}:
         return counter.count(_as_text(part.get(kind)))
-    if kind == "image_url":
-        low = _get(part.get("image_url"), "detail") == "low"
-        return IMAGE_LOW_TOKENS if low else IMAGE_TOKENS
-    if kind == "input_audio":
-        return _audio_tokens(part.get("input_audio"))
-    if kind == "file":
-        return _file_tokens(part.get("file"), counter)
-    return counter.count(_as_text(part))
+    media = media_of(part)
+    if media is None:
+        return counter.count(_as_text(part))
+    return counter.count(media.text) + media_tokens(media, media_rules_of(counter))
 
 
-def _audio_tokens(audio: Any) -> int:
-    """Return an estimate for inline sound, from the length of its base64."""
-    wav = _get(audio, "format") == "wav"
-    return math.ceil(
-        len(_get(audio, "data")) / (AUDIO_WAV_CHARS_PER_TOKEN if wav else AUDIO_CHARS_PER_TOKEN)
-    )
-
-
-def _file_tokens(file: Any, counter: TokenCounter) -> int:
-    """Return an estimate for a file, from the length of its base64 and at least a page."""
-    size = math.ceil(len(_get(file, "file_data")) / FILE_CHARS_PER_TOKEN)
-    return max(size, FILE_TOKENS) + counter.count(_get(file, "filename"))
+def media_rules_of(counter: TokenCounter) -> MediaRules:
+    """Return what media cost for the model of a counter."""
+    return counter.media if isinstance(counter, ModelCounter) else default_media_rules()
 
 
 def _count_call(call: Any, counter: TokenCounter) -> int:
@@ -138,11 +133,6 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
     else:
         yield _as_text(value)
-
-
-def _get(value: Any, key: str) -> str:
-    """Return a field as text; empty if it, or the object around it, is missing."""
-    return _as_text(value.get(key)) if isinstance(value, Mapping) else ""
 
 
 def _as_text(value: Any) -> str:

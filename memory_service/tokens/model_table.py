@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from memory_service.core.data_files import read_toml
+from memory_service.tokens.context_window import ContextWindow
 
 DEFAULT_CONTEXT_WINDOW: Final = 128_000
 """Tokens; current models have at least as many."""
@@ -44,9 +45,12 @@ def model_table() -> ModelTable:
     )
 
 
-def context_window(model: str | None) -> int:
-    """Return the context window of a model in tokens."""
-    return _by_prefix(model_table().context_windows, _bare(model), DEFAULT_CONTEXT_WINDOW)
+def context_window(model: str | None) -> ContextWindow:
+    """Return the context window of a model, by the table or by default."""
+    tokens = _by_prefix(model_table().context_windows, bare_name(model), 0)
+    if tokens:
+        return ContextWindow(tokens, "table")
+    return ContextWindow(DEFAULT_CONTEXT_WINDOW, "default")
 
 
 def max_input_tokens(model: str) -> int:
@@ -56,14 +60,14 @@ def max_input_tokens(model: str) -> int:
 
 def encoding_name(model: str | None) -> str:
     """Return the name of tiktoken's encoding for a model."""
-    name = _bare(model).lower()
+    name = bare_name(model).lower()
     fitting = (
         encoding for encoding, pattern in model_table().encodings.items() if pattern.match(name)
     )
     return next(fitting, DEFAULT_ENCODING)
 
 
-def _bare(model: str | None) -> str:
+def bare_name(model: str | None) -> str:
     """Return a model's name without a vendor in front, which proxies add."""
     return (model or "").rpartition("/")[2]
 

@@ -52,7 +52,8 @@ properties = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
-    comment="What the data was made with: the embedder and its dimension, the analyser's version.",
+    comment="What the data was made with (embedder, dimension, version of the terms), and what was "
+    "learned of models: token corrections, context windows.",
 )
 
 key_blocks = Table(

@@ -14,7 +14,9 @@ from memory_service.turn_log.deferred_writer import DeferredWriter
 from memory_service.turn_log.log import TurnLog
 
 LOWEST, HIGHEST = 0.8, 2.0
-"""Bounds of a factor: a ratio outside them means a count of something else, or a wrong count."""
+"""Bounds of a factor: a ratio outside them means a count of something else, or a wrong count. From
+a lower ratio nothing is learned: the upstream may have cut the prompt, and longer prompts would be
+cut even more."""
 
 MIN_TOKENS = 200
 """Nothing is learned from shorter prompts: the upstream's template dominates their count."""
@@ -44,9 +46,9 @@ class TokenCorrections:
 
     def learn(self, model: str | None, counted: int, used: int | None) -> None:
         """Learn from a prompt: `counted` is our token count, `used` is the upstream's."""
-        if used is None or used <= 0 or counted < MIN_TOKENS:
+        if used is None or counted < MIN_TOKENS or used < LOWEST * counted:
             return
-        ratio = min(HIGHEST, max(LOWEST, used / counted))
+        ratio = min(HIGHEST, used / counted)
         name = _property_name(model)
         previous = self._factor(name)
         factor = ratio if previous is None else max(ratio, previous - _FALL)

@@ -105,6 +105,8 @@ LIBRARY_USERS = {
     "fastapi": ("api",),
     "starlette": ("api",),
     "uvicorn": ("server",),
+    "imagesize": ("tokens.media_files",),
+    "tinytag": ("tokens.media_files",),
     "tokenizers": ("tokens.llama_tokenizer", "embedders.local"),
     "threadpoolctl": ("server",),
     "filelock": ("composition.data_folder", "chroma.child"),

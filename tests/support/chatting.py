@@ -118,6 +118,7 @@ def gateway(
             "log_level": "warning",
             # Summaries would be requested from the same upstream, between the requests of a test.
             "summaries": False,
+            "upstream_model_lists": False,
             **settings,
         }
         gateway_settings = Settings(

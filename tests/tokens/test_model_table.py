@@ -41,6 +41,8 @@ def test_encoding_of_a_model(model: str | None, encoding: str) -> None:
     [
         (None, 128_000),
         ("gpt-4", 8_192),
+        ("gpt-4-32k-0613", 32_768),
+        ("gpt-4-1106-preview", 128_000),
         ("gpt-4o-mini", 128_000),
         ("gpt-4.1-nano", 1_047_576),
         ("openai/gpt-3.5-turbo", 16_385),
@@ -48,7 +50,9 @@ def test_encoding_of_a_model(model: str | None, encoding: str) -> None:
     ],
 )
 def test_context_window_of_the_longest_prefix(model: str | None, tokens: int) -> None:
-    assert context_window(model) == tokens
+    window = context_window(model)
+    assert window.tokens == tokens
+    assert window.source == ("table" if "gpt" in (model or "") else "default")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Properties of the data folder: the embedder, its dimension, the version of the terms."""
+"""Properties of the data folder: what the data was made with, and what was learned of models."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ class PropertyQueries(Statements):
             sa.select(properties.c.value).where(properties.c.name == name)
         )
 
+    def with_prefix(self, prefix: str) -> list[str]:
+        """Return the values of the properties whose names begin with a text, by their names."""
+        return list(
+            self._connection.scalars(
+                sa.select(properties.c.value)
+                .where(properties.c.name.startswith(prefix, autoescape=True))
+                .order_by(properties.c.name)
+            )
+        )
+
 
 class PropertyRepository(PropertyQueries):
     """Writes properties."""
@@ -28,3 +38,7 @@ class PropertyRepository(PropertyQueries):
         )
         if changed.rowcount == 0:
             self._connection.execute(sa.insert(properties).values(name=name, value=value))
+
+    def remove(self, name: str) -> None:
+        """Remove a property, if it is set."""
+        self._connection.execute(sa.delete(properties).where(properties.c.name == name))
