@@ -206,3 +206,15 @@ def collected(stream: bytes) -> AnswerCollector:
 
 def test_reasoning_alone_is_no_answer() -> None:
     assert collected(stream_of({"reasoning_content": "Hm"}, {"content": ""})).messages() == []
+
+
+def test_shortened_old_result_is_forwarded(chat: RunningGateway, upstream: Upstream) -> None:
+    headers = in_conversation(new_id())
+    upstream.then(raw(body_of(REASONED_CALL)), says(REASONED), says("Bye."))
+    for message in (LOOP[0], LOOP[2], *user("thanks")):
+        chat.send([message], headers=headers).raise_for_status()
+    resent = [*LOOP[:2], {**RESULT, "content": "[old result]"}, REASONED, *user("thanks")]
+    resent += assistant("Bye.") + user("One more thing.")
+    chat.send(resent, headers=headers).raise_for_status()
+    assert upstream.last.messages == resent
+    assert chat.turn_count(headers["x-conversation-id"]) == 8
