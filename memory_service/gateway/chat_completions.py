@@ -141,8 +141,8 @@ class Gateway:
         ask: Callable[[MemoryOutcome | None], Awaitable[A]],
     ) -> Exchange[A]:
         """Ask the upstream, and again with a shorter prompt if it refuses one as too long."""
-        answer = await ask(outcome)
-        refusal = await _refusal(answer)
+        exchange = await self._without_vendor_fields(await _exchanged(outcome, ask), ask)
+        answer, refusal, outcome = exchange.answer, exchange.refusal, exchange.outcome
         if is_too_long(answer.status, refusal) and (
             outcome is not None and isinstance(outcome.prompt, UpstreamPrompt)
         ):
@@ -152,10 +152,27 @@ class Gateway:
             shorter = await anyio.to_thread.run_sync(
                 self._stages.prompts.shrink, outcome.request, outcome.prompt, refusal
             )
-            outcome = replace(outcome, prompt=shorter)
-            answer = await ask(outcome)
-            refusal = await _refusal(answer)
-        return Exchange(answer, refusal, outcome)
+            return await _exchanged(replace(outcome, prompt=shorter), ask)
+        return exchange
+
+    async def _without_vendor_fields(
+        self, exchange: Exchange[A], ask: Callable[[MemoryOutcome | None], Awaitable[A]]
+    ) -> Exchange[A]:
+        """Ask again without the vendors' fields of stored turns if the upstream refuses one."""
+        outcome, status = exchange.outcome, exchange.answer.status
+        if outcome is None or not isinstance(outcome.prompt, UpstreamPrompt) or status < 400:
+            return exchange
+        prompts = self._stages.prompts
+        prompt = await anyio.to_thread.run_sync(
+            prompts.without_vendor_fields, outcome.request, outcome.prompt, status, exchange.refusal
+        )
+        if prompt is None:
+            return exchange
+        logger.info("the upstream refused a field of another vendor", status=status)
+        again = await _exchanged(replace(outcome, prompt=prompt), ask)
+        if again.answer.status < 400:
+            prompts.expect_refusal(outcome.request.chat.model)
+        return again
 
     def learn_tokens(self, outcome: MemoryOutcome, prompt_tokens: int | None) -> None:
         """Learn how the upstream counts, from its count of a prompt's tokens."""
@@ -266,6 +283,14 @@ async def _ask(
     return await upstream.complete(
         content, chat.authorization, chat.forwarded_headers, model=chat.model
     )
+
+
+async def _exchanged(
+    outcome: MemoryOutcome | None, ask: Callable[[MemoryOutcome | None], Awaitable[A]]
+) -> Exchange[A]:
+    """Ask the upstream, and read its answer if that is a refusal."""
+    answer = await ask(outcome)
+    return Exchange(answer, await _refusal(answer), outcome)
 
 
 async def _refusal(answer: UpstreamAnswer) -> bytes:

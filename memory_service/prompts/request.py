@@ -34,7 +34,7 @@ class PromptRequest:
     No state is kept for an `unstored` conversation. `correction` is the number of tokens that the
     upstream counts for one of ours. `now` is in microseconds. With the `history` of a client, which
     ends with the input, the prompt has the client's own messages, in roles that strict chat
-    templates accept.
+    templates accept. Without `vendor_fields`, its other messages have OpenAI's fields only.
     """
 
     input: Sequence[Message]
@@ -54,6 +54,7 @@ class PromptRequest:
     unstored: UnstoredBranch | None = None
     correction: float = 1.0
     history: ClientHistory | None = None
+    vendor_fields: bool = True
 
     @property
     def user_message(self) -> Message | None:

@@ -218,3 +218,27 @@ def test_shortened_old_result_is_forwarded(chat: RunningGateway, upstream: Upstr
     chat.send(resent, headers=headers).raise_for_status()
     assert upstream.last.messages == resent
     assert chat.turn_count(headers["x-conversation-id"]) == 8
+
+
+def test_vendor_fields_of_stored_turns_are_left_out_if_refused(
+    chat: RunningGateway, upstream: Upstream
+) -> None:
+    headers, model = in_conversation(new_id()), new_id()
+    upstream.then(raw(body_of(REASONED_CALL)))
+    chat.send(LOOP[:1], headers=headers).raise_for_status()
+    upstream.then(fails(422, "Extra inputs are not permitted: reasoning_content"))
+    chat.send(LOOP[2:], headers=headers, model=model).raise_for_status()
+    call = {name: value for name, value in CALL.items() if name != "extra_content"}
+    bare = {"role": "assistant", "content": None, "tool_calls": [call]}
+    plain = [LOOP[0], bare, RESULT]
+    assert upstream.last.messages == plain
+    asked = len(upstream.requests)
+    chat.send("thanks", headers=headers, model=model).raise_for_status()
+    assert len(upstream.requests) == asked + 1
+    assert upstream.last.messages[1] == bare
+
+
+def test_vendor_fields_of_client_are_not_left_out(chat: RunningGateway, upstream: Upstream) -> None:
+    upstream.then(fails(422, "Extra inputs are not permitted: reasoning_content"))
+    answer = chat.send(LOOP, headers=in_conversation(new_id()))
+    assert (answer.status_code, len(upstream.requests)) == (422, 1)

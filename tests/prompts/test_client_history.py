@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memory_service.gateway.message_hashes import message_hash
+from memory_service.items.message_hash import message_hash
 from memory_service.prompts.client_history import ClientHistory
 from tests.support.factories import chat_calls, chat_output, make_path, message
 
