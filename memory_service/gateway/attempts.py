@@ -1,4 +1,6 @@
-"""Ask the upstream, and once more with a shorter prompt if it refuses one as too long.
+"""Ask the upstream, and once more with another prompt if it refuses one.
+
+A prompt that is too long is shortened. A field of another vendor in a stored turn is left out.
 
 What a refusal states is learned, also of requests without memory, which are not changed.
 """
@@ -26,7 +28,7 @@ A = TypeVar("A", bound=UpstreamAnswer)
 
 
 class UpstreamAttempts(Generic[A]):
-    """The attempts to get an answer to one request: the first, and at most one more.
+    """The attempts to get an answer to one request: the first, and at most one of each remedy.
 
     `ask` sends the request with a prompt, or as the client sent it if there is none.
     """
@@ -45,16 +47,36 @@ class UpstreamAttempts(Generic[A]):
         self._has_retried = False
 
     async def first(self, outcome: MemoryOutcome | None) -> Exchange[A]:
-        """Ask with the prompt, and again if it is refused for its length."""
-        exchange = await self._exchange(outcome)
+        """Ask with the prompt, and again if it is refused for its length or another's fields."""
+        exchange = await self._without_vendor_fields(await self._exchange(outcome))
         status = exchange.answer.status
         if status < 400:
             return exchange
-        return await self._after(outcome, status, exchange.refusal) or exchange
+        return await self._after(exchange.outcome, status, exchange.refusal) or exchange
 
     async def again(self, outcome: MemoryOutcome | None, error: bytes) -> Exchange[A] | None:
         """Ask again after an answer with status 200 that is an error; None if it is another."""
         return await self._after(outcome, 200, error)
+
+    async def _without_vendor_fields(self, exchange: Exchange[A]) -> Exchange[A]:
+        """Ask again without the vendors' fields of stored turns if the upstream refuses one."""
+        outcome, status = exchange.outcome, exchange.answer.status
+        if outcome is None or not isinstance(outcome.prompt, UpstreamPrompt) or status < 400:
+            return exchange
+        prompt = await anyio.to_thread.run_sync(
+            self._prompts.without_vendor_fields,
+            outcome.request,
+            outcome.prompt,
+            status,
+            exchange.refusal,
+        )
+        if prompt is None:
+            return exchange
+        logger.info("the upstream refused a field of another vendor", model=self._key.model)
+        again = await self._exchange(replace(outcome, prompt=prompt))
+        if again.answer.status < 400:
+            self._prompts.expect_refusal(outcome.request.chat.model)
+        return again
 
     async def _after(
         self, outcome: MemoryOutcome | None, status: int, content: bytes

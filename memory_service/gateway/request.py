@@ -144,7 +144,7 @@ class ChatRequest:
             if message["role"] not in SYSTEM_ROLES
         ]
 
-    @property
+    @cached_property
     def forwarded_history(self) -> Sequence[Message]:
         """The history as it is forwarded; empty if stored turns stand for it."""
         return [without_our_fields(self.messages[entry.position]) for entry in self.history]

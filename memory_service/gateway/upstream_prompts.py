@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from cachetools import LRUCache
+
 from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import (
@@ -18,6 +20,7 @@ from memory_service.gateway.request import ChatRequest
 from memory_service.items.chat_messages import Message, input_messages
 from memory_service.items.message_hash import message_hash
 from memory_service.items.storable_messages import storable_message
+from memory_service.items.vendor_fields import vendor_fields
 from memory_service.prompts.builder import PromptBuilder
 from memory_service.prompts.client_history import ClientHistory
 from memory_service.prompts.request import PromptRequest, UnstoredBranch
@@ -28,6 +31,9 @@ from memory_service.upstreams.token_corrections import TokenCorrections
 
 SHRINK = 0.6
 """The share of a refused prompt that is kept if the upstream does not state its limit."""
+
+_INVALID = (400, 422)
+_MAX_MODELS = 1_000
 
 _LIMIT_MARGIN = 0.95
 """The share of a stated limit that is used."""
@@ -47,6 +53,18 @@ class UpstreamPrompt:
     tokens_after: int
     prefix_tokens: int
     has_media: bool
+
+    def names_vendor_field(self, refusal: bytes, own: Sequence[Message]) -> bool:
+        """Return whether a refusal names a vendor's field in a message that is not one of `own`."""
+        sent = {id(message) for message in own}
+        names = {
+            name
+            for message in self.messages
+            if message["role"] in ("assistant", "tool") and id(message) not in sent
+            for name in vendor_fields(message)
+        }
+        text = refusal.decode("utf-8", "replace")
+        return any(name in text for name in names)
 
     @property
     def recalled_texts(self) -> Sequence[str]:
@@ -74,6 +92,7 @@ class UpstreamPromptBuilder:
         self._counter = counter
         self._corrections = corrections
         self._prefixes = PromptPrefixes()
+        self._refusing_models: LRUCache[str | None, bool] = LRUCache(_MAX_MODELS)
 
     def check(self, chat: ChatRequest) -> None:
         """Raise ContextLengthExceeded if no prompt can contain the newest message."""
@@ -106,6 +125,22 @@ class UpstreamPromptBuilder:
         is_shorter = prompt.prompt.tokens.total < refused.prompt.tokens.total
         return prompt if is_shorter else None
 
+    def without_vendor_fields(
+        self, request: AnswerableRequest, refused: UpstreamPrompt, status: int, refusal: bytes
+    ) -> UpstreamPrompt | None:
+        """Return the prompt without the vendors' fields of stored turns, if one was refused.
+
+        A conversation that goes on with another model has the fields of the one before.
+        """
+        own = request.chat.forwarded_history
+        if status not in _INVALID or not refused.names_vendor_field(refusal, own):
+            return None
+        return self._build(request, replace(self._request_for(request), vendor_fields=False))
+
+    def expect_refusal(self, model: str | None) -> None:
+        """Remember that a model refuses the vendors' fields of others."""
+        self._refusing_models[model] = True
+
     def _build(self, request: AnswerableRequest, prompt_request: PromptRequest) -> UpstreamPrompt:
         chat, conversation = request.chat, request.conversation
         prompt = self._prompts.build(request.project_key, conversation.id, prompt_request)
@@ -131,6 +166,7 @@ class UpstreamPromptBuilder:
         return replace(
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
             history=history,
+            vendor_fields=request.chat.model not in self._refusing_models,
             stored_input=request.input_turns,
             hidden=request.hidden_keys() if isinstance(request, StoredRequest) else frozenset(),
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)

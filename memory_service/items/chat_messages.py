@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from memory_service.core.models import Dropped, Turn
 from memory_service.items.chat_content import chat_content, is_chat_content
+from memory_service.items.vendor_fields import without_vendor_fields
 
 Message = Mapping[str, Any]
 
@@ -72,6 +73,14 @@ class MessageGroup:
         """The messages with their positions."""
         positions = self.positions or [None] * len(self.messages)
         return list(map(PlacedMessage, self.messages, positions))
+
+    def without_vendor_fields(self) -> MessageGroup:
+        """Return the group; messages that the client did not send have OpenAI's fields only."""
+        messages = [
+            without_vendor_fields(message) if position is None else message
+            for message, position in self.placed
+        ]
+        return replace(self, messages=messages)
 
 
 def message_groups(

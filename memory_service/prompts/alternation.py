@@ -9,6 +9,7 @@ after the other are joined. What the client sent one after the other stays as it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from memory_service.items.chat_messages import (
@@ -26,13 +27,18 @@ _JOINED_ROLES = frozenset({"user", "assistant"})
 
 def alternating(messages: Iterable[PlacedMessage]) -> list[PlacedMessage]:
     """Return the messages in an order that strict chat templates accept."""
-    joined: list[PlacedMessage] = []
+    ordered: list[PlacedMessage] = []
     for message in _with_results_after_calls(messages):
-        if joined and _are_joined(joined[-1], message):
-            joined[-1] = _join(joined[-1], message)
+        if ordered and _are_joined(ordered[-1], message):
+            ordered[-1] = _join(ordered[-1], message)
         else:
-            joined.append(message)
-    return joined
+            ordered.append(message)
+    return ordered
+
+
+def joined(messages: Sequence[Message]) -> list[Message]:
+    """Return messages as one."""
+    return [reduce(_join, map(PlacedMessage, messages)).message] if messages else []
 
 
 def lacks_opening(messages: Sequence[PlacedMessage]) -> bool:
@@ -51,18 +57,21 @@ def text_before(text: str, content: Any) -> Any:
 def _with_results_after_calls(messages: Iterable[PlacedMessage]) -> list[PlacedMessage]:
     """Return the messages with tool results directly after their calls.
 
-    Stored calls without a result are left out. A result without a call stays where it is.
+    Stored calls without a result are left out, and so are stored results without a call: servers
+    use ids again. A result that the client sends without its call stays where it is.
     """
     groups: list[tuple[PlacedMessage, list[PlacedMessage]]] = []
-    open_calls: dict[str, list[PlacedMessage]] = {}
-    for placed in messages:
-        results = open_calls.pop(str(placed.message.get("tool_call_id")), None)
-        if placed.message["role"] == "tool" and results is not None:
-            results.append(placed)
+    open_calls: dict[str, list[list[PlacedMessage]]] = {}
+    # A group repeats a result if two of its calls have the same id.
+    for placed in {id(placed.message): placed for placed in messages}.values():
+        waiting = open_calls.get(str(placed.message.get("tool_call_id")))
+        if placed.message["role"] == "tool" and (waiting or placed.position is None):
+            if waiting:
+                waiting.pop().append(placed)
             continue
         groups.append((placed, []))
-        for call_id in tool_call_ids(placed.message):
-            open_calls[call_id] = groups[-1][1]
+        for link in set(tool_call_ids(placed.message)):
+            open_calls.setdefault(link, []).append(groups[-1][1])
     return [
         message
         for placed, results in groups
@@ -75,9 +84,11 @@ def _with_answered_calls(
 ) -> list[PlacedMessage]:
     if placed.position is not None:
         return [placed]
-    message = with_kept_calls(
-        placed.message, {str(result.message["tool_call_id"]) for result in results}
-    )
+    answered = {str(result.message["tool_call_id"]) for result in results}
+    message = with_kept_calls(placed.message, answered)
+    if message is not None and len(message.get("tool_calls") or ()) > len(answered):
+        calls = {str(call.get("id")): call for call in message["tool_calls"]}
+        message = {**message, "tool_calls": list(calls.values())}
     return [] if message is None else [PlacedMessage(message)]
 
 

@@ -3,10 +3,12 @@
 The stages, each a function that takes values and returns a frozen one:
 
 1. `location`: the conversation, and the end of its active branch before the input.
-2. `frame`: the budget, the fixed parts, and the limits of the recent window.
+2. `frame`: the budget, the fixed parts, and the limits of the recent window. The turns that the
+   client has sent again become its own messages (`client_history`).
 3. `recalled_turns`: the hits that the recalled block may quote.
 4. `layout`: the recent window, the hits and the summaries that fit together.
-5. `assembly`: the messages, and the tokens of each part.
+5. `assembly`: the messages, and the tokens of each part. A client's history gets roles in the order
+   that strict chat templates accept (`alternation`).
 6. `state` and `traces`: what the next prompt starts from, and how this one was built.
 
 Three choices are remembered, so that providers' prefix caches cover the next prompt: where the

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import takewhile
 
 from memory_service.core.models import Turn
 from memory_service.items.chat_messages import ClientMessage, Message
 from memory_service.items.conversation_items import SYSTEM_ROLES
+
+_MESSAGES_PER_TURN = 2
+"""So many messages are compared with each turn of a window: some have no turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +33,24 @@ class ClientHistory:
     def of_turns(self, turns: Sequence[Turn]) -> Mapping[int, ClientMessage]:
         """Return the messages by the keys of their turns; `turns` end with the last message.
 
-        Between two messages there may be turns that the client has not sent.
+        Between two messages there may be turns that the client has not sent. A message that differs
+        from its turn is found between two that do not: clients shorten old tool results.
         """
-        sent: dict[int, ClientMessage] = {}
-        digests = [self.digest(message) for message in self.messages]
-        for turn in reversed(turns):
-            if not digests:
-                break
-            if digests[-1] == self._digest_of_turn(turn):
-                digests.pop()
-                sent[turn.key] = ClientMessage(len(digests), self.messages[len(digests)])
-        return sent
+        first = max(0, len(self.messages) - _MESSAGES_PER_TURN * len(turns))
+        sent = [
+            ClientMessage(position, message)
+            for position, message in enumerate(self.messages[first:], start=first)
+        ]
+        turn_digests = [self._digest_of_turn(turn) for turn in turns]
+        digests = [self.digest(entry.message) for entry in sent]
+        matcher = SequenceMatcher(None, turn_digests, digests, autojunk=False)
+        pairs: list[tuple[Turn, ClientMessage]] = []
+        for tag, begin, end, first_sent, last_sent in matcher.get_opcodes():
+            if tag == "equal":
+                pairs += zip(turns[begin:end], sent[first_sent:last_sent], strict=True)
+            elif tag == "replace" and pairs and end < len(turns):
+                pairs += _changed(turns[begin:end], sent[first_sent:last_sent])
+        return {turn.key: entry for turn, entry in pairs}
 
     def preamble(
         self, turns: Sequence[Turn], sent: Mapping[int, ClientMessage]
@@ -61,6 +72,15 @@ class ClientHistory:
 
     def _digest_of_turn(self, turn: Turn) -> bytes:
         return self.digest(json.loads(turn.raw))
+
+
+def _changed(
+    turns: Sequence[Turn], sent: Sequence[ClientMessage]
+) -> list[tuple[Turn, ClientMessage]]:
+    """Return turns with the messages that stand in their place; none if that is uncertain."""
+    slots = [(turn.role, json.loads(turn.raw).get("tool_call_id")) for turn in turns]
+    changed = [(entry.message["role"], entry.message.get("tool_call_id")) for entry in sent]
+    return list(zip(turns, sent, strict=True)) if slots == changed else []
 
 
 def _may_be_left_out(turn: Turn) -> bool:

@@ -87,6 +87,8 @@ def prompt_frame(
         sent = request.history.of_turns(path)
         fixed = with_preamble(fixed, request.history.preamble(path, sent), budget, counter)
     groups = message_groups(location.turns, call_ids(request.input), sent)
+    if not request.vendor_fields:
+        groups = [group.without_vendor_fields() for group in groups]
     branch = CountedGroups.of(groups, counter)
     top_k = defaults.top_k_of(request)
     identity = user_message_identity(location, request, top_k)

@@ -10,6 +10,7 @@ from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message, message_groups
 from memory_service.items.conversation_items import SYSTEM_ROLES
+from memory_service.prompts.alternation import joined
 from memory_service.prompts.request import PromptRequest, ScopeName
 from memory_service.turn_log.transactions import ReadTransaction
 
@@ -117,7 +118,10 @@ def _last_turns(
 def _system_messages(
     snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest
 ) -> list[Message]:
-    """Return the request's system messages, or else those that begin the conversation."""
+    """Return the request's system messages, or else those that begin the conversation.
+
+    Stored ones are joined for a client's history: strict chat templates accept one.
+    """
     if request.system:
         return list(request.system)
     if request.instructions is not None:
@@ -127,4 +131,5 @@ def _system_messages(
         return []
     page = snapshot.turns.page(conversation.key, None, _SYSTEM_TURNS, "asc").data
     system_turns = takewhile(lambda turn: turn.role in SYSTEM_ROLES, page)
-    return [message for turn in system_turns for message in message_groups([turn])[0].messages]
+    messages = [message for turn in system_turns for message in message_groups([turn])[0].messages]
+    return messages if request.history is None else joined(messages)

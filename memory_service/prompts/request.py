@@ -36,7 +36,8 @@ class PromptRequest:
     upstream counts for one of ours. A prompt that `is_forwarded` goes to an upstream, which decides
     whether it is too long; the `model` then has the name that it has there. `now` is in
     microseconds. With the `history` of a client, which ends with the input, the prompt has the
-    client's own messages, in roles that strict chat templates accept.
+    client's own messages, in roles that strict chat templates accept. Without `vendor_fields`, its
+    other messages have OpenAI's fields only.
     """
 
     input: Sequence[Message]
@@ -58,6 +59,7 @@ class PromptRequest:
     history: ClientHistory | None = None
     is_forwarded: bool = False
     upstream_name: str | None = None
+    vendor_fields: bool = True
 
     @property
     def user_message(self) -> Message | None:

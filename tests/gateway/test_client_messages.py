@@ -17,7 +17,7 @@ from tests.support.chatting import (
     new_id,
     user,
 )
-from tests.support.upstream import Upstream, fails, raw, says
+from tests.support.upstream import Upstream, calls, fails, raw, says
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 CALL = {
@@ -89,6 +89,22 @@ def test_fields_of_streamed_answer_are_stored(chat: RunningGateway, upstream: Up
     chat.send(LOOP[:1], headers=headers, stream=True).raise_for_status()
     chat.send(LOOP[2:], headers=headers).raise_for_status()
     assert upstream.last.messages == LOOP
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_upstream_that_checks_signatures_takes_stored_turns(
+    chat: RunningGateway, upstream: Upstream, *, stream: bool
+) -> None:
+    headers = in_conversation(new_id())
+    upstream.signs = upstream.strings_only = True
+    upstream.then(calls(("look_up", {"city": "Oslo"}), ("look_up", {"city": "Rome"})))
+    chat.send("compare Oslo and Rome", headers=headers, stream=stream).raise_for_status()
+    made = json.loads(chat.all_turns(headers["x-conversation-id"])[1].raw)["tool_calls"]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "4"} for call in made]
+    for messages in (results, user("Is Rome warm?"), user("And Oslo, which I compared?")):
+        chat.send(messages, headers=headers, stream=stream).raise_for_status()
+    upstream.signs = upstream.strings_only = False
+    assert len(upstream.requests) == 4
 
 
 def test_reasoning_is_not_searchable(chat: RunningGateway, upstream: Upstream) -> None:
@@ -206,3 +222,51 @@ def collected(stream: bytes) -> AnswerCollector:
 
 def test_reasoning_alone_is_no_answer() -> None:
     assert collected(stream_of({"reasoning_content": "Hm"}, {"content": ""})).messages() == []
+
+
+def test_shortened_old_result_is_forwarded(chat: RunningGateway, upstream: Upstream) -> None:
+    headers = in_conversation(new_id())
+    upstream.then(raw(body_of(REASONED_CALL)), says(REASONED), says("Bye."))
+    for message in (LOOP[0], LOOP[2], *user("thanks")):
+        chat.send([message], headers=headers).raise_for_status()
+    resent = [*LOOP[:2], {**RESULT, "content": "[old result]"}, REASONED, *user("thanks")]
+    resent += assistant("Bye.") + user("One more thing.")
+    chat.send(resent, headers=headers).raise_for_status()
+    assert upstream.last.messages == resent
+    assert chat.turn_count(headers["x-conversation-id"]) == 8
+
+
+def test_vendor_fields_of_stored_turns_are_left_out_if_refused(
+    chat: RunningGateway, upstream: Upstream
+) -> None:
+    headers, model = in_conversation(new_id()), new_id()
+    upstream.then(raw(body_of(REASONED_CALL)))
+    chat.send(LOOP[:1], headers=headers).raise_for_status()
+    upstream.then(fails(422, "Extra inputs are not permitted: reasoning_content"))
+    chat.send(LOOP[2:], headers=headers, model=model).raise_for_status()
+    call = {name: value for name, value in CALL.items() if name != "extra_content"}
+    bare = {"role": "assistant", "content": None, "tool_calls": [call]}
+    plain = [LOOP[0], bare, RESULT]
+    assert upstream.last.messages == plain
+    asked = len(upstream.requests)
+    chat.send("thanks", headers=headers, model=model).raise_for_status()
+    assert len(upstream.requests) == asked + 1
+    assert upstream.last.messages[1] == bare
+
+
+def test_vendor_fields_of_client_are_not_left_out(chat: RunningGateway, upstream: Upstream) -> None:
+    upstream.then(fails(422, "Extra inputs are not permitted: reasoning_content"))
+    answer = chat.send(LOOP, headers=in_conversation(new_id()))
+    assert (answer.status_code, len(upstream.requests)) == (422, 1)
+
+
+def test_stored_system_messages_are_one(chat: RunningGateway, upstream: Upstream) -> None:
+    conversation = new_id()
+    roles = ("system", "developer", "user", "system", "assistant", "assistant")
+    items = [{"role": role, "content": f"{role} {n}"} for n, role in enumerate(roles)]
+    body = {"id": conversation, "items": items}
+    chat.http.post("/v1/conversations", json=body).raise_for_status()
+    chat.send("hello", headers=in_conversation(conversation)).raise_for_status()
+    first, *others = upstream.last.messages
+    assert first["content"] == "system 0\ndeveloper 1"
+    assert others == user("user 2") + assistant("assistant 4\nassistant 5") + user("hello")

@@ -139,6 +139,10 @@ JOINED: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [message(), chat_calls("1"), message("wait"), chat_output("1")],
         [message(), chat_calls("1"), chat_output("1"), message("wait")],
     ),
+    "id used twice": (
+        [message(), chat_calls("1", "1"), chat_output("1"), chat_output("1")],
+        [message(), chat_calls("1"), chat_output("1")],
+    ),
     "call without result": ([message("a"), chat_calls("1"), message("b")], [message("a\nb")]),
 }
 
