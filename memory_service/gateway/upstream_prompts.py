@@ -9,7 +9,6 @@ from typing import NamedTuple
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import (
     AnswerableRequest,
-    StoredRequest,
     UnstoredConversationRequest,
 )
 from memory_service.gateway.prefix_reuse import PromptPrefixes
@@ -124,7 +123,9 @@ class UpstreamPromptBuilder:
             self._prompt_request(request.chat, input_messages(request.input_turns, sent)),
             history=history,
             stored_input=request.input_turns,
-            hidden=request.hidden_keys() if isinstance(request, StoredRequest) else frozenset(),
+            hidden=frozenset()
+            if isinstance(request, UnstoredConversationRequest)
+            else request.hidden,
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)
             else None,
