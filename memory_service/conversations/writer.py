@@ -106,10 +106,13 @@ class ConversationWriter:
         gap_before: bool = False,
         prepared: PreparedTurns | None = None,
         follows_key: int | None = None,
+        asked_keys: Sequence[int] = (),
     ) -> WriteResult:
         """Append turns below the head, or as an active branch below a named item or the root.
 
         `follows_key` is the turn before them in the history of their client, if that is another.
+        `asked_keys` are stored turns that they belong to, such as tool calls that they answer:
+        below the head, these move to the end first (see `parallel`).
 
         Items whose id is stored with the same content are returned as they are stored. `prepared`
         turns are used if they include all of these turns. Raises NotFound for an unknown
@@ -129,6 +132,9 @@ class ConversationWriter:
                 return WriteResult(conversation, earlier)
             stored = stored_items(transaction, project_key, conversation, turns)
             new_turns = [turn for turn in turns if turn.id not in stored]
+            if asked_keys and below is Below.HEAD and asked_keys[-1] != conversation.head_key:
+                conversation = bring_to_end(transaction, project_key, conversation, asked_keys)
+                parent = parent_turn(transaction, project_key, conversation, below)
             if below is not Below.HEAD and stored and new_turns:
                 parent = last_stored_item(turns, stored)
             appended = append_turns(
@@ -159,17 +165,17 @@ class ConversationWriter:
         question_id: str,
         answers: Sequence[NewTurn],
         *,
-        asked: Sequence[Turn] = (),
+        asked_keys: Sequence[int] = (),
     ) -> WriteResult:
         """Append a model's answers below the turn that they answer, as siblings.
 
-        `asked` are the turns that were appended with the question. If only parallel requests were
-        stored since, they are moved to the end of the active branch (see `parallel`). The first
-        answer becomes the head, unless the conversation has continued elsewhere since. Raises
-        NotFound if the conversation or the question was deleted.
+        `asked_keys` are the turns that belong to the question, and the question. If only parallel
+        requests were stored since, they are moved to the end of the active branch (see `parallel`).
+        The first answer becomes the head, unless the conversation has continued elsewhere since.
+        Raises NotFound if the conversation or the question was deleted.
         """
         chains = [[answer] for answer in answers]
-        return self._append_below(project_key, conversation_id, question_id, chains, asked)
+        return self._append_below(project_key, conversation_id, question_id, chains, asked_keys)
 
     def append_answer_items(
         self,
@@ -178,16 +184,16 @@ class ConversationWriter:
         question_id: str,
         items: Sequence[NewTurn],
         *,
-        asked: Sequence[Turn] = (),
+        asked_keys: Sequence[int] = (),
     ) -> WriteResult:
         """Append the items of a model's one answer, each below the one before.
 
         The last item becomes the head, unless the conversation has continued elsewhere since.
-        `asked` is as in `append_answers`. Raises as that does, and Conflict if the id of an item is
-        used already.
+        `asked_keys` is as in `append_answers`. Raises as that does, and Conflict if the id of an
+        item is used already.
         """
         check_unique_ids(items)
-        return self._append_below(project_key, conversation_id, question_id, [items], asked)
+        return self._append_below(project_key, conversation_id, question_id, [items], asked_keys)
 
     def _append_below(
         self,
@@ -195,7 +201,7 @@ class ConversationWriter:
         conversation_id: str,
         question_id: str,
         chains: Sequence[Sequence[NewTurn]],
-        asked: Sequence[Turn],
+        asked_keys: Sequence[int],
     ) -> WriteResult:
         """Append chains of turns below a question, as siblings; the first becomes active."""
         answers = [turn for chain in chains for turn in chain]
@@ -206,8 +212,8 @@ class ConversationWriter:
                 transaction, project_key, conversation.key, question_id, param="parent"
             )
             check_new_ids(transaction, project_key, answers)
-            if question.key != conversation.head_key and asked:
-                conversation = bring_to_end(transaction, project_key, conversation, asked)
+            if question.key != conversation.head_key and asked_keys:
+                conversation = bring_to_end(transaction, project_key, conversation, asked_keys)
                 question = find_item(
                     transaction, project_key, conversation.key, question_id, param="parent"
                 )

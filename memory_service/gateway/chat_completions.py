@@ -34,8 +34,13 @@ from memory_service.core.errors import (
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.attempts import UpstreamAttempts
-from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
-from memory_service.gateway.locating import RequestLocator
+from memory_service.gateway.input_turns import (
+    AnswerableRequest,
+    ReadOnlyRequest,
+    StoredRequest,
+    stop_waiting,
+)
+from memory_service.gateway.locating import LocatedRequest, RequestLocator
 from memory_service.gateway.read_only import RequestReader
 from memory_service.gateway.relay import (
     AnswerRelay,
@@ -201,13 +206,18 @@ class Gateway:
             if located is None:
                 return None
             if chat.headers.mode == "read":
-                return self._stages.request_reader.read(located)
+                return self._read_only(located)
             request = self._stages.request_storer.store(located)
-            turns = request.appended or request.input_turns
-            pending = self._stages.locator.pending.add(
-                request.conversation.key, [turn.key for turn in turns]
-            )
+            keys = request.asked_keys or [turn.key for turn in request.input_turns]
+            pending = self._stages.locator.pending.add(request.conversation.key, keys)
             return replace(request, pending=pending)
+
+    def _read_only(self, located: LocatedRequest) -> AnswerableRequest | None:
+        """Return a request that stores nothing; it does not see what others wait for."""
+        request = self._stages.request_reader.read(located)
+        if not isinstance(request, ReadOnlyRequest):
+            return request
+        return replace(request, hidden=self._stages.locator.pending.keys(request.conversation.key))
 
     async def _prompt_in_time(self, request: AnswerableRequest) -> UpstreamPrompt | PromptFailure:
         seconds = self._options.recall_timeout_seconds

@@ -48,7 +48,8 @@ class HistoryNode:
 
     A client that sends the history again may leave out an `optional` node: a turn of a tool group,
     or an item that is not a message. A node is `fresh` while a retry may refer to it, `pending`
-    while another request waits for its answer, and `broken_off` if it is an answer that recently
+    while another request waits for its answer, `open` while a client may still send the results of
+    its tool calls, and `broken_off` if it is an answer that recently
     ended early. `from_request` nodes were sent by a client; other messages of assistants are
     answers. `follows_key` is the turn before it in the history of its client, None for its parent.
     """
@@ -64,6 +65,7 @@ class HistoryNode:
     fresh: bool = False
     old: bool = False
     pending: bool = False
+    open: bool = False
     broken_off: bool = False
     from_request: bool = False
     follows_key: int | None = None
@@ -95,6 +97,9 @@ class Alignment:
 
     The history `is_continuation` if it belongs to this conversation, and does not only begin in the
     same way. It `is_whole` if its first message is stored, too.
+
+    `exchange_keys` are the question and the tool calls that new results belong to. `open_keys` are
+    the turns of another thread that waits for the results of its tool calls.
     """
 
     parent_key: int | None
@@ -103,6 +108,8 @@ class Alignment:
     follows_key: int | None = None
     is_continuation: bool = False
     is_whole: bool = False
+    exchange_keys: Sequence[int] = ()
+    open_keys: frozenset[int] = frozenset()
 
 
 class _Order(Enum):
@@ -208,7 +215,10 @@ def align(
         return Alignment(head_key, 0, follows_key=_before_unmatched(index, sent))
     if best.position == len(sent) - 1:
         return _asked_again(index, best, sent, is_retry=is_retry)
-    return _continued(index, best, sent)
+    alignment = _continued(index, best, sent)
+    if sent[best.position + 1].role != "tool":
+        return alignment
+    return replace(alignment, exchange_keys=index.exchange(best.node.key))
 
 
 def _best(matches: Sequence[_Match], head_key: int | None) -> _Match | None:
@@ -244,7 +254,7 @@ class _TreeIndex:
             if node.is_behind_others:
                 self._behind_others.setdefault(node.parent_key, []).append(node)
             self._by_digest.setdefault(node.digest, []).append(node)
-        self.last_exchange = self._last_exchange()
+        self.last_exchange = frozenset(self.exchange(head_key))
 
     def starts(self, sent: SentMessage) -> Sequence[HistoryNode]:
         """Return the nodes that match a message; if they are many, the newest and the oldest."""
@@ -334,20 +344,21 @@ class _TreeIndex:
         key, seq = (BEGINNING, 0) if fork is None else (fork.key, fork.seq)
         leaving = (other for other in self._newest_first if other.active and other.seq > seq)
         return len(self.next_active(key or None)) > 1 or any(
-            other.pending or (other.follows_key is not None and other.follows_key < key)
+            other.pending
+            or other.open
+            or (other.follows_key is not None and other.follows_key < key)
             for other in leaving
         )
 
-    def _last_exchange(self) -> frozenset[int]:
-        """Return the last user turn of the active branch and the turns that follow it."""
+    def exchange(self, key: int | None) -> Sequence[int]:
+        """Return the last turn of the user on the path to a turn, and the turns from there on."""
         keys: list[int] = []
-        key = self.head_key
         while key is not None and key in self.nodes:
             keys.append(key)
             if self.nodes[key].role == "user":
                 break
             key = self.nodes[key].parent_key
-        return frozenset(keys)
+        return keys[::-1]
 
 
 def _matches(index: _TreeIndex, sent: Sequence[SentMessage]) -> Iterator[_Match]:
@@ -457,9 +468,15 @@ def _continued(index: _TreeIndex, match: _Match, sent: Sequence[SentMessage]) ->
     adds_results = sent[match.position + 1].role == "tool" and all(
         other.role != "tool" for other in after
     )
-    if node.active and (adds_results or all(other.pending for other in after)):
+    if node.active and (adds_results or all(other.pending or other.open for other in after)):
         # The end of a thread: other threads, or parallel requests, were stored behind it.
-        return replace(here, parent_key=index.head_key, matched=0, follows_key=node.key)
+        return replace(
+            here,
+            parent_key=index.head_key,
+            matched=0,
+            follows_key=node.key,
+            open_keys=frozenset(key for key, other in index.nodes.items() if other.open),
+        )
     if _is_evidence(index, match) and not index.others_would_leave(node):
         return here
     return Alignment(index.head_key, match.position + 1, follows_key=node.key)

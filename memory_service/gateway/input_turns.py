@@ -26,29 +26,37 @@ _MAX_RESULTS = 256
 class StoredRequest:
     """A request whose new messages are stored; its answer will be stored too.
 
-    `appended` are the turns that it added. It is `pending` while it waits for its answer.
+    `asked_keys` are the turns that it added, after tool calls together with their question. It is
+    `pending` while it waits for its answer. `open_keys` are as in its alignment.
     """
 
     chat: ChatRequest
     project_key: int
     conversation: Conversation
     input_turns: Sequence[Turn]
-    appended: Sequence[Turn] = ()
+    asked_keys: Sequence[int] = ()
     pending: PendingRequest | None = None
+    open_keys: frozenset[int] = frozenset()
 
-    def hidden_keys(self) -> frozenset[int]:
-        """Return the turns that its prompt must not have: those of parallel requests."""
-        return frozenset() if self.pending is None else self.pending.others()
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The turns that its prompt must not have: those of parallel requests."""
+        others = frozenset() if self.pending is None else self.pending.others()
+        return self.open_keys | others
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOnlyRequest:
-    """A request in a stored conversation that stores nothing, neither messages nor the answer."""
+    """A request in a stored conversation that stores nothing, neither messages nor the answer.
+
+    Its prompt does not have the `hidden` turns, whose answers others wait for.
+    """
 
     chat: ChatRequest
     project_key: int
     conversation: Conversation
     input_turns: Sequence[Turn]
+    hidden: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class RequestLocator:
         chat: ChatRequest,
     ) -> Alignment:
         now, pending = clock.now(), self.pending.keys(conversation.key)
+        open_keys = _open_keys(conversation, points, now)
         broken_off = _broken_off_key(snapshot, conversation, points, sent, now)
         tree = [
             replace(
@@ -167,6 +168,7 @@ class RequestLocator:
                 fresh=point.stored_at >= now - self._retry_window,
                 old=point.stored_at < now - _REPEAT_WINDOW,
                 pending=point.key in pending,
+                open=point.key in open_keys,
                 broken_off=point.key == broken_off,
             )
             for point in {point.key: point for point in points}.values()
@@ -252,6 +254,23 @@ def _older_points(
     return snapshot.history_index.tree_points_between(
         conversation.key, max(0, seq - limit), seq + _MIN_TREE_TURNS // 2, limit + _MIN_TREE_TURNS
     )
+
+
+def _open_keys(conversation: Conversation, points: Sequence[TreePoint], now: int) -> frozenset[int]:
+    """Return the last exchange if it recently ended with tool calls that have no results yet."""
+    by_key = {point.key: point for point in points}
+    point = by_key.get(conversation.head_key or 0)
+    is_open = (
+        point is not None
+        and point.role == "assistant"
+        and point.tool_group_key is not None
+        and point.stored_at >= now - _REPEAT_WINDOW
+    )
+    keys: list[int] = []
+    while is_open and point is not None:
+        keys.append(point.key)
+        point = None if point.role == "user" else by_key.get(point.parent_key or 0)
+    return frozenset(keys)
 
 
 def _broken_off_key(

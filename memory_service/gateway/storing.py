@@ -64,6 +64,7 @@ class RequestStorer:
             UNIDENTIFIED,
             below=self._below(located, conversation),
             follows_key=located.alignment.follows_key,
+            asked_keys=located.alignment.exchange_keys,
         )
 
     def _below(self, located: LocatedRequest, conversation: Conversation) -> str | Below:
@@ -85,13 +86,14 @@ class RequestStorer:
         return StoredRequest(located.chat, located.project_key, conversation, turns)
 
     def _with_input(self, located: LocatedRequest, result: WriteResult) -> StoredRequest:
-        turns = input_ending_with(self._log, result.turns[-1])
+        turns, alignment = input_ending_with(self._log, result.turns[-1]), located.alignment
         return StoredRequest(
             located.chat,
             located.project_key,
             result.conversation,
             turns,
-            appended=result.turns,
+            asked_keys=[*alignment.exchange_keys, *(turn.key for turn in result.turns)],
+            open_keys=alignment.open_keys,
         )
 
 
@@ -121,7 +123,7 @@ class AnswerStorer:
             request.conversation.id,
             request.input_turns[-1].id,
             turns,
-            asked=request.appended,
+            asked_keys=request.asked_keys,
         ).turns
 
     def _turn(self, message: Message, recalled: Sequence[str]) -> NewTurn:

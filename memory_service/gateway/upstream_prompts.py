@@ -12,7 +12,6 @@ from memory_service.core.errors import ContextLengthExceeded
 from memory_service.core.models import Prompt
 from memory_service.gateway.input_turns import (
     AnswerableRequest,
-    StoredRequest,
     UnstoredConversationRequest,
 )
 from memory_service.gateway.prefix_reuse import PromptPrefixes
@@ -168,7 +167,9 @@ class UpstreamPromptBuilder:
             history=history,
             vendor_fields=request.chat.model not in self._refusing_models,
             stored_input=request.input_turns,
-            hidden=request.hidden_keys() if isinstance(request, StoredRequest) else frozenset(),
+            hidden=frozenset()
+            if isinstance(request, UnstoredConversationRequest)
+            else request.hidden,
             unstored=UnstoredBranch(request.conversation, request.earlier_turns)
             if isinstance(request, UnstoredConversationRequest)
             else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from memory_service.conversations.echo import with_echoes_marked
@@ -85,12 +86,13 @@ class ResponseStorer:
             return ()
         turns = self._turns(finished)
         place = (stored.project_key, stored.conversation.id, stored.input_turns[-1].id)
+        append = partial(self._writer.append_answer_items, *place, asked_keys=stored.asked_keys)
         try:
-            return self._writer.append_answer_items(*place, turns, asked=stored.appended).turns
+            return append(turns).turns
         except Conflict:
             renewed = [{k: v for k, v in item.items() if k != "id"} for item in finished.output]
             turns = self._turns(finished, renewed)
-            return self._writer.append_answer_items(*place, turns, asked=stored.appended).turns
+            return append(turns).turns
 
     def _turns(
         self, finished: FinishedResponse, output: Sequence[Item] | None = None

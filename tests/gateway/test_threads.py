@@ -16,7 +16,7 @@ from tests.support.chatting import (
     new_id,
     user,
 )
-from tests.support.upstream import Upstream, but, fails, says
+from tests.support.upstream import Upstream, but, calls, fails, says
 
 HELLO = assistant("Hello! How can I help?")
 EXAMPLES = user("2+2") + assistant("4") + user("1+1") + assistant("2")
@@ -182,3 +182,45 @@ def test_parallel_requests_store_whole_exchanges(tmp_path: Any, history: Message
             say(chat, headers, quick, "another second question")
             texts = chat.all_texts(conversation)
             assert len(texts) == len(set(texts)) == 12
+
+
+def test_request_between_a_tool_call_and_its_result(
+    chat: RunningGateway, upstream: Upstream
+) -> None:
+    headers = in_conversation(new_id())
+    conversation = headers["x-conversation-id"]
+    chat.send("hello", headers=headers).raise_for_status()
+    upstream.then(calls(("look_up", {"city": "Oslo"})))
+    question = [*HISTORY, *user("How warm is it in Oslo?")]
+    answer = chat.send(question, headers=headers).raise_for_status()
+    call = answer.json()["choices"][0]["message"]
+    say(chat, headers, HISTORY, "Another question")
+    assert "Oslo" not in str(upstream.last.messages)
+    result = {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "4 degrees"}
+    upstream.then(says("It is cold."))
+    chat.send([*question, call, result], headers=headers).raise_for_status()
+    assert [message["role"] for message in upstream.last.messages][-3:] == [
+        *("user", "assistant", "tool"),
+    ]
+    texts = chat.all_texts(conversation)
+    assert len(texts) == len(chat.items(conversation)) == 8
+    assert texts[2:5] == [
+        *("Another question", "You said: Another question", "How warm is it in Oslo?"),
+    ]
+
+
+def test_read_only_request_does_not_see_pending_question(tmp_path: Any) -> None:
+    with gateway(tmp_path, light=True) as chat:
+        headers = in_conversation(new_id())
+        chat.send("hello", headers=headers).raise_for_status()
+        chat.upstream.then(but(says("slow answer"), stall_after=2))
+        body = {"model": "m", "messages": user("slow question"), "stream": True}
+        url = "/v1/chat/completions"
+        with chat.http.stream("POST", url, json=body, headers=headers) as slow:
+            chunks = slow.iter_raw()
+            next(chunks)
+            read = {**headers, "x-memory": "read"}
+            chat.send("quick question", headers=read).raise_for_status()
+            assert "slow" not in str(chat.upstream.last.messages)
+            chat.upstream.release()
+            list(chunks)

@@ -107,29 +107,27 @@ class TurnRepository(TurnQueries):
             .values(head_key=head.key)
         )
 
-    def move_to_end(self, conversation: Conversation, moved: Sequence[Turn]) -> Conversation:
-        """Move consecutive active turns behind the head; the last of them becomes the head.
+    def move_to_end(
+        self, conversation: Conversation, path: Sequence[int], moved: Sequence[int]
+    ) -> Conversation:
+        """Move turns of the active branch behind its head; the last of them becomes the head.
 
-        The active turn after them is attached to the turn before them. They have no other children.
+        `path` are the keys of the active turns from the first of the `moved` on. No turn outside of
+        the path is below those that move.
         """
-        first, keys = moved[0], [turn.key for turn in moved]
-        self._connection.execute(
-            sa.update(turns)
-            .where(
-                turns.c.conversation_key == conversation.key,
-                turns.c.parent_key == keys[-1],
-            )
-            .values(parent_key=first.parent_key)
-        )
-        parents = [conversation.head_key, *keys]
-        for number, key in enumerate(keys):
+        others = [key for key in path if key not in moved]
+        above = self._connection.scalar(sa.select(turns.c.parent_key).where(turns.c.key == path[0]))
+        parents = dict(zip([*others, *moved], [above, *others, *moved], strict=False))
+        seqs = {key: conversation.next_seq + number for number, key in enumerate(moved)}
+        for key in path:
+            new_seq = {"seq": seqs[key]} if key in seqs else {}
             self._connection.execute(
                 sa.update(turns)
                 .where(turns.c.key == key)
-                .values(seq=conversation.next_seq + number, parent_key=parents[number])
+                .values(parent_key=parents[key], **new_seq)
             )
         self.count_path_change(conversation.key)
-        end = {"head": keys[-1], "next": conversation.next_seq + len(keys)}
+        end = {"head": moved[-1], "next": conversation.next_seq + len(moved)}
         self._connection.execute(_GROW, {"conversation_key": conversation.key, **end})
         return replace(conversation, head_key=end["head"], next_seq=end["next"])
 
