@@ -33,6 +33,11 @@ from memory_service.core.errors import (
 )
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
+from memory_service.gateway.completion_store import (
+    CompletionRecorder,
+    CompletionStore,
+    wants_storing,
+)
 from memory_service.gateway.input_turns import AnswerableRequest, StoredRequest, stop_waiting
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
@@ -70,6 +75,7 @@ class GatewayStages:
     request_reader: RequestReader
     prompts: UpstreamPromptBuilder
     answer_storer: AnswerStorer
+    completions: CompletionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +114,10 @@ class Gateway:
         """Answer a chat completion; raises a ServiceError if the upstream was not asked."""
         upstream, chat = await self.routed(chat)
         exchange = await self.exchange(project_key, chat, partial(_ask, upstream, chat))
-        store = partial(self._store_answer, exchange.outcome)
         outcome = exchange.outcome or exchange.skipped
-        return AnswerRelay(exchange.answer, exchange.refusal, outcome, store)
+        recorder = CompletionRecorder() if wants_storing(chat) else None
+        store = partial(self._store_answer, project_key, chat, exchange.outcome)
+        return AnswerRelay(exchange.answer, exchange.refusal, outcome, store, recorder)
 
     async def routed(self, chat: ChatRequest) -> tuple[Upstream, ChatRequest]:
         """Return the upstream of a request, and the request with the model's name there."""
@@ -228,7 +235,29 @@ class Gateway:
             logger.exception("recall raised an unexpected error")
             return PromptFailure("internal_error")
 
-    def _store_answer(self, outcome: MemoryOutcome | None, answers: AnswerCollector) -> str | None:
+    def _store_answer(
+        self,
+        project_key: int,
+        chat: ChatRequest,
+        outcome: MemoryOutcome | None,
+        answers: AnswerCollector,
+    ) -> str | None:
+        """Store an answer, and its completion if asked to; returns the code of an error."""
+        error = self._remember_answer(outcome, answers)
+        if not isinstance(answers, CompletionRecorder):
+            return error
+        is_stored = outcome is not None and isinstance(outcome.request, StoredRequest)
+        conversation_key = outcome.request.conversation.key if outcome and is_stored else None
+        try:
+            self._stages.completions.add(project_key, conversation_key, chat, answers)
+        except ServiceError as failure:
+            logger.warning("a completion was not stored", error=failure.message, code=failure.code)
+            return "completion_not_stored"
+        return error
+
+    def _remember_answer(
+        self, outcome: MemoryOutcome | None, answers: AnswerCollector
+    ) -> str | None:
         """Store an answer and learn how the upstream counts; returns the code of an error."""
         if outcome is None:
             return None

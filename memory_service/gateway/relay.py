@@ -94,13 +94,14 @@ class AnswerRelay:
         refusal: bytes,
         outcome: MemoryOutcome | SkippedMemory | None,
         store: Callable[[AnswerCollector], str | None],
+        collector: AnswerCollector | None = None,
     ) -> None:
         self._answer = answer
         self._refusal = refusal
         self._outcome = outcome
         self._store_answer = store
         self._reader = EventStreamReader()
-        self._collector = AnswerCollector()
+        self._collector = AnswerCollector() if collector is None else collector
         self._is_stored = False
 
     @property
