@@ -31,6 +31,7 @@ from memory_service.core.protocols import ChatModel, Embedder, VectorIndex
 from memory_service.core.settings import Settings
 from memory_service.embedders.local import LocalEmbedder
 from memory_service.gateway.chat_completions import Gateway, GatewayOptions, GatewayStages
+from memory_service.gateway.completion_store import CompletionStore
 from memory_service.gateway.locating import RequestLocator
 from memory_service.gateway.read_only import RequestReader
 from memory_service.gateway.storing import AnswerStorer, RequestStorer
@@ -186,6 +187,7 @@ class Service:
                 RequestReader(self.log, limits),
                 UpstreamPromptBuilder(self.prompts, self.counter, corrections),
                 AnswerStorer(self.writer, limits),
+                CompletionStore(self.log),
             ),
             UpstreamLearner(self.windows, corrections),
             WindowProbe(self.windows, model_lists_of(settings)),

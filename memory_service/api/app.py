@@ -22,6 +22,7 @@ from memory_service.api import (
     pass_through,
     responses,
     search,
+    stored_completions,
     summaries,
     traces,
     users,
@@ -88,7 +89,7 @@ def create_app(settings: Settings, *, opened: Service | None = None) -> FastAPI:
     documentation.install(app)
     for routes in (
         *(conversations, items, summaries, search, context, traces),
-        *(chat, responses, users, health),
+        *(chat, stored_completions, responses, users, health),
     ):
         app.include_router(routes.router)
     # A default, not a route: it would hide that a route of the service has no such method.

@@ -98,6 +98,12 @@ class ContextRequest(_OwnShape):
     store: bool = False
 
 
+class StoredCompletionUpdate(_OpenAIShape):
+    """POST /v1/chat/completions/{completion_id}."""
+
+    metadata: dict[str, Any] | None
+
+
 class ChatCompletion(BaseModel):
     """POST /v1/chat/completions. Other fields are forwarded to the upstream unchanged."""
 

@@ -99,6 +99,15 @@ class DeletionService:
         self._clean_up()
         return receipt
 
+    def delete_completion(self, project_key: int, completion_id: str) -> None:
+        """Delete a stored chat completion; raises NotFound."""
+        with self._log.write() as transaction:
+            if not transaction.deletions.delete_completion(project_key, completion_id):
+                raise NotFound(
+                    f"No stored chat completion {completion_id!r}.", param="completion_id"
+                )
+        self._clean_up()
+
     def _clean_up(self) -> None:
         self._on_deleted()
         self._checkpoints.checkpoint()

@@ -34,6 +34,11 @@ from memory_service.core.errors import (
 from memory_service.core.protocols import Upstream, UpstreamAnswer
 from memory_service.gateway.answers import AnswerCollector
 from memory_service.gateway.attempts import UpstreamAttempts
+from memory_service.gateway.completion_store import (
+    CompletionRecorder,
+    CompletionStore,
+    wants_storing,
+)
 from memory_service.gateway.input_turns import (
     AnswerableRequest,
     ReadOnlyRequest,
@@ -83,6 +88,7 @@ class GatewayStages:
     request_reader: RequestReader
     prompts: UpstreamPromptBuilder
     answer_storer: AnswerStorer
+    completions: CompletionStore
 
 
 class Gateway:
@@ -112,7 +118,9 @@ class Gateway:
         upstream, chat = await self.routed(chat)
         attempts = self._attempts(chat, partial(_ask, upstream, chat))
         exchange = await self._first(project_key, chat, attempts)
-        return AnswerRelay(exchange, self._store_answer, attempts.again)
+        recorder = CompletionRecorder() if wants_storing(chat) else None
+        store = partial(self._store_answer, project_key, chat)
+        return AnswerRelay(exchange, store, attempts.again, recorder)
 
     async def routed(self, chat: ChatRequest) -> tuple[Upstream, ChatRequest]:
         """Return the upstream of a request, and the request with the names of both there."""
@@ -241,6 +249,26 @@ class Gateway:
             return PromptFailure("internal_error")
 
     def _store_answer(
+        self,
+        project_key: int,
+        chat: ChatRequest,
+        outcome: MemoryOutcome | None,
+        answers: AnswerCollector,
+    ) -> StoredAnswer:
+        """Store an answer, and its completion if asked to."""
+        stored = self._remember_answer(outcome, answers)
+        if not isinstance(answers, CompletionRecorder):
+            return stored
+        is_stored = outcome is not None and isinstance(outcome.request, StoredRequest)
+        conversation_key = outcome.request.conversation.key if outcome and is_stored else None
+        try:
+            self._stages.completions.add(project_key, conversation_key, chat, answers)
+        except ServiceError as failure:
+            logger.warning("a completion was not stored", error=failure.message, code=failure.code)
+            return stored._replace(error="completion_not_stored")
+        return stored
+
+    def _remember_answer(
         self, outcome: MemoryOutcome | None, answers: AnswerCollector
     ) -> StoredAnswer:
         """Store an answer, and learn from its usage."""

@@ -120,6 +120,7 @@ class AnswerRelay:
         exchange: Exchange[UpstreamAnswer],
         store: Callable[[MemoryOutcome | None, AnswerCollector], StoredAnswer],
         retry: Callable[[MemoryOutcome | None, bytes], Awaitable[Exchange[UpstreamAnswer] | None]],
+        collector: AnswerCollector | None = None,
     ) -> None:
         self._answer = exchange.answer
         self._refusal = exchange.refusal
@@ -128,7 +129,7 @@ class AnswerRelay:
         self._store_answer = store
         self._retry = retry
         self._reader = EventStreamReader()
-        self._collector = AnswerCollector()
+        self._collector = AnswerCollector() if collector is None else collector
         self._is_stored = False
 
     @property

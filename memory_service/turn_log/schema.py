@@ -16,7 +16,7 @@ Invariants, held by the statements in this folder and re-checked by `verify`:
   tip is active, all these turns are. A turn is never deleted without the summaries that cover it.
 * `history_index` has a row for each turn, with the hash of its message.
 * No table holds text of a turn but `turns`, and none holds terms of it but `postings`; what models
-  wrote of turns is in `summaries` alone.
+  wrote of turns is in `summaries` alone. `completions` has what callers have asked to store.
 """
 
 from __future__ import annotations
@@ -187,6 +187,23 @@ turn_media = Table(
     Column("media_key", Key, ForeignKey("media.key"), nullable=False),
     Index("turn_media_by_media", "media_key"),
     comment="Where media were cut out of turns.raw: start counts characters of what is left.",
+)
+
+completions = Table(
+    "completions",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("project_key", Key, _cascade("projects.key"), nullable=False),
+    Column("conversation_key", Key, _cascade("conversations.key")),
+    Column("id", String(256), nullable=False),
+    Column("model", Text),
+    Column("metadata", Text, nullable=False),
+    Column("completion", Text, nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
+    UniqueConstraint("project_key", "id"),
+    Index("completions_by_conversation", "conversation_key"),
+    comment="Chat completions that callers have asked to store, with the messages they sent.",
 )
 
 tool_calls = Table(

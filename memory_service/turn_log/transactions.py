@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from memory_service.turn_log import sqlite
 from memory_service.turn_log.repositories.api_keys import ApiKeyQueries, ApiKeyRepository
 from memory_service.turn_log.repositories.collections import CollectionQueries, CollectionRepository
+from memory_service.turn_log.repositories.completions import CompletionQueries, CompletionRepository
 from memory_service.turn_log.repositories.conversations import (
     ConversationQueries,
     ConversationRepository,
@@ -90,6 +91,11 @@ class ReadTransaction:
     def history_index(self) -> HistoryIndexQueries:
         """The history index: finds the turns that a client sends again."""
         return HistoryIndexQueries(self._connection)
+
+    @cached_property
+    def completions(self) -> CompletionQueries:
+        """Stored completions: those that callers have asked to store."""
+        return CompletionQueries(self._connection)
 
     @cached_property
     def media(self) -> MediaQueries:
@@ -203,6 +209,11 @@ class WriteTransaction(ReadTransaction):
     def history_index(self) -> HistoryIndexRepository:
         """The history index: finds the turns that a client sends again."""
         return HistoryIndexRepository(self._connection)
+
+    @cached_property
+    def completions(self) -> CompletionRepository:
+        """Stored completions: those that callers have asked to store."""
+        return CompletionRepository(self._connection)
 
     @cached_property
     def media(self) -> MediaRepository:

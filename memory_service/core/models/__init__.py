@@ -8,6 +8,7 @@ Imports: no other package of the service.
 Start reading: `turns` for what is stored, `recall` and `prompts` for what is made of it.
 """
 
+from memory_service.core.models.completions import StoredCompletion
 from memory_service.core.models.conversations import Conversation
 from memory_service.core.models.deletion import DeletedKind, Receipt, Residue, ResiduePlace
 from memory_service.core.models.passages import Passage, PassagePlace, Posting, StoredPassage
@@ -99,6 +100,7 @@ __all__ = [
     "Scope",
     "ScopeMember",
     "ScopeStatistics",
+    "StoredCompletion",
     "StoredPassage",
     "StoredTrace",
     "Summary",

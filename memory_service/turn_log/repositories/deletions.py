@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from memory_service.core.models import Conversation, Turn
 from memory_service.turn_log.repositories.collections import CollectionRepository
+from memory_service.turn_log.repositories.completions import CompletionRepository
 from memory_service.turn_log.repositories.index_queue import IndexQueueRepository
 from memory_service.turn_log.repositories.media import MediaRepository
 from memory_service.turn_log.repositories.placements import PlacementRepository
@@ -49,6 +50,9 @@ class DeletionRepository(Statements):
                 sa.delete(turns).where(turns.c.key.in_(batch))
             ).rowcount
         counts += self._delete_media(media_keys)
+        # A request sends its whole history, so later completions may hold the texts of these turns.
+        since = min(turn.stored_at for turn in deleted)
+        counts += self._delete_completions(conversation.key, since)
         counts["idempotency_keys"] = self._connection.execute(
             sa.delete(idempotency).where(
                 idempotency.c.conversation_key == conversation.key,
@@ -67,6 +71,7 @@ class DeletionRepository(Statements):
         self._residues.add("log")
         counts = self._remove_vectors(conversation.key)
         media_keys = self._media.keys_of_conversation(conversation.key)
+        counts += self._delete_completions(conversation.key)
         for table, name in (
             (postings, "postings"),
             (passages, "passages"),
@@ -106,6 +111,17 @@ class DeletionRepository(Statements):
     def _delete_media(self, keys: Collection[int]) -> Counter[str]:
         """Delete media that no other turn has; a receipt counts them if there are any."""
         return Counter({"media": self._media.delete_unreferenced(keys)}) if keys else Counter()
+
+    def _delete_completions(self, conversation_key: int, stored_since: int = 0) -> Counter[str]:
+        """Delete stored completions of a conversation; a receipt counts them if there are any."""
+        completions = CompletionRepository(self._connection)
+        deleted = completions.delete_of_conversation(conversation_key, stored_since)
+        return Counter({"completions": deleted}) if deleted else Counter()
+
+    def delete_completion(self, project_key: int, completion_id: str) -> int:
+        """Delete a stored completion; return how many there were."""
+        self._residues.add("log")
+        return CompletionRepository(self._connection).delete(project_key, completion_id)
 
     def _bypass(self, conversation: Conversation, turn: Turn) -> None:
         """Attach a turn's children to its parent; of several turns the newest must come first."""

@@ -31,6 +31,7 @@ IDS = {
     "receipt_id": "receipt",
     "trace_id": "trace",
     "response_id": "response",
+    "completion_id": "completion",
 }
 AFTER = {
     "/v1/conversations": "conversation",
@@ -38,6 +39,8 @@ AFTER = {
     "/v1/conversations/{conversation_id}/summaries": "summary",
     "/v1/users": "user",
     "/v1/responses/{response_id}/input_items": "input_item",
+    "/v1/chat/completions": "completion",
+    "/v1/chat/completions/{completion_id}/messages": "completion_message",
 }
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -99,6 +102,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/search": {"query": "walrus umbrella", "summaries": 5},
     CHAT: {"model": "m", "messages": [message("Where is the walrus with the umbrella?")]},
     RESPONSES: {"model": "m", "input": "Where is the walrus with the umbrella?"},
+    f"{CHAT}/{{completion_id}}": {"metadata": {"set": "by the test"}},
     COUNT: {"input": "Where is the walrus with the umbrella?"},
     CANCEL: {},
     "/v1/conversations/{conversation_id}/context": {"input": "walrus umbrella?", "store": True},

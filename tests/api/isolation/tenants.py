@@ -63,6 +63,12 @@ class Tenant:
         response = self.call("POST", "/v1/responses", json=body).raise_for_status().json()
         self.ids.update(response=response["id"], input_item=item["id"])
 
+    def complete(self) -> None:
+        """Store a chat completion."""
+        body = {"model": "m", "messages": [message(f"walrus of {self.name}")], "store": True}
+        completion = self.call("POST", "/v1/chat/completions", json=body).raise_for_status().json()
+        self.ids.update(completion=completion["id"], completion_message=f"{completion['id']}-0")
+
 
 @dataclass(frozen=True)
 class World:
@@ -82,6 +88,7 @@ class World:
             tenant.fill()
             tenant.ids["summary"] = self.summarise(project, tenant)
             tenant.respond()
+            tenant.complete()
         return tenant
 
     def summarise(self, project: int, tenant: Tenant) -> str:
