@@ -118,7 +118,8 @@ class ResponseGateway:
     async def _refuses_route(
         self, answer: UpstreamAnswer, upstream: str, model: str | None
     ) -> bool:
-        if answer.status < 400:
+        is_whole = "json" in answer.headers.get("content-type", "")
+        if answer.status < 400 and not is_whole:
             return False
         refuses = self._apis.refuses_route(answer, await answer.read(), upstream, model)
         if refuses:

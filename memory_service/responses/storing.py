@@ -53,8 +53,19 @@ class ResponseStorer:
         that the log cannot hold.
         """
         output = self._append(stored, finished)
-        if not finished.is_kept:
-            return
+        if finished.is_kept:
+            record = self._record(stored, request, finished, output)
+            with self._log.write() as transaction:
+                transaction.responses.add(stored.project_key, record, clock.now())
+
+    def _record(
+        self,
+        stored: StoredRequest,
+        request: ResponseRequest,
+        finished: FinishedResponse,
+        output: Sequence[Turn],
+    ) -> StoredResponse:
+        """Return the record of a response with the keys of its input and output."""
         tip = stored.input_turns[-1]
         with self._log.read() as snapshot:
             # It has moved if parallel requests were stored behind it.
@@ -65,7 +76,7 @@ class ResponseStorer:
             "system": _unstored_system(request),
             "is_unnamed": request.is_unnamed,
         }
-        record = StoredResponse(
+        return StoredResponse(
             id=finished.response["id"],
             conversation_key=stored.conversation.key,
             conversation_id=stored.conversation.id,
@@ -74,8 +85,6 @@ class ResponseStorer:
             output_keys=[turn.key for turn in output],
             detail=detail,
         )
-        with self._log.write() as transaction:
-            transaction.responses.add(stored.project_key, record, clock.now())
 
     def _append(self, stored: StoredRequest, finished: FinishedResponse) -> Sequence[Turn]:
         """Store the output as turns, under ids of this service if those of the upstream are taken.

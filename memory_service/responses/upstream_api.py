@@ -38,10 +38,13 @@ class UpstreamApis:
     ) -> bool:
         """Return whether an answer says that the server has no responses, and remember it.
 
-        A 404 that names the model is about the model.
+        A 404 that names the model is about the model. Some servers answer unknown routes with 200
+        and an error.
         """
         names_model = bool(model) and str(model).encode() in content
-        if self._setting != "auto" or answer.status not in _NO_ROUTE or names_model:
+        is_refusal = answer.status in _NO_ROUTE and not names_model
+        is_error = answer.status < 400 and b'"error"' in content and b'"output"' not in content
+        if self._setting != "auto" or not (is_refusal or is_error):
             return False
         with self._lock:
             self._chat_only[upstream, model] = True

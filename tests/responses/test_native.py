@@ -170,6 +170,14 @@ def test_stream_that_breaks_off_is_kept_as_incomplete(native: NativeWorld) -> No
     assert (answer["status"], answer["content"][0]["text"]) == ("incomplete", "You said: Go.")
 
 
+def test_error_of_the_upstream_is_returned(native: NativeWorld) -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    sent = {"model": "m", "input": [call], "store": False}
+    response = native.service.http.post("/v1/responses", json=sent)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == "No tool output found for function call."
+
+
 def test_request_without_memory_is_forwarded_byte_for_byte(native: NativeWorld) -> None:
     content = b'{ "model": "m",  "input": "Hi.", "store": true }'
     headers = {"x-memory": "off", "content-type": "application/json"}

@@ -168,6 +168,8 @@ class _Answer:
         (404, b'{"error":{"message":"The model `gpt-x` does not exist"}}', False),
         (400, b'{"error":{"message":"bad"}}', False),
         (500, b"", False),
+        (200, b'{"error":"Unexpected endpoint or method. (POST /v1/responses)"}', True),
+        (200, b'{"output":[],"error":null}', False),
     ],
 )
 def test_upstream_without_responses_is_remembered(

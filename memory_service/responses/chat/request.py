@@ -42,13 +42,7 @@ def chat_body(
     Unknown fields are kept, and custom tools become functions unless `keeps_custom`. Raises
     InvalidRequest that names what chat completions cannot do.
     """
-    if body.get("prompt") is not None:
-        raise InvalidRequest(
-            "'prompt' is a template that is stored on the model's server, and this server has only "
-            "chat completions.",
-            param="prompt",
-            code="unsupported_parameter",
-        )
+    _check_prompt(body)
     fields = {
         name: value
         for name, value in body.items()
@@ -67,6 +61,16 @@ def chat_body(
     if body.get("stream"):
         translated["stream_options"] = {"include_usage": True}
     return {**fields, **translated}
+
+
+def _check_prompt(body: Mapping[str, Any]) -> None:
+    if body.get("prompt") is not None:
+        raise InvalidRequest(
+            "'prompt' is a template that is stored on the model's server, and this server has only "
+            "chat completions.",
+            param="prompt",
+            code="unsupported_parameter",
+        )
 
 
 def response_format(text: Any) -> Mapping[str, Any] | None:
