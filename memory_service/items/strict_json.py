@@ -155,7 +155,7 @@ def with_member(text: str, member: str, value: Any) -> str:
         # Of equal keys the last one counts.
         start, end = spans[-1]
         return text[:start] + dumps(value) + text[end:]
-    first = _skip(text, _skip(text, 0) + 1)
+    first = _first_member(text)
     comma = "" if text[first] == "}" else ","
     return f"{text[:first]}{dumps(member)}:{dumps(value)}{comma}{text[first:]}"
 
@@ -232,14 +232,19 @@ def _check(value: Any, max_nesting: int, subject: str, *, strings: bool) -> None
 
 def _members(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield (key, start, end) of each value of the top-level object."""
-    beginning = _BEGINNING.match(text)
-    position = _skip(text, (beginning.end() if beginning else 0) + 1)
+    position = _first_member(text)
     while text[position] != "}":
         key, position = _LENIENT_DECODER.raw_decode(text, position)
         start = _skip(text, _skip(text, position) + 1)
         _, end = _LENIENT_DECODER.raw_decode(text, start)
         yield key, start, end
         position = _next(text, end)
+
+
+def _first_member(text: str) -> int:
+    """Return where the first member of the top-level object begins, or the object's end."""
+    beginning = _BEGINNING.match(text)
+    return _skip(text, (beginning.end() if beginning else 0) + 1)
 
 
 def _elements(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -227,6 +227,7 @@ def test_check_text_names_the_field() -> None:
     ("text", "expected"),
     [
         ("{}", '{"model":"m"}'),
+        ('\ufeff {"a": NaN}', '\ufeff {"model":"m","a": NaN}'),
         (' { "a": 1.0 } ', ' { "model":"m","a": 1.0 } '),
         ('{"model": "x", "b":[1,  2]}', '{"model": "m", "b":[1,  2]}'),
         ('{"a":{"model":"x"},"model":null}', '{"a":{"model":"x"},"model":"m"}'),
