@@ -12,9 +12,10 @@ from urllib.parse import quote, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+# An id is missing where a variable of the base URL was empty: of `/u//v1`, one slash is left.
 _PREFIXED = re.compile(
-    r"/(?P<first>[uc])/(?P<first_id>[^/]*)"
-    r"(?:/(?!(?P=first))(?P<second>[uc])/(?P<second_id>[^/]*))?"
+    r"/(?P<first>[uc])(?:/(?P<first_id>[^/]+))?"
+    r"(?:/(?!(?P=first))(?P<second>[uc])(?:/(?P<second_id>[^/]+))?)?"
     r"(?P<rest>/(?:v1|openai)(?:/.*)?)"
 )
 _STATE_NAMES = {"u": "path_user", "c": "path_conversation"}
@@ -41,7 +42,7 @@ def _without_prefix(scope: Scope) -> Scope:
     if match is None:
         return scope
     ids: dict[str, Any] = {
-        _STATE_NAMES[match[name]]: unquote(match[f"{name}_id"])
+        _STATE_NAMES[match[name]]: unquote(match[f"{name}_id"] or "")
         for name in ("first", "second")
         if match[name] is not None
     }

@@ -52,7 +52,9 @@ def test_path_prefix_names_the_conversation(chat: RunningGateway) -> None:
         assert answer.headers["x-conversation-id"] == conversation
 
 
-@pytest.mark.parametrize("prefix", ["/u/null", "/c/{{CHAT_ID}}", "/u/", "/u/undefined/c/None"])
+@pytest.mark.parametrize(
+    "prefix", ["/u/null", "/c/{{CHAT_ID}}", "/u/", "/u/undefined/c/None", "/c/"]
+)
 def test_placeholders_in_the_path_name_nobody(chat: RunningGateway, prefix: str) -> None:
     answer = post(chat, quote(prefix)).raise_for_status()
     assert not [name for name in answer.headers if name.startswith(("x-memory", "x-conv"))]
