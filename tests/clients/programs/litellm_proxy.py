@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11,<3.14"
-# dependencies = ["litellm[proxy]>=1.110,<2", "openai>=2"]
+# dependencies = ["litellm[proxy]>=1.108,<1.110", "openai>=2"]
 # ///
 """LiteLLM's proxy in front of the gateway, and behind it."""
 
