@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11,<3.14"
-# dependencies = ["litellm[proxy]>=1.110,<2", "openai>=2"]
+# dependencies = ["litellm[proxy]>=1.108,<1.110", "openai>=2"]
 # ///
 """LiteLLM's proxy in front of the gateway, and behind it."""
 
@@ -23,6 +23,7 @@ model_list:
   - model_name: remembering
     litellm_params: {{model: openai/m, api_base: "{base_url}", api_key: none}}
 litellm_settings: {{telemetry: false}}
+general_settings: {{forward_client_headers_to_llm_api: true}}
 """
 
 
@@ -79,14 +80,14 @@ def service(base_url: str) -> Any:
 
 
 def talk(base_url: str, suffix: str) -> dict[str, str]:
-    """Return the answers by capability; the field of the body names the user."""
-    client = openai.OpenAI(base_url=base_url, api_key="none")
+    """Return the answers by capability; the proxy forwards headers that begin with `x-`."""
+    headers = {"x-conversation-id": os.environ["CLIENT_CONVERSATION"]}
+    client = openai.OpenAI(base_url=base_url, api_key="none", default_headers=headers)
 
     def ask(text: str, **fields: Any) -> Any:
         return client.chat.completions.create(
             model="remembering",
             messages=[{"role": "user", "content": text}],
-            user=os.environ["CLIENT_USER"],
             **fields,
         )
 

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11,<3.14"
 # dependencies = ["litellm>=1.110,<2"]
 # ///
-"""LiteLLM's SDK in front of the gateway; it gives a user and no header."""
+"""LiteLLM's SDK in front of the gateway; the field `user` of a model that it does not know is not sent on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ask(text: str, **fields: Any) -> Any:
         model="openai/m",
         api_base=f"{os.environ['CLIENT_ADDRESS']}/v1",
         api_key="none",
-        user=os.environ["CLIENT_USER"],
+        extra_headers={"x-conversation-id": os.environ["CLIENT_CONVERSATION"]},
         messages=[{"role": "user", "content": text}],
         **fields,
     )

@@ -21,19 +21,20 @@ class VendorFields:
     """The fields of all answers so far."""
 
     def __init__(self) -> None:
-        self._signed: dict[str, Message] = {}
+        self._signed: dict[str, list[Message]] = {}
 
     def signed(self, reply: Reply) -> Reply:
         """Return a reply whose messages have the fields."""
         messages = [_signed(message) for message in reply.messages]
-        self._signed |= {_key(message): message for message in messages}
+        for message in messages:
+            self._signed.setdefault(_key(message), []).append(message)
         return replace(reply, messages=messages)
 
     def problem(self, messages: Sequence[Message]) -> str | None:
         """Return which field is missing or changed in a history; None if all came back."""
         for number, message in enumerate(messages):
             signed = self._signed.get(_key(message)) if message["role"] == "assistant" else None
-            if signed is not None and _fields(message) != _fields(signed):
+            if signed and _fields(message) not in map(_fields, signed):
                 return f"Message {number} is missing a thought_signature."
         return None
 
