@@ -9,6 +9,7 @@ from eval.benchmarks import ingest
 from eval.benchmarks.gateway import command as gateway
 from eval.benchmarks.growth import command as growth
 from eval.benchmarks.speed import command as speed
+from eval.benchmarks.windows import command as windows
 from eval.datasets import fetch
 from eval.fitting import fit_ranking, fit_token_factors
 from eval.reports import compare, plots, report, tables
@@ -70,6 +71,9 @@ app.command(epilog="Example: python -m eval ingest export.zip --json-out ingest.
 app.command(epilog="Example: python -m eval gateway --streams 1 --streams 16 --json-out g.json")(
     gateway.gateway
 )
+app.command(
+    epilog="Example: python -m eval windows --dataset locomo --data locomo10.json --questions 300"
+)(windows.windows)
 
 
 @app.callback()

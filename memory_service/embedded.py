@@ -104,6 +104,7 @@ class Memory:
         token_budget: int | None = None,
         max_output_tokens: int | None = None,
         tools: Sequence[Mapping[str, Any]] = (),
+        recent_tokens: int | None = None,
         recent_turns: int | None = None,
         top_k: int | None = None,
     ) -> Prompt:
@@ -116,6 +117,7 @@ class Memory:
             token_budget=token_budget,
             max_output_tokens=max_output_tokens,
             tools=tools,
+            recent_tokens=recent_tokens,
             recent_turns=recent_turns,
             top_k=top_k,
         )

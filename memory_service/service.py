@@ -129,7 +129,9 @@ class Service:
             self.deferred_writer,
             SetWindows(settings.context_window, settings.context_windows),
         )
-        self.prompts = self._prompt_builder(rules if chat_model else None)
+        self.prompts = self.new_prompt_builder(
+            self.prompt_defaults(), self.deferred_writer, rules if chat_model else None
+        )
         self.gateway = self._gateway(upstreams or upstream_table_of(settings, self.instance_id))
         self.responses = ResponseGateway(
             self.gateway,
@@ -155,24 +157,35 @@ class Service:
         )
         return ConversationWriter(self.log, preparer, limits, on_stored=self.indexer.wake)
 
-    def _prompt_builder(self, rules: SummaryRules | None) -> PromptBuilder:
-        """Return the builder of prompts; without `rules` no summaries are requested."""
+    def prompt_defaults(self) -> PromptDefaults:
+        """Return what the settings say of prompts."""
         settings = self.settings
+        return PromptDefaults(
+            token_budget=settings.token_budget,
+            reserved_output_tokens=settings.reserved_output_tokens,
+            recent_tokens=settings.recent_tokens,
+            recent_turns=settings.recent_turns,
+            top_k=settings.top_k,
+            context_window=self.context_window,
+            recent_media_bytes=settings.recent_media_mib * 1024 * 1024,
+        )
+
+    def new_prompt_builder(
+        self,
+        defaults: PromptDefaults,
+        deferred_writer: DeferredWriter,
+        rules: SummaryRules | None = None,
+    ) -> PromptBuilder:
+        """Return a builder with states of its own; without `rules` no summaries are requested."""
+        share = self.settings.summary_token_share
         return PromptBuilder(
             self.log,
             self.recaller,
             self.counter,
-            PromptStates(self.deferred_writer),
+            PromptStates(deferred_writer),
             self.traces,
-            PromptDefaults(
-                token_budget=settings.token_budget,
-                reserved_output_tokens=settings.reserved_output_tokens,
-                recent_turns=settings.recent_turns,
-                top_k=settings.top_k,
-                context_window=self.context_window,
-                recent_media_bytes=settings.recent_media_mib * 1024 * 1024,
-            ),
-            SummaryChooser(self.deferred_writer, rules, token_share=settings.summary_token_share),
+            defaults,
+            SummaryChooser(deferred_writer, rules, token_share=share),
         )
 
     def _gateway(self, upstreams: UpstreamTable) -> Gateway:

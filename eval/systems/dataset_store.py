@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from eval.datasets.models import Dataset, DatasetTurn, Question
 from eval.errors import MeasurementError
-from eval.systems.ids import service_id
+from eval.systems.ids import dataset_id, service_id
 from memory_service.conversations.idempotency import Attempt
 from memory_service.conversations.requests import NewConversation
 from memory_service.core.clock import parse_time
@@ -135,6 +135,21 @@ def turn_keys(service: Service, turn_ids: Sequence[str]) -> set[int]:
     with service.log.read() as snapshot:
         turns = snapshot.turns.by_ids(service.local_project(), map(service_id, turn_ids))
     return {turn.key for turn in turns.values()}
+
+
+def recent_turn_ids(
+    service: Service, name: str, first_seq: int | None, last_seq: int | None
+) -> set[str]:
+    """Return the ids, as in the data set, of a conversation's active turns in a range of `seq`."""
+    if first_seq is None or last_seq is None:
+        return set()
+    with service.log.read() as snapshot:
+        conversation = snapshot.conversations.get(service.local_project(), service_id(name))
+        if conversation is None:
+            return set()
+        count = last_seq - first_seq + 1
+        page = snapshot.turns.page(conversation.key, first_seq - 1, count, "asc")
+    return {dataset_id(turn.id) for turn in page.data if turn.seq <= last_seq}
 
 
 def count_turns(service: Service, name: str) -> int | None:

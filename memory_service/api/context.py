@@ -63,6 +63,7 @@ def _prompt_request(
         token_budget=request.token_budget,
         max_output_tokens=request.max_output_tokens,
         tools=request.tools or (),
+        recent_tokens=request.recent_tokens,
         recent_turns=request.recent_turns,
         top_k=request.top_k,
         scope=request.scope,

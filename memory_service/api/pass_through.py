@@ -178,7 +178,7 @@ class _PassedAnswer:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the body; a stream of events that breaks off ends with an error event."""
         try:
-            async with aclosing(self._answer.raw_chunks()) as chunks:
+            async with aclosing(self._answer.chunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except UpstreamDown as error:

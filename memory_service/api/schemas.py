@@ -91,6 +91,7 @@ class ContextRequest(_OwnShape):
     token_budget: int | None = Field(default=None, ge=1, le=100_000_000)
     max_output_tokens: int | None = Field(default=None, ge=0, le=100_000_000)
     tools: list[dict[str, Any]] | None = None
+    recent_tokens: int | None = Field(default=None, ge=0, le=10_000_000)
     recent_turns: int | None = Field(default=None, ge=0, le=1_000)
     top_k: int | None = Field(default=None, ge=0, le=100)
     scope: Literal["user", "conversation"] | None = None

@@ -15,7 +15,7 @@ from memory_service.llm.chat_model import OpenAIChatModel
 from memory_service.llm.endpoint import Endpoint, endpoint_of
 from memory_service.llm.model_lists import HttpModelLists
 from memory_service.llm.openai_client import is_nearby
-from memory_service.llm.upstream import HttpUpstream, upstream_client
+from memory_service.llm.upstream import HttpUpstream, UpstreamClient
 from memory_service.upstreams.routed_model import RoutedChatModel
 from memory_service.upstreams.table import TableEntry, UpstreamTable
 
@@ -70,7 +70,7 @@ def all_configured(settings: Settings) -> Sequence[ConfiguredUpstream]:
 
 def upstream_table_of(settings: Settings, instance_id: str) -> UpstreamTable:
     """Return the table of upstreams; it opens no connection yet."""
-    client = upstream_client(settings.upstream_timeout_seconds)
+    client = UpstreamClient(settings.upstream_timeout_seconds)
 
     def opened(configured: ConfiguredUpstream) -> HttpUpstream:
         return HttpUpstream(

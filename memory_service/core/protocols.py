@@ -141,14 +141,11 @@ class UpstreamAnswer(Protocol):
 
 
 class RawUpstreamAnswer(UpstreamAnswer, Protocol):
-    """An answer with everything that came with it."""
+    """An answer with everything that came with it; its body stays compressed if it was."""
 
     @property
     def passed_headers(self) -> Sequence[tuple[str, str]]:
         """All headers but those of the connection and of the upstream's own host."""
-
-    def raw_chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body's bytes like `chunks`, but compressed if they came compressed."""
 
 
 class Upstream(Protocol):

@@ -227,8 +227,11 @@ class Settings(BaseSettings):
         description="Tokens reserved for the answer if the request names none, at most a quarter of"
         " the budget.",
     )
+    recent_tokens: int = Field(
+        default=4_000, ge=0, description="Most tokens of recent turns in a prompt."
+    )
     recent_turns: int = Field(
-        default=20, ge=0, le=1_000, description="Largest number of recent turns in a prompt."
+        default=1_000, ge=0, le=1_000, description="Largest number of recent turns in a prompt."
     )
     top_k: int = Field(
         default=10, ge=0, le=100, description="Largest number of recalled turns in a prompt."

@@ -183,7 +183,6 @@ class UpstreamPromptBuilder:
             token_budget=chat.headers.token_budget,
             max_output_tokens=chat.max_output_tokens,
             tools=chat.tools,
-            recent_turns=None,
             top_k=chat.headers.top_k,
             scope=chat.headers.scope,
             system=chat.system_messages,

@@ -92,14 +92,14 @@ class PromptBuilder:
         counter: TokenCounter,
     ) -> PromptFrame:
         """Locate the prompt in its conversation, and settle its fixed parts and limits."""
-        max_turns = self._defaults.recent_turns_of(request)
+        size = self._defaults.window_size(request)
         with self._log.read() as snapshot:
             location = locate(
                 snapshot,
                 project_key,
                 conversation_id,
                 request,
-                max_turns,
+                size,
                 self._defaults.recent_media_bytes,
             )
             conversation = location.conversation

@@ -95,7 +95,7 @@ def prompt_frame(
     limits = window_limits(
         branch,
         request,
-        max_turns=defaults.recent_turns_of(request),
+        size=defaults.window_size(request),
         free_tokens=_free_tokens(request, budget, fixed, counter),
         steady=identity is not None and identity.is_of(state),
     )

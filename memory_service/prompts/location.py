@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 from memory_service.core.errors import NotFound
 from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message, message_groups
 from memory_service.items.conversation_items import SYSTEM_ROLES
 from memory_service.prompts.alternation import joined
-from memory_service.prompts.request import PromptRequest, ScopeName
+from memory_service.prompts.request import PromptRequest, ScopeName, WindowSize
 from memory_service.turn_log.transactions import ReadTransaction
 
 _TOOL_GROUP_MARGIN = 64
@@ -19,6 +19,10 @@ _TOOL_GROUP_MARGIN = 64
 _TOOL_LOOP_MARGIN = 256
 """This many more turns are read in a loop of tool calls, because a loop may have as many."""
 _SYSTEM_TURNS = 64
+_FIRST_READ, _READ_GROWTH = 64, 4
+"""The turns that are read first, and how many times as many are read if they are too few."""
+_CHARACTERS_PER_TOKEN = 8
+"""More than texts of any language have, so that enough turns are read to fill a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,19 @@ def locate(
     project_key: int,
     conversation_id: str,
     request: PromptRequest,
-    max_turns: int,
+    size: WindowSize,
     max_media_bytes: int,
 ) -> PromptLocation:
     """Return where a prompt continues; raises NotFound if there is no such conversation.
 
-    `max_turns` is the most turns that the recent window may hold, `max_media_bytes` the largest
-    size of their media; texts stand for the media of older turns.
+    `size` is the largest size of the recent window, `max_media_bytes` the largest size of the media
+    in it; texts stand for the media of older turns.
     """
     if request.unstored is not None:
         conversation, turns = request.unstored.conversation, request.unstored.turns
     else:
         conversation = _conversation(snapshot, project_key, conversation_id)
-        branch_end = _branch_end(snapshot, conversation, request, max_turns)
+        branch_end = _branch_end(snapshot, conversation, request, size)
         turns = _with_media(snapshot, branch_end, request, max_media_bytes)
     return PromptLocation(
         project_key=project_key,
@@ -89,7 +93,7 @@ def _conversation(
 
 
 def _branch_end(
-    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, max_turns: int
+    snapshot: ReadTransaction, conversation: Conversation, request: PromptRequest, size: WindowSize
 ) -> list[Turn]:
     """Return the last turns before the input, and those that complete their first tool group.
 
@@ -97,14 +101,40 @@ def _branch_end(
     are not counted against the limit.
     """
     if request.user_message is None:
-        return _last_turns(snapshot, conversation, request, max_turns + _TOOL_LOOP_MARGIN)
-    turns = _last_turns(snapshot, conversation, request, max_turns + 1)
+        return _turns_of_size(snapshot, conversation, request, size, _TOOL_LOOP_MARGIN)
+    turns = _turns_of_size(snapshot, conversation, request, size, 1)
     is_cut = any(
         turn.tool_group_key is not None and turn.tool_group_key < turns[0].key for turn in turns
     )
     if is_cut:
-        return _last_turns(snapshot, conversation, request, max_turns + _TOOL_GROUP_MARGIN)
+        return _last_turns(snapshot, conversation, request, len(turns) + _TOOL_GROUP_MARGIN)
     return turns
+
+
+def _turns_of_size(
+    snapshot: ReadTransaction,
+    conversation: Conversation,
+    request: PromptRequest,
+    size: WindowSize,
+    margin: int,
+) -> list[Turn]:
+    """Return the last turns that a window of a size can hold, and `margin` turns before them."""
+    limit = min(size.turns, _FIRST_READ)
+    while True:
+        turns = _last_turns(snapshot, conversation, request, limit + margin)
+        needed = _turns_that_fill(turns, size.tokens)
+        if needed is not None:
+            return turns[-needed - margin :]
+        if len(turns) < limit + margin or limit == size.turns:
+            return turns
+        limit = min(size.turns, limit * _READ_GROWTH)
+
+
+def _turns_that_fill(turns: Sequence[Turn], tokens: int) -> int | None:
+    """Return how many of the last turns fill a window; None if all of them may fit."""
+    characters = accumulate(len(turn.text) for turn in reversed(turns))
+    limit = tokens * _CHARACTERS_PER_TOKEN
+    return next((count for count, sum_ in enumerate(characters, start=1) if sum_ > limit), None)
 
 
 def _last_turns(

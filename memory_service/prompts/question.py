@@ -40,7 +40,8 @@ def user_message_identity(
     location: PromptLocation, request: PromptRequest, top_k: int
 ) -> UserMessageIdentity | None:
     """Return the identity of the newest user message; None if there is no such message."""
-    limits = repr((location.scope, top_k, request.recent_turns, request.token_budget)).encode()
+    sizes = (request.recent_tokens, request.recent_turns, request.token_budget)
+    limits = repr((location.scope, top_k, *sizes)).encode()
     if request.user_message is not None and not request.stored_input:
         parent_key = location.conversation.head_key
         message_hash = content_hash(request.user_message, "message")

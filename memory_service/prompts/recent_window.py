@@ -1,4 +1,4 @@
-"""The recent window: the last turns before the input, within a number of turns and tokens. Pure.
+"""The recent window: the last turns before the input, within a number of tokens and turns. Pure.
 
 The window is cut in steps, not one turn at a time. So most prompts begin exactly like the previous
 prompt, and a provider's prefix cache covers them.
@@ -19,7 +19,11 @@ from memory_service.items.chat_messages import (
     call_ids,
     tool_call_ids,
 )
-from memory_service.prompts.request import PromptRequest
+from memory_service.prompts.request import (
+    MAX_RECENT_TOKENS,
+    PromptRequest,
+    WindowSize,
+)
 from memory_service.tokens.counting import TokenCounter, count_message
 
 _CUT_PART = 2
@@ -63,6 +67,10 @@ def group_tokens(group: MessageGroup, counter: TokenCounter) -> int:
 class WindowLimits:
     """The largest size of a recent window; it contains the group `must_hold` even beyond it.
 
+    `max_tokens` are the tokens that the prompt has left, and `recent_tokens` the most that a window
+    takes of them. A limit that does not depend on the other parts cuts the window less often: these
+    differ from one prompt to the next.
+
     A `steady` window belongs to a later prompt for the same user message. It keeps its beginning,
     even if it is small, because the recalled block of the prompt was made for it.
     """
@@ -71,6 +79,12 @@ class WindowLimits:
     max_tokens: int
     must_hold: int | None = None
     steady: bool = False
+    recent_tokens: int = MAX_RECENT_TOKENS
+
+    @property
+    def window_tokens(self) -> int:
+        """The most tokens of the window."""
+        return min(self.max_tokens, self.recent_tokens)
 
     def without(self, tokens: int) -> WindowLimits:
         """Return the limits when other parts take `tokens`."""
@@ -122,13 +136,18 @@ class RecentWindow:
 
 
 def window_limits(
-    branch: CountedGroups, request: PromptRequest, max_turns: int, free_tokens: int, *, steady: bool
+    branch: CountedGroups,
+    request: PromptRequest,
+    size: WindowSize,
+    free_tokens: int,
+    *,
+    steady: bool,
 ) -> WindowLimits:
     """Return the limits; raises ContextLengthExceeded if what must be in the window does not fit.
 
     The window must hold the tool calls that the input answers. It also holds the user message of a
     loop of tool calls, with its recalled block, if that fits. The turns of the loop are not counted
-    against `max_turns`: a cut in the middle of a loop would lose the provider's cache.
+    against the size: a cut in the middle of a loop would lose the provider's cache.
     """
     answered = _first_answered(branch.groups, call_ids(request.input))
     if branch.tokens_from(answered) > free_tokens:
@@ -140,8 +159,9 @@ def window_limits(
     loop = len(branch) if request.user_message is not None else _last_user_group(branch.groups)
     held = min(answered, loop) if branch.tokens_from(loop) <= free_tokens else answered
     return WindowLimits(
-        max_turns=max_turns + branch.turns_from(loop),
+        max_turns=size.turns + branch.turns_from(loop),
         max_tokens=free_tokens,
+        recent_tokens=size.tokens + branch.tokens_from(loop),
         must_hold=held if held < len(branch) else None,
         steady=steady,
     )
@@ -168,7 +188,7 @@ def window_start(branch: CountedGroups, limits: WindowLimits, kept_seq: int | No
     half. A window below a quarter of its limits is chosen again, unless it is steady. A steady
     window without a beginning stays empty.
     """
-    longest = _first_within(branch, limits.max_turns, limits.max_tokens)
+    longest = _first_within(branch, limits.max_turns, limits.window_tokens)
     kept = _kept_start(branch, limits, kept_seq, longest)
     if kept is not None:
         start = kept
@@ -203,7 +223,7 @@ def _first_within_part(branch: CountedGroups, limits: WindowLimits, part: int, l
 
     A single group that is larger than that is kept if it is within the limits themselves.
     """
-    first = _first_within(branch, limits.max_turns // part, limits.max_tokens // part)
+    first = _first_within(branch, limits.max_turns // part, limits.window_tokens // part)
     return max(longest, min(first, len(branch) - 1))
 
 

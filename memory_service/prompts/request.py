@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from memory_service.core.models import Conversation, Turn
 from memory_service.items.chat_messages import Message
@@ -15,6 +15,16 @@ RECENT_MEDIA_BYTES = 8 * 1024 * 1024
 """The size of the stored media that a recent window has by default."""
 
 ScopeName = Literal["user", "conversation"]
+
+MAX_RECENT_TOKENS, MAX_RECENT_TURNS = 10_000_000, 1_000
+"""The largest recent window that a request may ask for."""
+
+
+class WindowSize(NamedTuple):
+    """The largest size of a recent window."""
+
+    tokens: int
+    turns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class PromptRequest:
     token_budget: int | None = None
     max_output_tokens: int | None = None
     tools: Sequence[Mapping[str, Any]] = ()
+    recent_tokens: int | None = None
     recent_turns: int | None = None
     top_k: int | None = None
     scope: ScopeName | None = None
@@ -78,14 +89,24 @@ class PromptDefaults:
 
     token_budget: int | None
     reserved_output_tokens: int
+    recent_tokens: int
     recent_turns: int
     top_k: int
     context_window: Callable[[str | None, str | None], ContextWindow]
     recent_media_bytes: int = RECENT_MEDIA_BYTES
 
-    def recent_turns_of(self, request: PromptRequest) -> int:
-        """Return the most turns that the recent window may hold."""
-        return self.recent_turns if request.recent_turns is None else request.recent_turns
+    def window_size(self, request: PromptRequest) -> WindowSize:
+        """Return the largest size of the recent window.
+
+        A request that gives only a number of turns is not limited in tokens, and the reverse.
+        """
+        tokens, turns = request.recent_tokens, request.recent_turns
+        if tokens is None and turns is None:
+            return WindowSize(self.recent_tokens, self.recent_turns)
+        return WindowSize(
+            MAX_RECENT_TOKENS if tokens is None else tokens,
+            MAX_RECENT_TURNS if turns is None else turns,
+        )
 
     def top_k_of(self, request: PromptRequest) -> int:
         """Return the most turns that may be recalled."""

@@ -76,6 +76,7 @@ def test_number_has_unit_in_name(name: str) -> None:
         ("MEMORY_TOKEN_BUDGET", "63"),
         ("MEMORY_CONTEXT_WINDOW", "0"),
         ("MEMORY_RESERVED_OUTPUT_TOKENS", "-5"),
+        ("MEMORY_RECENT_TOKENS", "-1"),
         ("MEMORY_RECENT_TURNS", "1001"),
         ("MEMORY_TOP_K", "101"),
         ("MEMORY_SUMMARIES", "perhaps"),

@@ -29,6 +29,7 @@ def defaults(token_budget: int | None = None) -> PromptDefaults:
     return PromptDefaults(
         token_budget=token_budget,
         reserved_output_tokens=300,
+        recent_tokens=4_000,
         recent_turns=20,
         top_k=10,
         context_window=lambda model, _: WINDOWS[model],

@@ -19,7 +19,7 @@ from memory_service.prompts.recent_window import (
     window_limits,
     window_start,
 )
-from memory_service.prompts.request import PromptRequest
+from memory_service.prompts.request import PromptRequest, WindowSize
 from memory_service.tokens.counting import count_message
 from tests.support.factories import Words, chat_calls, chat_output, make_message_group, message
 
@@ -104,6 +104,21 @@ def test_window_holds_between_half_and_all_turns_allowed() -> None:
     assert (min(sizes), max(sizes)) == (10, 20)
 
 
+def test_window_holds_between_half_and_all_tokens_allowed() -> None:
+    limits, kept_seq, tokens = WindowLimits(1_000, 500, recent_tokens=20), None, []
+    for length in range(21, 121):
+        window = recent_window(branch_of(length), limits, kept_seq)
+        kept_seq = window.first_seq
+        tokens.append(window.tokens)
+    assert (min(tokens), max(tokens)) == (10, 20)
+
+
+def test_other_parts_do_not_move_window_that_fits_beside_them() -> None:
+    limits = WindowLimits(1_000, 500, recent_tokens=20)
+    starts = {window_start(branch_of(100), limits.without(taken), 85) for taken in (0, 200, 480)}
+    assert starts == {84}
+
+
 def test_window_only_moves_forward() -> None:
     starts = starts_of(range(121), max_turns=20)
     assert starts == sorted(starts)
@@ -158,24 +173,24 @@ TOOL_LOOP = CountedGroups(
 )
 
 
-def limits_for(
-    *new_messages: dict[str, Any], max_turns: int = 2, free_tokens: int = 100
-) -> WindowLimits:
-    request = PromptRequest(new_messages)
-    return window_limits(TOOL_LOOP, request, max_turns, free_tokens, steady=False)
+def limits_for(*new_messages: dict[str, Any], free_tokens: int = 100) -> WindowLimits:
+    request, size = PromptRequest(new_messages), WindowSize(tokens=80, turns=2)
+    return window_limits(TOOL_LOOP, request, size, free_tokens, steady=False)
 
 
 def test_window_limits_for_new_user_message() -> None:
-    assert limits_for(message("hi")) == WindowLimits(2, 100)
+    assert limits_for(message("hi")) == WindowLimits(2, 100, recent_tokens=80)
 
 
 def test_window_limits_hold_user_message_of_tool_loop() -> None:
-    assert limits_for(chat_output("b")) == WindowLimits(2 + 4, 100, must_hold=0)
+    assert limits_for(chat_output("b")) == WindowLimits(
+        2 + 4, 100, must_hold=0, recent_tokens=80 + 60
+    )
 
 
 def test_window_limits_hold_answered_calls_only_if_loop_does_not_fit() -> None:
     limits = limits_for(chat_output("b"), free_tokens=50)
-    assert limits == WindowLimits(2 + 4, 50, must_hold=2)
+    assert limits == WindowLimits(2 + 4, 50, must_hold=2, recent_tokens=80 + 60)
 
 
 def test_answered_calls_that_do_not_fit_are_refused_with_counts() -> None:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from memory_service.core.errors import InvalidRequest, NoUpstream, UpstreamDown
 from memory_service.core.models import NO_CALLER_KEY, CallerKey
 from memory_service.llm.endpoint import endpoint_of
-from memory_service.llm.upstream import HttpUpstream, upstream_client
+from memory_service.llm.upstream import HttpUpstream, UpstreamClient
 from memory_service.upstreams.table import MergedModels, TableEntry, UpstreamTable
 from tests.support.recording_upstream import RecordingUpstream, recording_upstream
 from tests.support.recording_upstream import lists as listing
@@ -34,7 +34,7 @@ def table(
     default: str | None = None, **entries: Sequence[str] | tuple[str, Sequence[str]]
 ) -> UpstreamTable:
     """Return a table of upstreams: each entry has its models, with or without an address."""
-    client = upstream_client(30)
+    client = UpstreamClient(30)
 
     def upstream(name: str | None, address: str) -> HttpUpstream:
         endpoint = endpoint_of(f"{address}/v1", setting="tests", name=name)
