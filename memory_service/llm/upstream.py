@@ -7,6 +7,7 @@ stream of twenty chunks with a third of the processor time that httpx2 takes (2.
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -36,6 +37,7 @@ _NOT_PASSED_PREFIXES = ("access-control-",)
 _AUTO_HEADERS = ("accept", "accept-encoding", "content-type", "user-agent")
 _KEEP_ALIVE_SECONDS = 15.0
 _MAX_HEADER_BYTES = 65_536
+_PIECES_ABOVE_BYTES = 256 * 1024
 
 
 class UpstreamClient:
@@ -177,7 +179,7 @@ class HttpUpstream:
             response = await self._client.session(decoded=decoded).request(
                 method,
                 URL(url, encoded=True),
-                data=content,
+                data=_in_pieces(content),
                 headers={name: _as_sent(value.strip()) for name, value in sent.items()},
                 allow_redirects=False,
             )
@@ -256,6 +258,15 @@ class HttpUpstreamAnswer:
     async def close(self) -> None:
         """Release the connection; one whose answer has not ended is closed."""
         self._response.close()
+
+
+def _in_pieces(
+    content: bytes | AsyncIterable[bytes] | None,
+) -> io.BytesIO | bytes | AsyncIterable[bytes] | None:
+    """Return a large body in a form that is sent in pieces, so that other requests go on."""
+    if isinstance(content, bytes) and len(content) > _PIECES_ABOVE_BYTES:
+        return io.BytesIO(content)
+    return content
 
 
 def _as_sent(value: str) -> str:
