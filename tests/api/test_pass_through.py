@@ -18,8 +18,8 @@ from starlette.responses import Response, StreamingResponse
 
 from tests.support.chatting import RunningGateway, gateway
 from tests.support.recording_upstream import (
-    RecordedRequest,
     RecordingUpstream,
+    lists,
     ok,
     recording_upstream,
 )
@@ -378,8 +378,6 @@ def test_administrative_route_with_the_callers_key(
 def test_models_of_one_upstream_are_its_own_list(
     service: RunningGateway, upstream: RecordingUpstream
 ) -> None:
-    def odd_list(_: RecordedRequest) -> Response:
-        return Response(b'{"object":"list",  "data":[]}', media_type="application/json")
-
-    upstream.answer = odd_list
-    assert service.http.get("/v1/models").content == b'{"object":"list",  "data":[]}'
+    upstream.answer = lists("b", "second/a")
+    models = service.http.get("/v1/models").json()["data"]
+    assert [model["id"] for model in models] == ["b", "second/a"]
