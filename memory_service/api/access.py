@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from memory_service.conversations.lookup import find_conversation
 from memory_service.core.errors import Forbidden, NotFound
-from memory_service.core.models import Conversation, KeyAccess
+from memory_service.core.models import Conversation, KeyAccess, StoredCompletion
 from memory_service.turn_log.transactions import ReadTransaction
 
 
@@ -20,8 +20,29 @@ def check_path_ids(snapshot: ReadTransaction, access: KeyAccess, ids: Mapping[st
         readable_user(access, ids["user_id"], param="user_id")
     if "conversation_id" in ids:
         readable_conversation(snapshot, access, ids["conversation_id"])
+    if "completion_id" in ids:
+        _check_completion(snapshot, access, ids["completion_id"])
     if "response_id" in ids:
         _check_response(snapshot, access, ids["response_id"])
+
+
+def _check_completion(snapshot: ReadTransaction, access: KeyAccess, completion_id: str) -> None:
+    completion = snapshot.completions.get(access.project_key, completion_id)
+    if completion is not None:
+        readable_completion(snapshot, access, completion, param="completion_id")
+
+
+def readable_completion(
+    snapshot: ReadTransaction, access: KeyAccess, completion: StoredCompletion, *, param: str
+) -> StoredCompletion:
+    """Return a stored completion if the request can reach it; raises NotFound otherwise."""
+    if access.user is None:
+        return completion
+    key = completion.conversation_key
+    conversation = None if key is None else snapshot.conversations.by_key(key)
+    if conversation is None or conversation.user != access.user:
+        raise NotFound(f"No stored chat completion {completion.id!r}.", param=param)
+    return completion
 
 
 def _check_response(snapshot: ReadTransaction, access: KeyAccess, response_id: str) -> None:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project
+from memory_service.api.access import readable_completion
+from memory_service.api.auth import Access, Project
 from memory_service.api.body import RequestBody, documented
 from memory_service.api.paging import After, Direction, Limit
 from memory_service.api.schemas import StoredCompletionUpdate
@@ -28,7 +29,7 @@ _METADATA = re.compile(r"metadata\[(.+)\]")
 @router.get("")
 def list_completions(
     request: Request,
-    project: Project,
+    access: Access,
     service: ServiceState,
     model: Annotated[str | None, Query(description="Only completions of this model.")] = None,
     after: After = None,
@@ -38,10 +39,14 @@ def list_completions(
     """List the stored completions; `metadata[key]=value` selects those with that value."""
     names = ((_METADATA.fullmatch(name), value) for name, value in request.query_params.items())
     metadata = {match[1]: value for match, value in names if match is not None}
+    project = access.project_key
     with service.log.read() as snapshot:
-        begin = None if after is None else _find(snapshot, project, after, "after").key
+        begin = None
+        if after is not None:
+            last = _find(snapshot, project, after, "after")
+            begin = readable_completion(snapshot, access, last, param="after").key
         page = snapshot.completions.page(
-            project, begin, limit, order, model=model, metadata=metadata
+            project, begin, limit, order, user=access.user, model=model, metadata=metadata
         )
     return render.respond(render.listing(list(map(_shown, page.data)), has_more=page.has_more))
 

@@ -18,3 +18,4 @@ class StoredCompletion:
     metadata: Metadata
     completion: Mapping[str, Any]
     messages: Sequence[Any]
+    conversation_key: int | None

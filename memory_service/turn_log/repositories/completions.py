@@ -19,7 +19,7 @@ from memory_service.turn_log.repositories.statements import (
     metadata_to_text,
     ordered,
 )
-from memory_service.turn_log.schema import completions
+from memory_service.turn_log.schema import completions, conversations, users
 
 
 class CompletionQueries(Statements):
@@ -41,12 +41,13 @@ class CompletionQueries(Statements):
         limit: int,
         order: Order,
         *,
+        user: str | None = None,
         model: str | None = None,
         metadata: Metadata | None = None,
     ) -> Page:
-        """Return a page of the project's completions of a model, and with these metadata."""
+        """Return a page of completions: of a user, of a model, and with these metadata."""
         found = []
-        for completion in self._all(project_key, after_key, order, model):
+        for completion in self._all(project_key, after_key, order, user, model):
             if (metadata or {}).items() <= completion.metadata.items():
                 found.append(completion)
             if len(found) > limit:
@@ -54,14 +55,21 @@ class CompletionQueries(Statements):
         return Page(found[:limit], has_more=len(found) > limit)
 
     def _all(
-        self, project_key: int, after_key: int | None, order: Order, model: str | None
+        self,
+        project_key: int,
+        after_key: int | None,
+        order: Order,
+        user: str | None,
+        model: str | None,
     ) -> Iterator[StoredCompletion]:
         """Yield the completions in the order in which they were stored."""
         of_model = sa.true() if model is None else completions.c.model == model
+        of_user = sa.true() if user is None else completions.c.conversation_key.in_(_of_user(user))
         rows = self._connection.execute(
             sa.select(completions)
             .where(
                 completions.c.project_key == project_key,
+                of_user,
                 beyond(completions.c.key, after_key, order),
                 of_model,
             )
@@ -127,6 +135,15 @@ class CompletionRepository(CompletionQueries):
         ).rowcount
 
 
+def _of_user(user: str) -> sa.Select[tuple[int]]:
+    """Return the conversations of a user, of any project."""
+    return (
+        sa.select(conversations.c.key)
+        .join(users, users.c.key == conversations.c.user_key)
+        .where(users.c.id == user)
+    )
+
+
 def _record(row: Any) -> StoredCompletion:
     return StoredCompletion(
         key=row.key,
@@ -134,4 +151,5 @@ def _record(row: Any) -> StoredCompletion:
         metadata=json.loads(row.metadata),
         completion=json.loads(row.completion),
         messages=json.loads(row.messages),
+        conversation_key=row.conversation_key,
     )

@@ -93,7 +93,7 @@ PROMPT = {
     "scope",
     "store",
 }
-TOKENS = {"token_budget", "max_output_tokens"}
+TOKENS = {"token_budget", "max_output_tokens", "recent_tokens"}
 HARMLESS = HEADERS | PAGING | STORED_FIELDS | QUERY_FIELDS | PROMPT | TOKENS
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/conversations": {"items": [message("made by the test")]},
