@@ -79,7 +79,7 @@ def _window(log: TurnLog, stored: AnswerableRequest, prompt: Prompt) -> Sequence
         turns = snapshot.turns.before(first, max(0, first.seq - prompt.recent_first_seq))
         window = [turn for turn in turns if turn.seq >= prompt.recent_first_seq]
         complete = snapshot.media.with_media(window, max_bytes=RECENT_MEDIA_BYTES)
-    hidden = stored.hidden_keys() if isinstance(stored, StoredRequest) else frozenset()
+    hidden = stored.hidden if isinstance(stored, StoredRequest) else frozenset()
     return [turn for turn in complete if turn.key not in hidden]
 
 
