@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.support.upstream import running_upstream
 PATHS = create_app(Settings(data_dir=Path("never-opened"))).openapi()["paths"]
 ROUTES = [(method, path) for path, operations in PATHS.items() for method in operations]
 CHAT = "/v1/chat/completions"
+COMPLETION = f"{CHAT}/{{completion_id}}"
+RESPONSES = "/v1/responses"
+RESPONSE = f"{RESPONSES}/{{response_id}}"
 CONVERSATION = "/v1/conversations/{conversation_id}"
 SEARCH = "/v1/search"
 CHAT_BODY = {"model": "m", "messages": [message("hello?")], "user": "nobody"}
@@ -47,7 +51,18 @@ CASES: list[tuple[str, str, Any, int]] = [
     ("get", "/v1/traces/{trace_id}", None, 404),
     ("post", CHAT, {**CHAT_BODY, "user": None}, 200),
     ("post", CHAT, {**CHAT_BODY, "messages": [message("be kind", "system")]}, 200),
-    # The last two store something.
+    ("get", CHAT, None, 200),
+    ("get", COMPLETION, None, 404),
+    ("post", COMPLETION, {"metadata": {}}, 404),
+    ("delete", COMPLETION, None, 404),
+    ("get", f"{COMPLETION}/messages", None, 404),
+    ("post", f"{RESPONSES}/input_tokens", {"input": "hello?"}, 200),
+    ("get", RESPONSE, None, 404),
+    ("delete", RESPONSE, None, 404),
+    ("post", f"{RESPONSE}/cancel", None, 404),
+    ("get", f"{RESPONSE}/input_items", None, 404),
+    ("post", RESPONSES, {"model": "m", "input": "hello?", "store": False}, 200),
+    # The last ones store something.
     ("post", CHAT, CHAT_BODY, 200),
     ("post", "/v1/conversations", {}, 200),
 ]
@@ -86,8 +101,7 @@ def test_every_route_has_a_case() -> None:
 def test_route_of_empty_project(
     http: httpx2.Client, method: str, path: str, body: Any, status: int
 ) -> None:
-    ids = dict.fromkeys(("conversation_id", "item_id", "user_id", "receipt_id", "trace_id"), "x")
-    answer = http.request(method, path.format(**ids), json=body)
+    answer = http.request(method, re.sub(r"\{\w+\}", "x", path), json=body)
     assert answer.status_code == status, answer.text
     if path in {"/v1/conversations", "/v1/users"} and method == "get":
         assert answer.json()["data"] == []
