@@ -44,10 +44,9 @@ TITLE = (
     "### Chat History:\n<chat_history>\nUSER: hello\nASSISTANT: hello\n</chat_history>"
 )
 
-NEVER = st.sampled_from([False])
 PICK = st.integers(0, 1_000)
-FORMS = st.sampled_from(["string", "parts", "named"])
-KINDS = st.just("own conversation")
+FORMS = st.sampled_from(["string", "parts", "image", "named"])
+KINDS = st.sampled_from(["own conversation", "same conversation", "same user"])
 
 _NUMBERS = count(1)
 
@@ -82,7 +81,7 @@ class GatewayMachine(RuleBasedStateMachine):
         self.is_consistent = True
         self.user, self.shared = f"u-{new_id()}", f"shared-{new_id()}"
 
-    @initialize(strings_only=NEVER, signs=NEVER)
+    @initialize(strings_only=st.booleans(), signs=st.booleans())
     def begin(self, *, strings_only: bool, signs: bool) -> None:
         """Choose what the upstream requires."""
         self.upstream.strings_only, self.upstream.signs = strings_only, signs
@@ -91,6 +90,8 @@ class GatewayMachine(RuleBasedStateMachine):
     @rule(kind=KINDS, prefix=st.sampled_from(list(PREFIXES)))
     def begin_session(self, kind: str, prefix: str) -> None:
         """Begin a session: in a conversation of its own, or beside others."""
+        if kind == "same conversation" and prefix == "none":
+            prefix = "greeting"
         self._begin(kind, prefix)
 
     def _begin(self, kind: str, prefix: str) -> None:
@@ -110,7 +111,7 @@ class GatewayMachine(RuleBasedStateMachine):
     @rule(
         pick=PICK,
         form=FORMS,
-        is_common=NEVER,
+        is_common=st.booleans(),
         has_common_answer=st.booleans(),
         stream=st.booleans(),
     )
@@ -158,6 +159,8 @@ class GatewayMachine(RuleBasedStateMachine):
         users = [n for n, entry in enumerate(session.history) if entry["role"] == "user"]
         if not users or (Identity.of(session.history[users[-1]]).is_common):
             return
+        if not session.headers and not session.prefix and not users[-1]:
+            return
         self.said.leave(session.history[users[-1] + 1 :])
         session.history = session.history[: users[-1] + 1]
         self._ask(session, [*session.prefix, *session.history], stream=stream)
@@ -167,15 +170,15 @@ class GatewayMachine(RuleBasedStateMachine):
         """Replace a message of the user and everything after it."""
         session = self._pick(pick)
         users = [n for n, entry in enumerate(session.history) if entry["role"] == "user"]
-        if len(users) < 2:
+        if not users:
             return
-        edited = users[1 + position % (len(users) - 1)]
+        edited = users[position % len(users)]
         self.said.leave(session.history[edited:])
         session.history = session.history[:edited]
         new = self._message("string")
         self._say(session, new, [*session.prefix, *session.history, new])
 
-    @rule(pick=PICK, parallel=st.just(1), rounds=st.integers(1, 2), stream=st.booleans())
+    @rule(pick=PICK, parallel=st.integers(1, 2), rounds=st.integers(1, 2), stream=st.booleans())
     def use_tools(self, pick: int, parallel: int, rounds: int, *, stream: bool) -> None:
         """Let the model call tools, and send the results."""
         session = self._pick(pick)
@@ -195,6 +198,8 @@ class GatewayMachine(RuleBasedStateMachine):
     def stop_answer(self, pick: int, *, keeps: bool) -> None:
         """Disconnect in the middle of an answer; the client keeps the part or drops it."""
         session = self._pick(pick)
+        if self.upstream.signs:
+            return  # Nobody can send back the signature of half an answer.
         new = self._message("string")
         part = f"part {next(_NUMBERS)} of "
         self.upstream.then(but(says(part + "an answer"), stall_after=2, chunk_chars=len(part)))
@@ -213,7 +218,7 @@ class GatewayMachine(RuleBasedStateMachine):
         stored = {"role": "assistant", "content": part}
         eventually(lambda: Identity.of(stored) in self._stored())
         self.said.add(session, [stored])
-        if keeps and not self.upstream.signs:
+        if keeps:
             session.history.append(stored)
         else:
             self.said.leave([stored])
@@ -232,6 +237,7 @@ class GatewayMachine(RuleBasedStateMachine):
         )
         assert response.status_code == (status or 502)
 
+    @rule(pick=PICK)
     def ask_for_title(self, pick: int) -> None:
         """Send a request that is no part of the talk."""
         session = self._pick(pick)

@@ -21,7 +21,11 @@ def ask(text: str, *options: str) -> str:
         *("--no-git", "--yes-always", "--no-show-model-warnings", "--no-check-update"),
         *("--analytics-disable", "--no-pretty", "--no-fancy-input", "--no-detect-urls", *options),
     ]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # Its table of prices and limits would be fetched from the network.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def main() -> None:
