@@ -18,6 +18,8 @@ from typing import Any
 
 import openai
 
+KEY = "sk-made-up-for-the-proxy"
+
 CONFIGURATION = """
 model_list:
   - model_name: remembering
@@ -70,19 +72,21 @@ def proxy(base_url: str) -> Any:
     path = Path(f"litellm-{base_url.rpartition(':')[2].partition('/')[0]}.yaml")
     path.write_text(CONFIGURATION.format(base_url=base_url))
     program = "from litellm import run_server; run_server()"
-    return running([sys.executable, "-c", program, "--config", str(path)], free_port(), {})
+    command = [sys.executable, "-c", program, "--config", str(path)]
+    return running(command, free_port(), {"LITELLM_MASTER_KEY": KEY})
 
 
 def service(base_url: str) -> Any:
     """Run a service of its own in front of a model server."""
     command = [os.environ["CLIENT_PYTHON"], "-m", "memory_service", "serve", "--data-dir", "data"]
-    return running(command, free_port(), {"MEMORY_UPSTREAM_BASE_URL": base_url})
+    environment = {"MEMORY_UPSTREAM_BASE_URL": base_url, "MEMORY_UPSTREAM_API_KEY": KEY}
+    return running(command, free_port(), environment)
 
 
 def talk(base_url: str, suffix: str) -> dict[str, str]:
     """Return the answers by capability; the proxy forwards headers that begin with `x-`."""
     headers = {"x-conversation-id": os.environ["CLIENT_CONVERSATION"]}
-    client = openai.OpenAI(base_url=base_url, api_key="none", default_headers=headers)
+    client = openai.OpenAI(base_url=base_url, api_key=KEY, default_headers=headers)
 
     def ask(text: str, **fields: Any) -> Any:
         return client.chat.completions.create(

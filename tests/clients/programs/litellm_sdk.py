@@ -2,7 +2,7 @@
 # requires-python = ">=3.11,<3.14"
 # dependencies = ["litellm>=1.110,<2"]
 # ///
-"""LiteLLM's SDK in front of the gateway; it does not send the `user` of models it does not know."""
+"""LiteLLM's SDK; it does not send the field `user` with models that it does not know."""
 
 from __future__ import annotations
 
