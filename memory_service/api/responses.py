@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import anyio.to_thread
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from memory_service.api import render
-from memory_service.api.auth import Project, RequestCaller
-from memory_service.api.body import RequestAttempt, RequestBody, documented
-from memory_service.api.chat import memory_headers, skipped_headers, translated
+from memory_service.api.auth import Project
+from memory_service.api.body import RequestBody, documented
+from memory_service.api.gateway_requests import GatewayRequest, relayed
 from memory_service.api.items import Include
 from memory_service.api.paging import After, Direction, Limit
-from memory_service.api.relaying import RelayResponse
 from memory_service.api.schemas import ResponseCreate
 from memory_service.api.state import ServiceState
-from memory_service.api.upstream_requests import (
-    ForwardedHeaders,
-    UpstreamAuthorization,
-    UpstreamName,
-)
 from memory_service.core.errors import InvalidRequest, NotFound
-from memory_service.gateway.request import ChatRequest, MemoryHeaders
 from memory_service.items.item_view import show_parts
 from memory_service.responses.archive import ResponseInput
 from memory_service.responses.counting import count_input
@@ -36,39 +28,13 @@ router = APIRouter(prefix="/v1/responses", tags=["responses"])
 
 @router.post("", openapi_extra=documented(ResponseCreate))
 async def create_response(
-    project: Project,
-    service: ServiceState,
-    body: RequestBody,
-    attempt: RequestAttempt,
-    headers: Annotated[MemoryHeaders, Depends(memory_headers)],
-    caller: RequestCaller,
-    authorization: UpstreamAuthorization,
-    forwarded: ForwardedHeaders,
-    upstream_name: UpstreamName = None,
+    project: Project, service: ServiceState, sent: GatewayRequest
 ) -> Response:
     """Return a response of the upstream, with memory."""
-    parsed = await anyio.to_thread.run_sync(translated, body, as_response_request)
-    if parsed.unreadable is not None:
-        raise InvalidRequest("The body nests too deep.", code=parsed.unreadable)
-    chat_request = ChatRequest(
-        text=parsed.text,
-        body=parsed.value,
-        headers=headers,
-        caller=caller,
-        is_retry=attempt.is_retry,
-        authorization=authorization,
-        forwarded_headers=forwarded,
-        upstream_name=upstream_name,
-    )
-    relay = await service.responses.create(project, chat_request)
-    skipped = skipped_headers(chat_request)
-    if relay.is_stream:
-        return RelayResponse(relay, skipped)
-    try:
-        content = await relay.read()
-    finally:
-        await relay.close()
-    return Response(content, relay.status, {**relay.headers, **skipped})
+    chat_request = await sent.chat_request(as_response_request)
+    if chat_request.unreadable is not None:
+        raise InvalidRequest("The body nests too deep.", code=chat_request.unreadable)
+    return await relayed(await service.responses.create(project, chat_request), chat_request)
 
 
 @router.post("/input_tokens", openapi_extra=documented(ResponseCreate))
