@@ -18,7 +18,8 @@ WEATHER = "It is 4 degrees in Oslo."
 def answer(body: Body) -> Reply:
     """Call a tool for the weather, fill in a schema, or say which locker the prompt names."""
     messages = body["messages"]
-    question = next(text_of(m) for m in reversed(messages) if m["role"] == "user")
+    questions = [text_of(message) for message in messages if message["role"] == "user"]
+    question = questions[-1] if questions else ""
     question = question.rpartition("</recalled_turns>")[2]
     tools = _function_names(body)
     if messages[-1]["role"] == "tool":

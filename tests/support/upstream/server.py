@@ -187,7 +187,8 @@ class Upstream(Modes):
 
     async def _models(self, request: HttpRequest) -> Response:
         self.requests.append(Received(request.url.path, dict(request.headers), b"", 0))
-        common = {"object": "model", "owned_by": "tests", **self.model_fields}
+        common = {"object": "model", "created": 1_700_000_000, "owned_by": "tests"}
+        common |= self.model_fields
         data = [{"id": name, **common} for name in MODELS]
         return JSONResponse({"object": "list", "data": data})
 
