@@ -26,7 +26,10 @@ def output_of(*arguments: str) -> str:
     return " ".join(result.output.replace("│", " ").split())
 
 
-def test_ask_shows_recalled_and_left_out_turns(tmp_path: Path) -> None:
+def test_ask_shows_recalled_and_left_out_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_RECENT_TURNS", "4")
     with open_memory(tmp_path) as memory:
         for number, text in enumerate(("My locker at the gym is 8314.", *SMALL_TALK)):
             memory.add("chat", "user", text, user="mara" if number == 0 else None)

@@ -17,6 +17,7 @@ from tests.support.environment import LONG
 from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says
 
 BUDGET, ANSWER = 4_000, 500
+RECENT_TURNS = 20
 TURNS = 5_000 if LONG else 1_000
 SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
@@ -114,7 +115,7 @@ def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, A
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("endless")
-    with gateway(folder, token_budget=BUDGET) as running:
+    with gateway(folder, token_budget=BUDGET, recent_turns=RECENT_TURNS) as running:
         running.upstream.count = llama_count(open_offline_counter().encode_length)
         yield running
 
@@ -122,7 +123,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 @pytest.fixture(scope="module")
 def summarised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("summarised")
-    with gateway(folder, token_budget=BUDGET, summaries=True) as running:
+    with gateway(folder, token_budget=BUDGET, recent_turns=RECENT_TURNS, summaries=True) as running:
         running.upstream.count = llama_count(open_offline_counter().encode_length)
         yield running
 

@@ -48,7 +48,9 @@ def test_recipe_asks_the_model_with_the_earlier_turn(chat: RunningGateway, block
     assert "Which locker is mine?" in process.stdout
     assert chat.upstream.last.headers["authorization"] == f"Bearer {KEY}"
     assert "8314" in str(chat.upstream.last.messages)
-    assert chat.texts("locker-talk")[-2] == "Which locker is mine?"
+    assert str(chat.upstream.last.messages[-1]["content"]).endswith("Which locker is mine?")
+    if "locker-talk" in source:
+        assert chat.texts("locker-talk")[-2] == "Which locker is mine?"
 
 
 @pytest.mark.parametrize("block", marked("serve"), ids=lambda block: block.name)

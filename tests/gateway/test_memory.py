@@ -87,9 +87,10 @@ def test_response_headers_describe_memory(chat: RunningGateway) -> None:
             f"Box {number}."
         )
     messages += user("Which locker is mine?")
-    responses = [chat.send(messages, headers=in_conversation(conversation)).raise_for_status()]
+    headers = in_conversation(conversation) | {"x-memory-token-budget": "700"}
+    responses = [chat.send(messages, headers=headers).raise_for_status()]
     messages += assistant("You said: Which locker is mine?") + user("And which box?")
-    responses.append(chat.send(messages, headers=in_conversation(conversation)).raise_for_status())
+    responses.append(chat.send(messages, headers=headers).raise_for_status())
     first, second = (
         [int(message.headers[f"x-memory-{n}"]) for n in COUNTS] for message in responses
     )
