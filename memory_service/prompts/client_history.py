@@ -7,7 +7,7 @@ client left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import takewhile
@@ -43,9 +43,8 @@ class ClientHistory:
         ]
         turn_digests = [self._digest_of_turn(turn) for turn in turns]
         digests = [self.digest(entry.message) for entry in sent]
-        matcher = SequenceMatcher(None, turn_digests, digests, autojunk=False)
         pairs: list[tuple[Turn, ClientMessage]] = []
-        for tag, begin, end, first_sent, last_sent in matcher.get_opcodes():
+        for tag, begin, end, first_sent, last_sent in _opcodes(turn_digests, digests):
             if tag == "equal":
                 pairs += zip(turns[begin:end], sent[first_sent:last_sent], strict=True)
             elif tag == "replace" and pairs and end < len(turns):
@@ -72,6 +71,25 @@ class ClientHistory:
 
     def _digest_of_turn(self, turn: Turn) -> bytes:
         return self.digest(json.loads(turn.raw))
+
+
+def _opcodes(
+    stored: Sequence[bytes], sent: Sequence[bytes]
+) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield the opcodes of `difflib` from stored to sent messages, aligned at the end.
+
+    Both end with the newest message. It may repeat an older one ("yes"), which the client left out.
+    """
+    pairs = zip(reversed(stored), reversed(sent), strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    stored_end, sent_end = len(stored) - common, len(sent) - common
+    # Of several places, a matcher takes the first: here it reads backwards.
+    before = stored[:stored_end][::-1], sent[:sent_end][::-1]
+    for tag, *places in reversed(SequenceMatcher(None, *before, autojunk=False).get_opcodes()):
+        begin, end, first_sent, last_sent = places
+        yield tag, stored_end - end, stored_end - begin, sent_end - last_sent, sent_end - first_sent
+    if common:
+        yield "equal", stored_end, len(stored), sent_end, len(sent)
 
 
 def _changed(

@@ -270,3 +270,11 @@ def test_stored_system_messages_are_one(chat: RunningGateway, upstream: Upstream
     first, *others = upstream.last.messages
     assert first["content"] == "system 0\ndeveloper 1"
     assert others == user("user 2") + assistant("assistant 4\nassistant 5") + user("hello")
+
+
+def test_new_message_may_repeat_an_older_one(chat: RunningGateway, upstream: Upstream) -> None:
+    headers = in_conversation(new_id())
+    for text in ("one", "yes", "no", "yes"):
+        chat.send(text, headers=headers).raise_for_status()
+    said = [message["content"] for message in upstream.last.messages if message["role"] == "user"]
+    assert said == ["one", "yes", "no", "yes"]

@@ -49,6 +49,16 @@ PLACES: dict[str, tuple[Items, Items, dict[int, int]]] = {
         [*exchange("a"), *NEW],
         {0: 0, 1: 1, 4: 2},
     ),
+    "repeats an older message": (
+        [*exchange("a"), *exchange("b"), *exchange("a")[:1]],
+        exchange("a")[:1],
+        {4: 0},
+    ),
+    "repeats an older message after the end": (
+        [*exchange("a"), *exchange("b"), *exchange("a")[:1]],
+        [*exchange("b")[1:], *exchange("a")[:1]],
+        {3: 0, 4: 1},
+    ),
     "other form": (
         [message([{"type": "text", "text": "hello "}]), *NEW],
         [message("hello"), *NEW],

@@ -72,7 +72,8 @@ class Session:
     """A client's talk: what it shows, and how it says who is speaking.
 
     `prefix` is what the client sends before the history; `conversation` is the id that the last
-    response had. `scope` is where everything said can be searched.
+    response had. `scope` is where everything said can be searched. A session has `began_anew` if
+    its first message was edited.
     """
 
     headers: Mapping[str, str]
@@ -82,6 +83,7 @@ class Session:
     is_alone: bool
     history: Messages = field(default_factory=list)
     conversation: str | None = None
+    began_anew: bool = False
 
     @property
     def waits(self) -> bool:

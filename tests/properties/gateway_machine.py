@@ -124,9 +124,9 @@ class GatewayMachine(RuleBasedStateMachine):
         new = self._message(form, COMMON[pick % 2] if is_common else None)
         self._say(session, new, [*session.prefix, *session.history, new], stream=stream)
 
-    @rule(pick=PICK, keep=st.integers(0, 6))
-    def say_after_end_of_history(self, pick: int, keep: int) -> None:
-        """Send the end of the history and a new message."""
+    @rule(pick=PICK, keep=st.integers(0, 6), is_common=st.booleans())
+    def say_after_end_of_history(self, pick: int, keep: int, *, is_common: bool) -> None:
+        """Send the end of the history and a new message; alone, it may repeat an older one."""
         session = self._pick(pick)
         keep = keep if session.is_alone else max(keep, 2)
         if session.waits or not session.is_distinct or len(session.history) <= keep:
@@ -134,7 +134,9 @@ class GatewayMachine(RuleBasedStateMachine):
         kept = session.history[len(session.history) - keep :]
         while kept and kept[0]["role"] == "tool":
             kept = kept[1:]
-        new = self._message("string")
+        last = [plain_text(entry) for entry in session.history if entry["role"] == "user"][-1:]
+        text = COMMON[pick % 2] if is_common and not kept and last != [COMMON[pick % 2]] else None
+        new = self._message("string", text)
         self._say(session, new, [*kept, new])
 
     @rule(pick=PICK)
@@ -159,8 +161,8 @@ class GatewayMachine(RuleBasedStateMachine):
         users = [n for n, entry in enumerate(session.history) if entry["role"] == "user"]
         if not users or (Identity.of(session.history[users[-1]]).is_common):
             return
-        if not session.headers and not session.prefix and not users[-1]:
-            return
+        if not session.prefix and not users[-1] and (not session.headers or session.began_anew):
+            return  # A single message: of another conversation, or one that is said twice.
         self.said.leave(session.history[users[-1] + 1 :])
         session.history = session.history[: users[-1] + 1]
         self._ask(session, [*session.prefix, *session.history], stream=stream)
@@ -173,6 +175,7 @@ class GatewayMachine(RuleBasedStateMachine):
         if not users:
             return
         edited = users[position % len(users)]
+        session.began_anew = session.began_anew or edited == 0
         self.said.leave(session.history[edited:])
         session.history = session.history[:edited]
         new = self._message("string")
