@@ -13,6 +13,7 @@ from rich.table import Table
 from memory_service.commands.terminal import harmless
 from memory_service.core.clock import to_datetime
 from memory_service.core.models import MICROSECONDS
+from memory_service.prompts.recalled_block import BLOCK
 
 _PARTS = ("system", "summary", "recent", "recalled", "input", "tools", "total", "reserved_output")
 _LEFT_OUT_SHOWN = 8
@@ -34,15 +35,24 @@ def show_prompt(console: Console, prompt: Json, trace: Json) -> None:
 def _show_message(console: Console, message: Json, *, is_last: bool) -> None:
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    for number, part in enumerate(parts):
+    for part in parts:
         title, style = f"recent · {message['role']}", "dim"
         if message["role"] == "system":
             title = "system"
-        elif is_last:
-            is_block = len(parts) > 1 and number == 0
-            title, style = ("recalled turns", "green") if is_block else ("input", "bold")
         text = part.get("text") or json.dumps(message.get("tool_calls") or part, ensure_ascii=False)
-        console.print(Panel(harmless(text), title=title, title_align="left", border_style=style))
+        if is_last:
+            title, style = "input", "bold"
+            # The block is in front of the text, or a part of its own.
+            block = BLOCK.match(text)
+            if block is not None:
+                _show_text(console, block[0], "recalled turns", "green")
+                text = text[block.end() :].lstrip("\n")
+        if text:
+            _show_text(console, text, title, style)
+
+
+def _show_text(console: Console, text: str, title: str, style: str) -> None:
+    console.print(Panel(harmless(text), title=title, title_align="left", border_style=style))
 
 
 def _show_tokens(console: Console, tokens: Json) -> None:
