@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from memory_service.prompts.recalled_block import BLOCK
 from memory_service.tokens.encodings import open_offline_counter
 from memory_service.tokens.slices import well_formed
 from tests.support.chatting import Messages, RunningGateway, assistant, gateway, user
 from tests.support.environment import LONG
-from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says
+from tests.support.upstream import MESSAGE_TOKENS, Received, Reply, calls, says, text_of
 
 BUDGET, ANSWER = 4_000, 500
 RECENT_TURNS = 20
@@ -23,7 +24,7 @@ SUMMARISED_TURNS = TURNS if LONG else 400
 RESENT = 40 if LONG else TURNS
 """How many past messages the client sends again: all, or the last ones in a long run."""
 SYSTEM = {"role": "system", "content": "You are Wren, a patient assistant.  Answer in one line."}
-BLOCK, SUMMARIES = "<recalled_turns", "<conversation_summary"
+SUMMARIES = "<conversation_summary"
 
 # A fact, a later question about it in other words, and a word that the prompt must then contain.
 FACTS = [
@@ -106,7 +107,7 @@ def llama_count(encode_length: Callable[[str], int]) -> Callable[[Mapping[str, A
     """Return a token counter of prompts that differs from the service's counter."""
 
     def count(body: Mapping[str, Any]) -> int:
-        texts = [str(message["content"]) for message in body["messages"]]
+        texts = [text_of(message) for message in body["messages"]]
         return sum(encode_length(well_formed(text)) + MESSAGE_TOKENS for text in texts)
 
     return count
@@ -169,8 +170,7 @@ def test_facts_are_recalled_at_any_age(prompts: Sequence[Received]) -> None:
     recalled: list[str] = []
     missed: list[str] = []
     for prompt in prompts:
-        last = prompt.messages[-1]["content"]
-        text = last if isinstance(last, str) else last[-1]["text"]
+        text = _without_block(prompt.messages[-1])
         if text in questions:
             fact, word = questions[text]
             is_in_prompt = any(word in str(message["content"]) for message in prompt.messages[1:])
@@ -202,8 +202,7 @@ def sliding_window_prompts(
     messages: Messages = []
     windows = []
     for prompt in prompts:
-        last = prompt.messages[-1]["content"]
-        messages += user(last if isinstance(last, str) else last[-1]["text"])
+        messages += user(_without_block(prompt.messages[-1]))
         window = messages[-20:]
         while count([SYSTEM, *window]) > BUDGET - ANSWER:
             window = window[1:]
@@ -243,9 +242,8 @@ def test_tool_loop_only_appends_to_prompt(chat: RunningGateway, *, stream: bool)
     loop = [prompt.messages for prompt in chat.upstream.requests]
     assert len(loop) == 9
     assert all(after[: len(before)] == before for before, after in pairwise(loop))
-    blocks = {
-        part["text"] for prompt in loop for m in prompt for part in _parts(m) if BLOCK in str(part)
-    }
+    texts = [text_of(message) for prompt in loop for message in prompt]
+    blocks = {found[0] for text in texts if (found := BLOCK.search(text))}
     assert len(blocks) == 1
     assert "8314" in blocks.pop()
 
@@ -269,6 +267,5 @@ def _answer(
     return dict(message.model_dump(exclude_none=True))
 
 
-def _parts(message: Mapping[str, Any]) -> list[Any]:
-    content = message.get("content")
-    return content if isinstance(content, list) else []
+def _without_block(message: Mapping[str, Any]) -> str:
+    return BLOCK.sub("", text_of(message)).strip()
