@@ -161,8 +161,8 @@ class GatewayMachine(RuleBasedStateMachine):
         users = [n for n, entry in enumerate(session.history) if entry["role"] == "user"]
         if not users or (Identity.of(session.history[users[-1]]).is_common):
             return
-        if not session.prefix and not users[-1] and (not session.headers or session.began_anew):
-            return  # A single message: of another conversation, or one that is said twice.
+        if not users[-1] and not session.waits and (session.began_anew or not session.headers):
+            return  # A first message alone: of another conversation, or one that is said twice.
         self.said.leave(session.history[users[-1] + 1 :])
         session.history = session.history[: users[-1] + 1]
         self._ask(session, [*session.prefix, *session.history], stream=stream)
@@ -175,9 +175,12 @@ class GatewayMachine(RuleBasedStateMachine):
         if not users:
             return
         edited = users[position % len(users)]
-        session.began_anew = session.began_anew or edited == 0
         self.said.leave(session.history[edited:])
         session.history = session.history[:edited]
+        session.began_anew = session.began_anew or not edited
+        if not any(entry["role"] == "assistant" for entry in session.history):
+            # Without an answer before it, an edit cannot be told from another session.
+            session.is_alone = False
         new = self._message("string")
         self._say(session, new, [*session.prefix, *session.history, new])
 
@@ -447,9 +450,9 @@ def _extend_call(tool_calls: dict[int, dict[str, Any]], piece: Mapping[str, Any]
 
 def _check_forwarded(forwarded: Messages, sent: Messages) -> None:
     """Check that a prompt has the client's own messages as it sent them."""
-    by_identity = {Identity.of(message): message for message in sent}
+    own = {identity for identity in identities(sent) if not identity.is_common}
     for message in forwarded:
-        if message["role"] in {"assistant", "tool"} and Identity.of(message) in by_identity:
+        if message["role"] in {"assistant", "tool"} and Identity.of(message) in own:
             assert message in sent, f"{message} was not sent so"
     newest = forwarded[-1]
     assert plain_text(newest).endswith(plain_text(sent[-1]))

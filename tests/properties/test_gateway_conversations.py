@@ -21,12 +21,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
         yield running
 
 
+@pytest.mark.timeout(1_200)
 def test_everything_said_is_stored_once_and_recalled(world: RunningGateway) -> None:
     class Machine(GatewayMachine):
         chat = world
         counter = open_offline_counter()
 
-    examples, steps = (300, 30) if LONG else (15, 12)
+    examples, steps = (150, 25) if LONG else (15, 12)
     run_state_machine_as_test(
         Machine,
         settings=hypothesis.settings(max_examples=examples, stateful_step_count=steps),
