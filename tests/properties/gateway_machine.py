@@ -297,7 +297,7 @@ class GatewayMachine(RuleBasedStateMachine):
         refused = len(self.upstream.refused)
         body = self._body(session, sent, stream=stream)
         answer, headers = self._streamed(body, session) if stream else self._posted(body, session)
-        assert self.upstream.refused[refused:] == []
+        assert not self.upstream.refused[refused:], self.upstream.refused[refused:]
         assert "x-memory-error" not in headers
         session.conversation = headers["x-conversation-id"]
         session.history.append(answer)
