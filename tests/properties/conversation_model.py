@@ -91,6 +91,12 @@ class Session:
         return bool(self.history) and self.history[-1]["role"] == "user"
 
     @property
+    def is_findable(self) -> bool:
+        """Whether the service can find the conversation: by its id, or by an answer in it."""
+        roles = {entry["role"] for entry in self.history}
+        return bool(self.headers) or not roles or "assistant" in roles
+
+    @property
     def is_distinct(self) -> bool:
         """Whether the end of the history cannot be that of another session."""
         last = identities(self.history[-2:])

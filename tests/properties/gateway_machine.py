@@ -120,6 +120,8 @@ class GatewayMachine(RuleBasedStateMachine):
     ) -> None:
         """Send the whole history and a new message."""
         session = self._pick(pick)
+        if not session.is_findable:
+            return
         self.common_answer = COMMON[0] if has_common_answer else None
         new = self._message(form, COMMON[pick % 2] if is_common else None)
         self._say(session, new, [*session.prefix, *session.history, new], stream=stream)
@@ -134,6 +136,8 @@ class GatewayMachine(RuleBasedStateMachine):
         kept = session.history[len(session.history) - keep :]
         while kept and kept[0]["role"] == "tool":
             kept = kept[1:]
+        if len(kept) < 2 and not session.is_alone:
+            return
         last = [plain_text(entry) for entry in session.history if entry["role"] == "user"][-1:]
         text = COMMON[pick % 2] if is_common and not kept and last != [COMMON[pick % 2]] else None
         new = self._message("string", text)
@@ -188,6 +192,8 @@ class GatewayMachine(RuleBasedStateMachine):
     def use_tools(self, pick: int, parallel: int, rounds: int, *, stream: bool) -> None:
         """Let the model call tools, and send the results."""
         session = self._pick(pick)
+        if not session.is_findable:
+            return
         new = self._message("string")
         self.upstream.then(*[_calling(parallel)] * rounds)
         self._say(session, new, [*session.prefix, *session.history, new], stream=stream)
@@ -204,6 +210,8 @@ class GatewayMachine(RuleBasedStateMachine):
     def stop_answer(self, pick: int, *, keeps: bool) -> None:
         """Disconnect in the middle of an answer; the client keeps the part or drops it."""
         session = self._pick(pick)
+        if not session.is_findable:
+            return
         if self.upstream.signs:
             return  # Nobody can send back the signature of half an answer.
         new = self._message("string")
@@ -233,6 +241,8 @@ class GatewayMachine(RuleBasedStateMachine):
     def fail_answer(self, pick: int, status: int) -> None:
         """Send a message whose answer never comes."""
         session = self._pick(pick)
+        if not session.is_findable:
+            return
         new = self._message("string")
         self.upstream.then(but(says("lost"), cut_after=0) if status == 0 else fails(status))
         session.history.append(new)
@@ -287,7 +297,7 @@ class GatewayMachine(RuleBasedStateMachine):
         refused = len(self.upstream.refused)
         body = self._body(session, sent, stream=stream)
         answer, headers = self._streamed(body, session) if stream else self._posted(body, session)
-        assert self.upstream.refused[refused:] == []
+        assert not self.upstream.refused[refused:], self.upstream.refused[refused:]
         assert "x-memory-error" not in headers
         session.conversation = headers["x-conversation-id"]
         session.history.append(answer)
@@ -456,7 +466,9 @@ def _check_forwarded(forwarded: Messages, sent: Messages) -> None:
             assert message in sent, f"{message} was not sent so"
     newest = forwarded[-1]
     assert plain_text(newest).endswith(plain_text(sent[-1]))
-    assert newest.get("name") == sent[-1].get("name")
+    if plain_text(newest) == plain_text(sent[-1]):
+        # Otherwise it may be joined with an unanswered message of somebody else.
+        assert newest.get("name") == sent[-1].get("name")
     parts = [part for part in _parts(sent[-1]) if part["type"] != "text"]
     assert [part for part in _parts(newest) if part["type"] != "text"] == parts
     assert forwarded[0] == SYSTEM
