@@ -20,7 +20,7 @@ from tests.support.environment import LONG
 
 # `.ci/long` asks for the full counts; the gate has twenty minutes for everything.
 hypothesis_settings.register_profile(
-    "gate", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "gate", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.register_profile(
     "long", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
