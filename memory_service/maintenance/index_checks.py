@@ -60,13 +60,18 @@ def _vectors(
 def _different(
     snapshot: ReadTransaction, index: VectorIndex, collection: Collection, keys: list[int]
 ) -> int:
-    """Return how many vectors of the index differ from those in the log."""
+    """Return how many vectors of the index differ from those in the log.
+
+    One that a running service has removed since its key was read is different, too.
+    """
     different = 0
     for start in range(0, len(keys), _COMPARED_AT_ONCE):
         batch = keys[start : start + _COMPARED_AT_ONCE]
         held = index.vectors(collection.key, batch)
         for key, passage in snapshot.passages.by_keys(batch).items():
             vector = passage.vector
-            if vector is not None and not are_close(held[key], vector, INDEX_TOLERANCE):
+            if key not in held or (
+                vector is not None and not are_close(held[key], vector, INDEX_TOLERANCE)
+            ):
                 different += 1
     return different

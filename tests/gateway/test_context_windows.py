@@ -236,6 +236,7 @@ def test_models_list_shows_windows(answering: RunningGateway) -> None:
     assert models["data"][0] == {
         "id": "stand-in",
         "object": "model",
+        "created": 1_700_000_000,
         "owned_by": "tests",
         "memory": {"context_window": 128_000, "source": "default"},
     }
