@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -50,6 +51,7 @@ class UpstreamClient:
         self.timeout_seconds = timeout_seconds
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._connector: aiohttp.TCPConnector | None = None
+        self._proxies: dict[tuple[str, str | None], str | None] = {}
 
     def session(self, *, decoded: bool) -> aiohttp.ClientSession:
         """Return the session that decompresses bodies, or the one that leaves them as they come."""
@@ -64,11 +66,20 @@ class UpstreamClient:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_AUTO_HEADERS,
-                trust_env=True,
+                # Else it reads ~/.netrc for each request, and refuses one that has a key of ours.
+                trust_env=False,
                 max_line_size=_MAX_HEADER_BYTES,
                 max_field_size=_MAX_HEADER_BYTES,
             )
         return self._sessions[decoded]
+
+    def proxy_of(self, url: URL) -> str | None:
+        """Return the proxy that the environment names for a URL, such as HTTPS_PROXY."""
+        origin = (url.scheme, url.host)
+        if origin not in self._proxies:
+            proxies = {} if proxy_bypass(url.host or "") else getproxies()
+            self._proxies[origin] = proxies.get(url.scheme) or proxies.get("all")
+        return self._proxies[origin]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -135,11 +146,7 @@ class HttpUpstream:
         model: str | None = None,
     ) -> HttpUpstreamAnswer:
         """Send a chat completion's body."""
-        # Compressed chunks cannot be passed on as they come.
-        sent = {**headers, "content-type": "application/json", "accept-encoding": "identity"}
-        return await self.request(
-            "POST", "/chat/completions", caller, sent, content=content, model=model, decoded=True
-        )
+        return await self._post("/chat/completions", content, caller, headers, model)
 
     async def respond(
         self,
@@ -150,10 +157,7 @@ class HttpUpstream:
         model: str | None = None,
     ) -> HttpUpstreamAnswer:
         """Send the body of a request for a response."""
-        sent = {**headers, "content-type": "application/json", "accept-encoding": "identity"}
-        return await self.request(
-            "POST", "/responses", caller, sent, content=content, model=model, decoded=True
-        )
+        return await self._post("/responses", content, caller, headers, model)
 
     async def models(self, caller: CallerKey, headers: Mapping[str, str]) -> HttpUpstreamAnswer:
         """Ask for the list of models."""
@@ -174,13 +178,17 @@ class HttpUpstream:
     ) -> HttpUpstreamAnswer:
         """Send any request; the body of a `decoded` answer is decompressed."""
         sent = {"accept-encoding": "identity", **headers, **self._own_headers(caller, headers)}
-        url = self._endpoint.url(path, model=model, query=query)
+        url = URL(self._endpoint.url(path, model=model, query=query), encoded=True)
+        if url.raw_user is not None:
+            # The credentials of the URL take the place of a key.
+            sent.pop("authorization", None)
         with _as_upstream_errors(self._endpoint, self._client.timeout_seconds):
             response = await self._client.session(decoded=decoded).request(
                 method,
-                URL(url, encoded=True),
+                url,
                 data=_in_pieces(content),
                 headers={name: _as_sent(value.strip()) for name, value in sent.items()},
+                proxy=self._client.proxy_of(url),
                 allow_redirects=False,
             )
         return HttpUpstreamAnswer(response, self._endpoint, self._client.timeout_seconds)
@@ -188,6 +196,20 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close all connections, also those to other upstreams with the same client."""
         await self._client.close()
+
+    async def _post(
+        self,
+        path: str,
+        content: bytes,
+        caller: CallerKey,
+        headers: Mapping[str, str],
+        model: str | None,
+    ) -> HttpUpstreamAnswer:
+        # Compressed chunks cannot be passed on as they come.
+        sent = {**headers, "content-type": "application/json", "accept-encoding": "identity"}
+        return await self.request(
+            "POST", path, caller, sent, content=content, model=model, decoded=True
+        )
 
     def _own_headers(self, caller: CallerKey, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of the settings, the key, and the instances that were passed."""
