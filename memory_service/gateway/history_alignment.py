@@ -49,9 +49,9 @@ class HistoryNode:
     A client that sends the history again may leave out an `optional` node: a turn of a tool group,
     or an item that is not a message. A node is `fresh` while a retry may refer to it, `pending`
     while another request waits for its answer, `open` while a client may still send the results of
-    its tool calls, and `broken_off` if it is an answer that recently
-    ended early. `from_request` nodes were sent by a client; other messages of assistants are
-    answers. `follows_key` is the turn before it in the history of its client, None for its parent.
+    its tool calls, and `broken_off` if it is an answer that recently ended early. `from_request`
+    nodes were sent by a client; other messages of assistants are answers. `follows_key` is the turn
+    before it in the history of its client, None for its parent.
     """
 
     key: int

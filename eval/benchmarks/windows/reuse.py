@@ -10,7 +10,6 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from statistics import fmean
 
 from rich.progress import Progress
@@ -20,6 +19,7 @@ from eval.benchmarks.windows.sizes import PromptSize, builder_of
 from memory_service.conversations.idempotency import UNIDENTIFIED
 from memory_service.conversations.requests import NewConversation
 from memory_service.core.models import NewTurn, Prompt
+from memory_service.gateway.prefix_reuse import PromptPrefixes
 from memory_service.items.chat_messages import Message
 from memory_service.items.conversation_items import parse_item
 from memory_service.items.strict_json import dumps
@@ -33,6 +33,8 @@ CACHED_PRICE = 0.1
 
 SETTLING_SHARE = 0.25
 """The share of the exchanges, at the beginning, that is not counted: the window is not full."""
+
+_ONE_CONVERSATION = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,14 @@ class _Replay:
 
     size: PromptSize
     builder: PromptBuilder
-    previous: Sequence[Message] = ()
+    prefixes: PromptPrefixes = field(default_factory=PromptPrefixes)
     counts: list[tuple[int, int, int]] = field(default_factory=list)
 
     def add(self, prompt: Prompt, answer_tokens: int, counter: TokenCounter) -> None:
         """Count the next prompt; `answer_tokens` are those of the answer to the previous one."""
-        pairs = zip(prompt.messages, self.previous, strict=False)
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        reused = sum(count_message(message, counter) for message in prompt.messages[:shared])
+        reused = self.prefixes.shared_tokens(_ONE_CONVERSATION, prompt.messages, counter)
         new = answer_tokens + prompt.tokens.input + prompt.tokens.recalled
         self.counts.append((prompt.tokens.total, prompt.tokens.total - reused, new))
-        self.previous = prompt.messages
 
 
 def measure_reuse(
@@ -121,12 +120,8 @@ def _texts(words: int, seed: int) -> Iterator[str]:
     """Yield texts of about `words` words, without end."""
     made = workloads.made_texts(random.Random(seed))
     while True:
-        text = " ".join(itertools.islice(_words(made), words))
-        yield text
-
-
-def _words(texts: Iterator[str]) -> Iterator[str]:
-    return itertools.chain.from_iterable(text.split() for text in texts)
+        all_words = itertools.chain.from_iterable(text.split() for text in made)
+        yield " ".join(itertools.islice(all_words, words))
 
 
 def _turn(message: Message, service: Service) -> NewTurn:

@@ -1,4 +1,4 @@
-"""The sizes of prompts that are compared, and the builder of prompts of each. Pure but for it."""
+"""The sizes of prompts that are compared, and a builder of prompts for each size."""
 
 from __future__ import annotations
 
