@@ -276,6 +276,7 @@ class Gateway:
             return StoredAnswer()
         prompt = outcome.prompt if isinstance(outcome.prompt, UpstreamPrompt) else None
         is_stream = bool(outcome.request.chat.body.get("stream"))
+        warning = None
         try:
             warning = self.learn_tokens(outcome, answers.prompt_tokens, is_shown=not is_stream)
             if isinstance(outcome.request, StoredRequest):
@@ -284,7 +285,7 @@ class Gateway:
         except ServiceError as error:
             # The caller has the answer already, or is about to get it.
             logger.warning("an answer was not stored", error=error.message, code=error.code)
-            return StoredAnswer("answer_not_stored")
+            return StoredAnswer("answer_not_stored", warning)
         finally:
             stop_waiting(outcome.request)
         return StoredAnswer(None, warning)
