@@ -19,8 +19,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 @pytest.fixture
 def chat(world: RunningGateway) -> RunningGateway:
     """Return the running service, its upstream reset."""
-    world.upstream.requests.clear()
-    world.upstream.max_tokens = None
+    world.upstream.reset()
     return world
 
 

@@ -21,8 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 @pytest.fixture
 def chat(world: RunningGateway) -> RunningGateway:
     """Return a service whose upstream has only chat completions, its requests forgotten."""
-    world.upstream.requests.clear()
-    world.upstream.max_tokens = None
+    world.upstream.reset()
     return world
 
 
